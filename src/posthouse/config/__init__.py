@@ -1,0 +1,1 @@
+"""Plain frozen configuration: what the Caddyfile means, before anything runs."""

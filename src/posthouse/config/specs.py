@@ -1,0 +1,231 @@
+"""The frozen configuration: what a Caddyfile means, as data.
+
+Everything here is immutable, comparable and printable, and knows where it was written. Times are seconds
+(float), sizes are bytes (int); `None` means "off, no limit" for both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from posthouse.errors import NOWHERE, Notice, Place
+
+Scheme = Literal["http", "https"]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSpec:
+    """One address of a server block.
+
+    host  lower case, "" = any host, may begin with "*." labels; IPv6 without brackets
+    path  "" or "/..." (no trailing-slash change), the site's path prefix
+    """
+
+    text: str
+    scheme: Scheme
+    host: str
+    port: int
+    path: str
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """A TO of the `proxy` directive after port ranges were expanded: one dialable address.
+
+    text         as written, without credentials, scheme added ("http://127.0.0.1:9000/base", "unix:/run/a.sock"):
+                 the value of {upstream} and of logs
+    scheme       "http" ("https" comes later)
+    host, port   what is dialled; host "" = the local machine; for unix sockets host is "" and port 0
+    unix         path of the Unix socket, or ""
+    authority    the Host field sent unless a rule sets it: "127.0.0.1:9000", "localhost" for unix
+    base_path    path of the TO as written, "" or "/...", encoded form
+    base_query   query of the TO without "?", or ""
+    credentials  "user:password" from the TO, decoded, or ""; never shown
+    """
+
+    text: str
+    scheme: Scheme
+    host: str
+    port: int
+    unix: str = ""
+    authority: str = ""
+    base_path: str = ""
+    base_query: str = ""
+    credentials: str = field(default="", repr=False)
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """`policy NAME [ARG...]`; the name is resolved to a class when the generation is built."""
+
+    name: str = "random"
+    args: tuple[str, ...] = ()
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+HeaderOp = Literal["set", "add", "remove"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRule:
+    """One header rule. `name` as written without its sign; for "remove" it may end or begin with "*".
+
+    value  a template: placeholders are expanded per request ("" for remove)
+    """
+
+    op: HeaderOp
+    name: str
+    value: str = ""
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTimeouts:
+    """The waits of one attempt, seconds; None = off."""
+
+    connect: float | None = 30.0
+    response: float | None = 300.0
+    idle: float | None = 300.0
+    tunnel: float | None = 3600.0
+    exchange: float | None = None
+    fallback_delay: float = 0.3
+    places: tuple[tuple[str, Place], ...] = field(default=(), compare=False)
+    """(property name, place) of each timer that the file sets, for the log line of a 504."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySpec:
+    """try_duration 0 = one attempt (replays on a stale kept-alive connection excepted)."""
+
+    duration: float = 0.0
+    interval: float = 0.25
+    replay_limit: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PassiveSpec:
+    """fail_timeout 0 = failures are not remembered."""
+
+    fail_timeout: float = 0.0
+    max_fails: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """The backends of one `proxy` block and how one is chosen.
+
+    name       property `name`, else "SITE FROM"; repeats get "#2"
+    max_conns  per backend, 0 = unlimited
+    keepalive  idle connections kept per backend, 0 = no reuse
+    """
+
+    name: str
+    endpoints: tuple[EndpointSpec, ...]
+    policy: PolicySpec = PolicySpec()
+    passive: PassiveSpec = PassiveSpec()
+    retry: RetrySpec = RetrySpec()
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    max_conns: int = 0
+    keepalive: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """One `proxy` block.
+
+    excepts  already joined to `base` (FROM)
+    without  prefix cut from the path, "" = none
+    """
+
+    base: str
+    pool: PoolSpec
+    excepts: tuple[str, ...] = ()
+    without: str = ""
+    header_upstream: tuple[HeaderRule, ...] = ()
+    header_downstream: tuple[HeaderRule, ...] = ()
+    is_transparent: bool = False
+    """Preset `transparent`: Host, X-Real-IP, X-Forwarded-Proto, -Port, -Host (its rules are not in header_upstream)."""
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderScopeSpec:
+    """One `header PATH ...` directive: rules for responses whose request path matches."""
+
+    path: str
+    rules: tuple[HeaderRule, ...]
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSpec:
+    """`limits`; `given` names those that the file sets (header, fields, connections)."""
+
+    header: int = 64 * 1024
+    fields: int = 128
+    body: tuple[tuple[str, int], ...] = ()
+    """(path prefix, bytes): the longest matching prefix wins."""
+    connections: int | None = None
+    """Per worker; None = half of the descriptors."""
+    given: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutsSpec:
+    """`timeouts` of the client side, seconds, None = off; `given` names those that the file sets."""
+
+    header: float | None = 10.0
+    body: float | None = 30.0
+    idle: float | None = 300.0
+    read: float | None = None
+    write: float | None = None
+    given: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """One `log`: path scope, where to, and the format: "common", "combined" or "json" in this release.
+
+    output  a file path, "stdout" or "stderr"
+    """
+
+    path: str = "/"
+    output: str = "access.log"
+    format: Literal["common", "combined", "json"] = "common"
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIdSpec:
+    """`request_id [FIELD]`: every request gets a UUID, taken from the request field `source` if that holds one."""
+
+    place: Place = field(default=NOWHERE, compare=False)
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSpec:
+    """One server block."""
+
+    addresses: tuple[AddressSpec, ...]
+    routes: tuple[RouteSpec, ...] = ()
+    headers: tuple[HeaderScopeSpec, ...] = ()
+    limits: LimitsSpec = LimitsSpec()
+    timeouts: TimeoutsSpec = TimeoutsSpec()
+    bind: str = ""
+    trusted_proxies: tuple[str, ...] = ()
+    """IP networks, CIDR, normalised."""
+    request_id: RequestIdSpec | None = None
+    logs: tuple[LogSpec, ...] = ()
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration: the sites in the order of the file, and the warnings that came up."""
+
+    sites: tuple[SiteSpec, ...]
+    notices: tuple[Notice, ...] = field(default=(), compare=False)
