@@ -1,0 +1,203 @@
+"""Posthouse as a subprocess: started with a Caddyfile, ready when it says so, always stopped by its pid."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+READY = re.compile(r"^ready: (.*) \(pid (\d+), workers (\d+)\)$", re.MULTILINE)
+PLACEHOLDER = re.compile(r"\bPORT\d?\b")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on, below the range that outgoing connections use."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class Posthouse:
+    """`python -m posthouse run --config FILE`, running.
+
+    Upper-case keyword arguments replace the word of that name in the Caddyfile; PORT, PORT2 ... become free
+    ports (the same word, the same port). `arguments` go to the command line, `env` is added to the environment.
+    Raises AssertionError, with what was written to stderr, if the ready line does not come.
+
+    addresses  those of the ready line; port: the first one's; names: the values that replaced words
+    """
+
+    def __init__(
+        self,
+        caddyfile: str,
+        *,
+        arguments: tuple[str, ...] = (),
+        env: dict[str, str] | None = None,
+        ready_within: float = 15.0,
+        **names: str,
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="posthouse-test-"))
+        self.names = dict(names)
+        self.config = self.directory / "Caddyfile"
+        self.config.write_text(self._filled_in(caddyfile))
+        command = [sys.executable, "-m", "posthouse", "run", "--config", str(self.config), *arguments]
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.pid = self.process.pid
+        self._came = threading.Condition()
+        self._stderr: list[str] = []
+        self._stdout: list[str] = []
+        self._readers = [self._collect(self.process.stderr, self._stderr)]
+        self._readers.append(self._collect(self.process.stdout, self._stdout))
+        try:
+            ready = self.wait_stderr(READY, ready_within)
+        except BaseException:
+            self.stop()
+            raise
+        self.addresses = ready[1].split()
+        self.port = int(self.addresses[0].rsplit(":", 1)[1].split("/")[0])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            print(f"--- stderr of pid {self.pid}\n{self.stderr()}")
+        self.stop()
+
+    def named_port(self, name: str = "PORT") -> int:
+        """The port that the word was replaced with."""
+        return int(self.names[name])
+
+    def stderr(self) -> str:
+        """Everything written to stderr so far (the process log)."""
+        return "".join(self._stderr)
+
+    def stdout(self) -> str:
+        """Everything written to stdout so far."""
+        return "".join(self._stdout)
+
+    def wait_stderr(self, pattern: str | re.Pattern[str], timeout: float = 5.0) -> re.Match[str]:
+        """Wait until stderr holds a match; AssertionError after the timeout or when the process ends."""
+        expression = re.compile(pattern, re.MULTILINE)
+        found = self._wait(lambda: expression.search(self.stderr()), timeout)
+        assert found, f"no {expression.pattern!r} in stderr of pid {self.pid}:\n{self.stderr()}"
+        return found
+
+    def access_log(self) -> list[str]:
+        """The lines of `access.log` in the working directory so far."""
+        path = self.directory / "access.log"
+        return path.read_text("latin-1").splitlines() if path.exists() else []
+
+    def wait_access(self, count: int, timeout: float = 5.0) -> list[str]:
+        """Wait until the access log has at least `count` lines (it is written in batches); returns all."""
+        deadline = time.monotonic() + timeout
+        while len(lines := self.access_log()) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert len(lines) >= count, f"{len(lines)} of {count} lines in the access log: {lines}"
+        return lines
+
+    def memory(self) -> int:
+        """Resident bytes of the process now."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) * 1024 if found else 0
+
+    def reload(self, caddyfile: str) -> None:
+        """Write the new Caddyfile (the same words are replaced) and send USR1; does not wait."""
+        self.config.write_text(self._filled_in(caddyfile))
+        self.signal(signal.SIGUSR1)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float = 10.0) -> int:
+        """Wait for the process to end by itself; its exit code."""
+        code = self.process.wait(timeout)
+        for reader in self._readers:
+            reader.join(5)
+        return code
+
+    def stop(self, timeout: float = 5.0) -> int:
+        """End the process if it still runs (a second signal stops at once, then kill); its exit code."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+            self.signal_again(signal.SIGTERM, 0.3)
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        for reader in self._readers:
+            reader.join(5)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return code
+
+    def signal_again(self, number: int, after: float) -> None:
+        """Send a further signal if the process still runs `after` seconds later."""
+        try:
+            self.process.wait(after)
+        except subprocess.TimeoutExpired:
+            self.signal(number)
+
+    def _filled_in(self, caddyfile: str) -> str:
+        for word in PLACEHOLDER.findall(caddyfile):
+            self.names.setdefault(word, str(free_port()))
+        for word, value in self.names.items():
+            caddyfile = re.sub(rf"\b{word}\b", lambda _: value, caddyfile)  # noqa: B023
+        return caddyfile
+
+    def _collect(self, pipe: IO[bytes] | None, into: list[str]) -> threading.Thread:
+        assert pipe is not None
+
+        def read() -> None:
+            for line in iter(pipe.readline, b""):
+                with self._came:
+                    into.append(line.decode("utf-8", "backslashreplace"))
+                    self._came.notify_all()
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        return thread
+
+    def _wait(self, look: Callable[[], re.Match[str] | None], timeout: float) -> re.Match[str] | None:
+        deadline = time.monotonic() + timeout
+        with self._came:
+            while True:
+                has_ended = self.process.poll() is not None
+                found = look()
+                left = deadline - time.monotonic()
+                if found or left <= 0 or (has_ended and not self._readers_alive()):
+                    return found
+                self._came.wait(min(left, 0.1))
+
+    def _readers_alive(self) -> bool:
+        return any(reader.is_alive() for reader in getattr(self, "_readers", ()))
