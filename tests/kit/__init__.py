@@ -9,7 +9,7 @@ A test is a conversation between three parties, side by side in one file:
     def test_answer_passes() -> None:
         with (
             ScriptedBackend() as backend,                     # answers every request with 200 "ok"
-            Posthouse(CADDYFILE, BACKEND=backend.address) as posthouse,  # ready here, stopped by pid at the end
+            Posthouse(CADDYFILE, BACKEND=backend.address) as posthouse,  # ready; stopped by pid at the end
             RawClient(posthouse.port) as client,
         ):
             backend.on_request = lambda asked, connection: response(200, body=b"hello")
@@ -36,6 +36,9 @@ RawClient
     `.exchange`, `.read_response(method)`, `.read_until_end()`, `.end()` ("fin" | "rst" | "open"),
     `.is_open()`, `.finish_sending()`, `.reset()`. A response that ends early raises Truncated
     (`.how` = "fin" | "rst", `.partial`), one that is not in normal form BadMessage.
+Stage
+    One backend and one Posthouse in front of it for a whole module (a module-scoped fixture; `.clear()` before
+    each test): `.client()`, `.get()`, `.assert_refused(data)`, `.assert_serves()`.
 request, response, chunk
     build messages; get() is one request on a connection of its own.
 
@@ -46,6 +49,7 @@ from kit.backend import BackendConnection, ScriptedBackend
 from kit.client import RawClient, get
 from kit.http1 import BadMessage, Request, Response, Truncated, chunk, request, response
 from kit.posthouse import Posthouse, free_port
+from kit.stage import Stage
 
 __all__ = [
     "BackendConnection",
@@ -55,6 +59,7 @@ __all__ = [
     "Request",
     "Response",
     "ScriptedBackend",
+    "Stage",
     "Truncated",
     "chunk",
     "free_port",

@@ -73,7 +73,11 @@ class BackendConnection:
         asked = self.read_head()
         if asked is None:
             return None
-        http1.read_body(self, asked)
+        try:
+            http1.read_body(self, asked)
+        except Truncated:
+            self.backend.unfinished.append(asked)
+            raise
         self.backend.record(asked)
         return asked
 
@@ -132,7 +136,8 @@ class ScriptedBackend:
 
     on_request  asked for every complete request; may be changed at any time, kept connections see the change
     on_connect  if set, takes over each new connection whole (it reads, records and sends by itself)
-    requests    complete requests in the order of their end; connections: every connection ever accepted
+    requests    complete requests in the order of their end; unfinished: those whose body broke off
+    connections every connection accepted since the last clear()
     violations  what came and was no normal-form request: one line each
     """
 
@@ -141,6 +146,7 @@ class ScriptedBackend:
         self.on_connect: OnConnect | None = None
         self.timeout = timeout
         self.requests: list[Request] = []
+        self.unfinished: list[Request] = []
         self.connections: list[BackendConnection] = []
         self.violations: list[str] = []
         self._changed = threading.Condition()
@@ -173,7 +179,7 @@ class ScriptedBackend:
             self._changed.notify_all()
 
     def wait_requests(self, count: int, timeout: float = 5.0) -> list[Request]:
-        """Wait until at least `count` requests are complete and return all; AssertionError if they do not come."""
+        """Wait until at least `count` requests are complete; all of them. AssertionError if not."""
         with self._changed:
             done = self._changed.wait_for(lambda: len(self.requests) >= count, timeout)
             assert done, f"{len(self.requests)} of {count} requests arrived"
@@ -195,7 +201,7 @@ class ScriptedBackend:
         self.on_request, self.on_connect = answer_ok, None
         self.close_connections()
         with self._changed:
-            self.requests, self.connections, self.violations = [], [], []
+            self.requests, self.unfinished, self.connections, self.violations = [], [], [], []
 
     def close_connections(self) -> None:
         """End every open connection from this side (their threads see the end and stop)."""
@@ -249,8 +255,8 @@ class ScriptedBackend:
         except BadMessage as bad:
             self.violate(str(bad))
         except Truncated as ended:
-            if not self._is_closing and ended.partial is None and ended.data:
-                self.violate(f"piece of a request: {ended.data[:200]!r}")
+            if ended.in_head and not self._is_closing:
+                self.violate(f"piece of a head: {ended.data[:200]!r}")
         except TimeoutError:
             self.violate("nothing came for too long")
         except OSError:

@@ -30,14 +30,18 @@ class Truncated(Exception):
     """The connection ended before the message did.
 
     how      "fin" (orderly end) or "rst"
-    partial  what there was, or None if the head was not complete
+    partial  the response as far as it came, or None if its head was not complete
+    data     bytes of the unfinished part; in_head: that part is a head
     """
 
-    def __init__(self, how: str, partial: Response | None, data: bytes = b"") -> None:
+    def __init__(
+        self, how: str, partial: Response | None, data: bytes = b"", *, in_head: bool = False
+    ) -> None:
         super().__init__(f"{how} in {partial or data!r}")
         self.how = how
         self.partial = partial
         self.data = data
+        self.in_head = in_head
 
 
 @dataclass(slots=True)
@@ -161,10 +165,10 @@ def framing(message: Message) -> str:
     return "none"
 
 
-def _need(stream: Stream, partial: Response | None) -> None:
+def _need(stream: Stream, partial: Response | None, *, in_head: bool = False) -> None:
     how = stream.fill()
     if how:
-        raise Truncated(how, partial, bytes(stream.buffer))
+        raise Truncated(how, partial, bytes(stream.buffer), in_head=in_head)
 
 
 def read_head(stream: Stream) -> bytes:
@@ -172,7 +176,7 @@ def read_head(stream: Stream) -> bytes:
     while (end := stream.buffer.find(b"\r\n\r\n")) < 0:
         if len(stream.buffer) > HEAD_MOST:
             raise BadMessage("head without an end")
-        _need(stream, None)
+        _need(stream, None, in_head=True)
     head = bytes(stream.buffer[: end + 4])
     del stream.buffer[: end + 4]
     return head

@@ -38,7 +38,7 @@ class Posthouse:
     """`python -m posthouse run --config FILE`, running.
 
     Upper-case keyword arguments replace the word of that name in the Caddyfile; PORT, PORT2 ... become free
-    ports (the same word, the same port). `arguments` go to the command line, `env` is added to the environment.
+    ports (the same word, the same port). `arguments` go to the command line, `env` to the environment.
     Raises AssertionError, with what was written to stderr, if the ready line does not come.
 
     addresses  those of the ready line; port: the first one's; names: the values that replaced words

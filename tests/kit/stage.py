@@ -1,0 +1,88 @@
+"""Stage: one backend, one Posthouse in front of it, and the sentences that many tests say about them."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from kit.backend import ScriptedBackend, answer_ok
+from kit.client import RawClient, get
+from kit.http1 import Fields, Response
+from kit.posthouse import Posthouse
+
+ONE_ROUTE = """
+http://:PORT {
+    bind 127.0.0.1
+    proxy / BACKEND
+}
+"""
+
+
+class Stage:
+    """Posthouse with `caddyfile` (BACKEND is the backend's address) before one ScriptedBackend.
+
+    Meant for a whole module; `clear()` before each test makes it as good as new.
+    """
+
+    def __init__(self, caddyfile: str = ONE_ROUTE, **names: str) -> None:
+        self.backend = ScriptedBackend()
+        try:
+            self.posthouse = Posthouse(caddyfile, BACKEND=self.backend.address, **names)
+        except BaseException:
+            self.backend.close()
+            raise
+        self.port = int(self.posthouse.names.get("PORT", self.posthouse.port))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.posthouse.stop()
+        self.backend.close()
+
+    def clear(self) -> None:
+        """Forget what the backend saw, let it answer 200 "ok" again, drop its connections."""
+        self.backend.clear()
+
+    def client(self, port: int | None = None) -> RawClient:
+        """A new client connection."""
+        return RawClient(port or self.port)
+
+    def get(
+        self,
+        target: bytes | str = "/",
+        fields: Fields = (),
+        *,
+        host: bytes | str = "site.test",
+        method: str = "GET",
+    ) -> Response:
+        """One request on a connection of its own."""
+        return get(self.port, target, fields, host=host, method=method)
+
+    def assert_serves(self, host: bytes | str = "site.test") -> None:
+        """A new client gets the answer that was meant for it, and nothing odd ever reached the backend."""
+        self.backend.on_request, self.backend.on_connect = answer_ok, None
+        answer = self.get("/alive", host=host)
+        assert (answer.status, answer.body) == (200, b"ok")
+        assert self.backend.requests[-1].target == b"/alive"
+        assert self.backend.violations == []
+
+    def assert_refused(self, data: bytes, *statuses: int, pieces: int = 0) -> Response:
+        """The data is answered with one of the statuses (400) and a close, and no byte of it reaches the backend.
+
+        pieces  if given, how many bytes are sent at a time
+        """
+        with self.client() as client:
+            if pieces:
+                client.send_pieces(data, pieces)
+            else:
+                client.send(data)
+            answer = client.read_response()
+            assert answer.status in (statuses or (400,)), answer
+            assert client.end() in ("fin", "rst")
+            assert client.buffer == b""
+        assert self.backend.received() == b""
+        assert self.backend.violations == []
+        return answer
