@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kit import Posthouse, ScriptedBackend
+from kit import Posthouse, ScriptedBackend, Stage
+from kit.stage import ONE_ROUTE
 
 
 @pytest.fixture
@@ -30,3 +31,19 @@ def start_posthouse() -> Iterator[Callable[..., Posthouse]]:
     finally:
         for posthouse in started:
             posthouse.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A stage with the module's CADDYFILE, started once."""
+    with Stage(getattr(request.module, "CADDYFILE", ONE_ROUTE)) as started:
+        yield started
+
+
+@pytest.fixture
+def stage(shared_stage: Stage) -> Iterator[Stage]:
+    """The module's stage, as good as new; what Posthouse wrote meanwhile is shown if the test fails."""
+    shared_stage.clear()
+    before = len(shared_stage.posthouse.stderr())
+    yield shared_stage
+    print(shared_stage.posthouse.stderr()[before:])

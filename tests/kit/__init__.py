@@ -37,8 +37,9 @@ RawClient
     `.is_open()`, `.finish_sending()`, `.reset()`. A response that ends early raises Truncated
     (`.how` = "fin" | "rst", `.partial`), one that is not in normal form BadMessage.
 Stage
-    One backend and one Posthouse in front of it for a whole module (a module-scoped fixture; `.clear()` before
-    each test): `.client()`, `.get()`, `.assert_refused(data)`, `.assert_serves()`.
+    One backend and one Posthouse in front of it for a whole module: `.client()`, `.get()`,
+    `.assert_refused(data)`, `.assert_serves()`. The fixture `stage` gives it, cleared, to each test; a module
+    that writes a constant CADDYFILE gets that instead of one catch-all route.
 request, response, chunk
     build messages; get() is one request on a connection of its own.
 

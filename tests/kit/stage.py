@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from kit.backend import ScriptedBackend, answer_ok
 from kit.client import RawClient, get
@@ -19,15 +19,16 @@ http://:PORT {
 
 
 class Stage:
-    """Posthouse with `caddyfile` (BACKEND is the backend's address) before one ScriptedBackend.
+    """Posthouse with `caddyfile` (BACKEND is the backend's address) before one ScriptedBackend; other
+    arguments go to Posthouse.
 
     Meant for a whole module; `clear()` before each test makes it as good as new.
     """
 
-    def __init__(self, caddyfile: str = ONE_ROUTE, **names: str) -> None:
+    def __init__(self, caddyfile: str = ONE_ROUTE, **options: Any) -> None:
         self.backend = ScriptedBackend()
         try:
-            self.posthouse = Posthouse(caddyfile, BACKEND=self.backend.address, **names)
+            self.posthouse = Posthouse(caddyfile, BACKEND=self.backend.address, **options)
         except BaseException:
             self.backend.close()
             raise
@@ -70,7 +71,7 @@ class Stage:
         assert self.backend.violations == []
 
     def assert_refused(self, data: bytes, *statuses: int, pieces: int = 0) -> Response:
-        """The data is answered with one of the statuses (400) and a close, and no byte of it reaches the backend.
+        """The data gets one of the statuses (400) and a close, and no byte of it reaches the backend.
 
         pieces  if given, how many bytes are sent at a time
         """
