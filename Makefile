@@ -1,0 +1,56 @@
+# The same few commands by hand and in CI. `make` alone lists them.
+# Every target sets up what it needs: scripts/setup makes .venv, scripts/peers installs the Debian programs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := /bin/bash
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo check format test bench soak fuzz build clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 16
+
+# Two stamps, because `make demo` should not wait for linters: .run is Posthouse alone, .dev adds the tools.
+$(VENV)/.run: pyproject.toml scripts/setup
+	@scripts/setup run
+
+$(VENV)/.dev: pyproject.toml scripts/setup
+	@scripts/setup dev
+
+install: $(VENV)/.dev ## set up .venv with Posthouse and the development tools
+
+demo: $(VENV)/.run ## three example backends and Posthouse in front of them, on loopback
+	@$(BIN)/posthouse demo $(ARGS)
+
+check: $(VENV)/.dev ## lint, format, strict types, layout: fast
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src tests benchmarks scripts
+	$(BIN)/pytest tests/test_layout.py tests/test_public_names.py
+
+format: $(VENV)/.dev ## format the source and apply safe lint fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(VENV)/.dev ## the whole test suite; ARGS="-k name" narrows it
+	@scripts/peers --optional curl nginx
+	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/.dev ## Posthouse beside nginx and HAProxy; ARGS="--quick" for a first look
+	@scripts/peers nginx haproxy wrk
+	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/.dev ## mixed traffic for 20 minutes (SECONDS=60 changes that), then everything must come back
+	$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+fuzz: $(VENV)/.dev ## every property test with TIMES (20) times its examples
+	FUZZ_TIMES=$(or $(TIMES),20) PYTHONPATH=scripts $(BIN)/pytest -p more_examples -m hypothesis --timeout=0 $(ARGS)
+
+build: $(VENV)/.dev ## a wheel in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist
+
+clean: ## remove .venv and everything that was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis

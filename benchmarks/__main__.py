@@ -1,0 +1,63 @@
+"""`make bench`: argv → rows measured → table and JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.load import cores, raise_descriptor_limit
+from benchmarks.measure import Plan, measure
+from benchmarks.processes import NotReady
+from benchmarks.proxies import PROXIES
+from benchmarks.report import environment, print_environment, print_heading, print_row
+from benchmarks.rows import ROWS
+
+
+def read_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="make bench ARGS=…", description="Posthouse beside nginx and HAProxy"
+    )
+    parser.add_argument("--quick", action="store_true", help="one round of a second per row: a first look")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a round")
+    names = [row.name for row in ROWS]
+    parser.add_argument("--row", action="append", choices=names, help="only this row (repeatable)")
+    parser.add_argument(
+        "--proxy", action="append", choices=list(PROXIES), help="only this proxy (repeatable)"
+    )
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"), help="where the figures go")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure, print, write; 1 if a proxy failed requests or did not start."""
+    arguments = read_arguments()
+    raise_descriptor_limit()
+    proxy_core, load_core = cores()
+    rounds, seconds = (1, 1.0) if arguments.quick else (arguments.rounds, arguments.seconds)
+    plan = Plan(rounds, seconds, proxy_core, load_core)
+    proxies = [PROXIES[name] for name in PROXIES if not arguments.proxy or name in arguments.proxy]
+    rows = [row for row in ROWS if not arguments.row or row.name in arguments.row]
+    facts = environment([proxy.name for proxy in proxies], (proxy_core, load_core))
+    print_environment(facts)
+    print_heading()
+    found = {}
+    for row in rows:
+        try:
+            found[row.name] = measure(row, proxies, plan, lambda line: print(line, file=sys.stderr))
+        except (NotReady, RuntimeError) as error:
+            print(f"{row.title}: {error}", file=sys.stderr)
+            return 1
+        print_row(row, found[row.name])
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    plain = {"environment": facts, "rounds": rounds, "seconds": seconds, "rows": found}
+    arguments.json.write_text(json.dumps(plain, indent=1) + "\n")
+    print(f"\nwritten to {arguments.json}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,127 @@
+"""Programs under measurement: started on one core, CPU and memory read from /proc, ended by pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class NotReady(Exception):
+    """A program ended, or did not listen in time; the text holds the end of what it printed."""
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tree(pid: int) -> list[int]:
+    """The process and all its living descendants."""
+    parents: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            fields = _stat(int(entry))
+            if fields:
+                parents.setdefault(int(fields[1]), []).append(int(entry))
+    found = [pid]
+    for member in found:
+        found.extend(parents.get(member, []))
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """/proc/PID/stat from field 3 (state) on: the name before it may hold blanks and parentheses."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def cpu_seconds(pids: Sequence[int]) -> tuple[float, float]:
+    """User and system CPU seconds that the processes have used so far."""
+    user = system = 0
+    for pid in pids:
+        fields = _stat(pid)
+        if fields:
+            user += int(fields[11])
+            system += int(fields[12])
+    return user / TICKS_PER_SECOND, system / TICKS_PER_SECOND
+
+
+def pss_bytes(pids: Sequence[int]) -> int:
+    """Proportional set size: private pages plus each process's share of the shared ones."""
+    total = 0
+    for pid in pids:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def open_files(pids: Sequence[int]) -> int:
+    """How many descriptors the processes hold."""
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+
+class Program:
+    """A program in the foreground, with its output in a file."""
+
+    def __init__(self, name: str, argv: Sequence[str], folder: Path, core: int | None) -> None:
+        """Start it. core: the CPU it may run on, None = any."""
+        self.name = name
+        self.output = folder / f"{name}.out"
+        pinned = [*(["taskset", "-c", str(core)] if core is not None else []), *argv]
+        with self.output.open("wb") as out:
+            self._process = subprocess.Popen(
+                pinned, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=folder
+            )
+        self.pid = self._process.pid
+
+    def __repr__(self) -> str:
+        return f"<Program {self.name} pid={self.pid} returncode={self._process.poll()}>"
+
+    def wait_ready(self, port: int, seconds: float = 10.0) -> None:
+        """Return when it accepts on the loopback port; NotReady if it ends or takes longer."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", port), 1.0).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        self.stop()
+        raise NotReady(f"{self.name} does not listen on {port}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The end of what it printed."""
+        return self.output.read_text(errors="replace")[-2000:]
+
+    def pids(self) -> list[int]:
+        """Its process tree now."""
+        return tree(self.pid)
+
+    def stop(self) -> int:
+        """TERM, then KILL after ten seconds; its exit status."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        status: int = self._process.returncode
+        return status
