@@ -1,0 +1,1 @@
+"""Caddyfile text to blocks of tokens. Knows the grammar and no directive."""
