@@ -1,0 +1,47 @@
+"""The arithmetic of up and down: failures that expire one by one. No probing, no clock."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+
+NEVER = float("inf")
+
+
+class FailureWindow:
+    """The failures of one backend that are still remembered.
+
+    Each expires alone, at the time given when it was added; nothing else takes it away (a success does not).
+    With a limit of 2 and a memory of 1 s, failures at 0 and 0.7 s mean "down" from 0.7 s to 1.0 s: this is
+    what Caddy v1 promised. Times are monotonic seconds; at its time of expiry a failure is gone.
+    """
+
+    __slots__ = ("_expiries",)
+
+    def __init__(self) -> None:
+        self._expiries: list[float] = []
+        """Sorted. Not simply appended to: a reload may shorten the memory between two failures."""
+
+    def __repr__(self) -> str:
+        return f"<FailureWindow {len(self._expiries)} remembered>"
+
+    def add(self, now: float, expiry: float) -> None:
+        """One more failure, remembered until `expiry`."""
+        self.forget(now)
+        insort(self._expiries, expiry)
+
+    def forget(self, now: float) -> None:
+        """Let go of what has expired."""
+        del self._expiries[: bisect_right(self._expiries, now)]
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._expiries.clear()
+
+    def count(self, now: float) -> int:
+        """How many failures are remembered at `now`."""
+        return len(self._expiries) - bisect_right(self._expiries, now)
+
+    def below(self, limit: int) -> float:
+        """The time from which on fewer than `limit` (at least 1) are remembered; `-NEVER` if always."""
+        surplus = len(self._expiries) - limit
+        return self._expiries[surplus] if surplus >= 0 else -NEVER

@@ -1,0 +1,76 @@
+"""The lookup table of consistent hashing for large pools.
+
+Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016), section 3.4: each
+backend walks its own permutation of the slots and the backends take turns in claiming the next free one.
+Every backend gets the same number of slots, give or take one; when one leaves, its slots are dealt out again
+and nearly all others stay.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from functools import lru_cache
+
+TABLE_SIZES = (16_411, 65_537, 262_147, 1_048_583)
+"""Primes, so that every step walks all slots. Few and far apart, because a pool that grows from one to the
+next moves every key."""
+
+SLOTS_PER_BACKEND = 24
+"""At least so many: shares differ by at most one in 24 (the paper has 100; ours is built in Python at
+load)."""
+
+
+def table_size(count: int) -> int:
+    """The number of slots for `count` backends. Raises ValueError beyond about 43,000."""
+    for size in TABLE_SIZES:
+        if count * SLOTS_PER_BACKEND <= size:
+            return size
+    raise ValueError(
+        f"{count} backends in one pool: a hash policy takes {TABLE_SIZES[-1] // SLOTS_PER_BACKEND}"
+    )
+
+
+@lru_cache(maxsize=8)
+def build_table(seeds: tuple[int, ...]) -> array[int]:
+    """For each slot the index into `seeds` (at least one, all different) of the backend that owns it.
+
+    Depends on the set of seeds only, not on their order, so that rearranging a file moves nothing.
+    Remembered, because a reload with the same backends should not stop the event loop again: 30 ms for 100
+    backends, 0.6 s for 10,000.
+    """
+    size = table_size(len(seeds))
+    table = array("l", [-1]) * size
+    turns = [_Turn(index, seeds[index], size) for index in sorted(range(len(seeds)), key=seeds.__getitem__)]
+    free = size
+    while free:
+        free = _deal_round(table, turns, free)
+    return table
+
+
+class _Turn:
+    """One backend's walk: where it stands in its permutation of the slots, and its step."""
+
+    __slots__ = ("index", "slot", "step")
+
+    def __init__(self, index: int, seed: int, size: int) -> None:
+        self.index = index
+        self.slot = (seed >> 32) % size
+        self.step = (seed & 0xFFFF_FFFF) % (size - 1) + 1
+
+
+def _deal_round(table: array[int], turns: Sequence[_Turn], free: int) -> int:
+    """Let each backend claim its next free slot; returns how many slots are free then."""
+    size = len(table)
+    for turn in turns:
+        slot, step = turn.slot, turn.step
+        while table[slot] >= 0:
+            slot += step
+            if slot >= size:
+                slot -= size
+        table[slot] = turn.index
+        turn.slot = slot
+        free -= 1
+        if not free:
+            break
+    return free

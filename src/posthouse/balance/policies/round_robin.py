@@ -1,0 +1,41 @@
+"""`policy round_robin`: one after the other, in the order of the file; who cannot be used is passed over.
+
+O(1) while everything is usable, O(log n) otherwise.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import ClassVar
+
+from posthouse.balance.backend import Backend
+from posthouse.balance.policy import Choice
+
+
+class RoundRobin:
+    """Remembers the place of the last one chosen, not a count: a count taken modulo a number that changes
+    whenever a backend fills up or comes back would favour some of them."""
+
+    __slots__ = ("_count", "_last", "_places")
+    usage: ClassVar[str] = "round_robin"
+    arguments: ClassVar[tuple[int, int]] = (0, 0)
+
+    def __init__(self, args: tuple[str, ...], backends: Sequence[Backend], rng: random.Random) -> None:
+        self._count = len(backends)
+        # Anywhere: workers that all began with the first backend would make a wave of it.
+        self._last = int(rng.random() * len(backends)) - 1
+        self._places = {backend: place for place, backend in enumerate(backends)}
+
+    def select(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
+        place = self._last + 1
+        if len(usable) == self._count:
+            if place == self._count:
+                place = 0
+            self._last = place
+            return usable[place]
+        index = bisect_right(usable, self._last, key=self._places.__getitem__)
+        backend = usable[index if index < len(usable) else 0]
+        self._last = self._places[backend]
+        return backend
