@@ -1,0 +1,137 @@
+"""Listening sockets: bind them with clear errors, name them, empty their queues."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from posthouse.errors import StartError
+
+ListenKey = tuple[str, int]
+"""(host, port): host "" = every address of the machine, port 0 = any free port."""
+
+BACKLOG = 4096
+"""Connections that the kernel keeps for us until we accept them (it caps this at net.core.somaxconn).
+A reload or a pause of accepting must not refuse anybody, hence the generous size."""
+
+KEEPALIVE_SECONDS = 180
+"""TCP keep-alive of accepted connections, as in v1. Linux hands the setting of a listening socket down to
+what it accepts, so that it costs no system call per connection."""
+
+_EVERY_HOST = ("", "::")
+
+
+def bind(key: ListenKey, share: Sequence[socket.socket] = ()) -> socket.socket:
+    """A non-blocking socket that listens on `key`.
+
+    Every address ("" or "::") means IPv6 and IPv4 on one socket, or IPv4 alone where the machine has no IPv6.
+    `share` are sockets of this process on the same port but another host: the kernel would refuse the pair,
+    so that both carry SO_REUSEPORT while binding (never longer, or a second Posthouse could slip in unseen).
+    Raises StartError, one line that names the address.
+    """
+    host, port = key
+    try:
+        family, address = _resolve(host, port)
+        with _shared(share):
+            return _listen(family, address, bool(share))
+    except OSError as error:
+        raise StartError(f"cannot listen on {show(key)}: {_reason(error, key)}") from None
+
+
+def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
+    if host in _EVERY_HOST:
+        return (socket.AF_INET6, ("::", port)) if _has_ipv6() else (socket.AF_INET, ("0.0.0.0", port))
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # IPv4 first for a name that has both, as v1's runtime chose.
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, (str(address[0]), port)
+
+
+def _has_ipv6() -> bool:
+    """False where the kernel has no IPv6, or has it disabled (then even "::" can't be bound)."""
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as trial:
+            trial.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _listen(family: int, address: tuple[str, int], is_sharing: bool) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_sharing:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+        if is_sharing:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+@contextmanager
+def _shared(sockets: Sequence[socket.socket]) -> Iterator[None]:
+    for sharing in sockets:
+        sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield
+    finally:
+        for sharing in sockets:
+            sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+
+
+def _reason(error: OSError, key: ListenKey) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the name does not resolve to an address"
+    if error.errno == errno.EADDRINUSE:
+        return "the address is already in use by another program"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "that is not an address of this machine"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        low = 0 < key[1] < 1024
+        return "no permission" + (" (ports below 1024 need root or CAP_NET_BIND_SERVICE)" if low else "")
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+def show(key: ListenKey) -> str:
+    """ "host:port" for messages: ":8080", "127.0.0.1:8080", "[::1]:8080"."""
+    host, port = key
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def port_of(listening: socket.socket) -> int:
+    """The real port, also where the configuration says 0."""
+    return int(listening.getsockname()[1])
+
+
+def take_waiting(listening: socket.socket) -> list[socket.socket]:
+    """Accept everything that waits in the queue of a non-blocking socket, before it is closed.
+
+    The kernel has told these clients that they are connected; closing would reset them.
+    """
+    taken: list[socket.socket] = []
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except (BlockingIOError, InterruptedError):
+            return taken
+        except ConnectionError:
+            continue
+        except OSError:  # no descriptor left: what is still queued can't be saved
+            return taken
+        connection.setblocking(False)
+        taken.append(connection)

@@ -1,0 +1,306 @@
+"""Worker: one event loop with its listeners and the generation that serves now.
+
+Laws
+- A new configuration is built and bound completely before anything of the old one changes; a mistake or a
+  taken port leaves everything as it was.
+- What stays listening is never closed; what goes is emptied, then drained.
+- Every exchange ends on the generation it began with. Stopping waits for all, at most `grace` seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from posthouse.config.specs import Config
+from posthouse.errors import ConfigError, StartError
+from posthouse.server import pidfile, signals
+from posthouse.server.accepting import Admission
+from posthouse.server.listeners import Listener, Listeners
+from posthouse.server.ready import ready_line
+from posthouse.server.sockets import ListenKey
+from posthouse.server.watch import Watch
+
+DRAIN_LOOK_SECONDS = 0.02
+"""How often a draining worker looks whether the last exchange is over."""
+
+STOPPED, STOPPED_TWICE = 0, 2
+"""Exit codes: stopped as asked; a second signal."""
+
+CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
+
+
+class Loaded(Protocol):
+    """A configuration that was read, with the files it came from (name to text)."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def sources(self) -> Mapping[str, str]: ...
+
+
+class Serving(Protocol):
+    """What a worker needs of `server.generation.Generation`."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def listen(self) -> tuple[ListenKey, ...]: ...
+    @property
+    def in_flight(self) -> int: ...
+    def handler(self, key: ListenKey) -> Any: ...
+    def start(self) -> None: ...
+    def retire(self) -> None: ...
+
+
+class Log(Protocol):
+    """The process log."""
+
+    def info(self, what: str, **fields: object) -> None: ...
+    def warn(self, what: str, **fields: object) -> None: ...
+    def error(self, what: str, **fields: object) -> None: ...
+
+
+class Parts(Protocol):
+    """What a worker is made of, and whom it tells: handed in by the command."""
+
+    @property
+    def log(self) -> Log: ...
+
+    def build(self, config: Config, previous: Any) -> Serving:
+        """A generation that does not serve yet. Raises ConfigError or StartError."""
+
+    def listener(self, plan: Any) -> Listener:
+        """A listening address that hands its connections to `plan`."""
+
+    def load(self) -> Loaded | None:
+        """Read the configuration again, in a thread; None: it did not come from a file.
+
+        Raises ConfigError or StartError.
+        """
+
+    def reopen_logs(self) -> None:
+        """Open the files of all logs again, by name."""
+
+    def announce(self, ready: str) -> None:
+        """Print the ready line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says of a worker.
+
+    grace        seconds that stopping waits for exchanges
+    connections  downstream connections at most
+    bound        sockets that listen already, by address
+    """
+
+    grace: float = 30.0
+    connections: int = 512
+    pidfile: str = ""
+    is_watching: bool = False
+    bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
+
+
+class Worker:
+    """Serves from `run` until stopped.
+
+    `stop`, `reload` and `upgrade` are what signals do; they return at once and work goes on in the loop.
+    """
+
+    def __init__(self, loaded: Loaded, settings: Settings, parts: Parts) -> None:
+        self._loaded = loaded
+        self._settings = settings
+        self._parts = parts
+        self._log = parts.log
+        self._generation: Serving | None = None
+        self._retired: list[Serving] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        self._is_reloading = False
+        self._reload_again = ""
+
+    def __repr__(self) -> str:
+        return f"<Worker pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
+
+    async def run(self) -> int:
+        """Start, serve until stopped; the exit code. Raises ConfigError or StartError when it can't start."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._on_bug)
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        admission = Admission(self._settings.connections, self._loop, self._log)
+        self._listeners = Listeners(self._parts.listener, admission, self._loop)
+        await self._start()
+        watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if self._is_watching else None
+        try:
+            return await self._exit
+        finally:
+            if watch is not None:
+                watch.stop()
+            if self._settings.pidfile:
+                pidfile.remove(self._settings.pidfile)
+
+    @property
+    def _is_watching(self) -> bool:
+        return self._settings.is_watching
+
+    def _files(self) -> list[str]:
+        return list(self._loaded.sources)
+
+    async def _start(self) -> None:
+        config = self._loaded.config
+        generation = self._parts.build(config, None)
+        bound = self._listeners.bind(generation.listen, self._settings.bound)
+        if self._settings.pidfile:
+            pidfile.write(self._settings.pidfile)
+        self._tell_notices(config)
+        await self._serve(generation, bound)
+        signals.listen(self._loop, self)
+        self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
+        self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
+        _settle_memory()
+
+    async def _serve(self, generation: Serving, bound: Mapping[ListenKey, socket.socket]) -> None:
+        """From here on nothing can fail: `generation` takes the place of the one that serves now."""
+        old, self._generation = self._generation, generation
+        generation.start()
+        await self._listeners.swap({key: generation.handler(key) for key in generation.listen}, bound)
+        if old is not None:
+            old.retire()
+            self._retired = [one for one in self._retired if one.in_flight] + [old]
+
+    # --- reload
+
+    def reload(self, cause: str) -> None:
+        """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
+
+        Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
+        """
+        if cause != "watch":
+            self._parts.reopen_logs()
+        if self._is_stopping:
+            return
+        if self._is_reloading:
+            self._reload_again = cause
+            return
+        self._is_reloading = True
+        self._spawn(self._reload(cause))
+
+    async def _reload(self, cause: str) -> None:
+        try:
+            loaded = await self._loop.run_in_executor(None, self._parts.load)
+            if self._is_stopping:
+                return
+            if loaded is None:
+                self._log.info(CANNOT_RELOAD, cause=cause)
+            elif cause != "watch" or loaded.config != self._loaded.config:
+                await self._swap(loaded, cause)
+        except Exception as error:  # whatever it is, it must not take down what serves
+            self._tell_refusal(error, cause)
+        finally:
+            self._is_reloading = False
+            if self._reload_again:
+                again, self._reload_again = self._reload_again, ""
+                self.reload(again)
+
+    async def _swap(self, loaded: Loaded, cause: str) -> None:
+        began = self._loop.time()
+        gc.unfreeze()
+        generation = self._parts.build(loaded.config, self._generation)
+        try:
+            bound = self._listeners.bind(generation.listen)
+        except BaseException:
+            generation.retire()
+            raise
+        self._loaded = loaded
+        self._tell_notices(loaded.config)
+        await self._serve(generation, bound)
+        took = round((self._loop.time() - began) * 1000)
+        self._log.info(
+            "reloaded",
+            cause=cause,
+            generation=generation.number,
+            sites=len(loaded.config.sites),
+            took_ms=took,
+        )
+        _settle_memory()
+
+    def _tell_refusal(self, error: Exception, cause: str) -> None:
+        if isinstance(error, ConfigError):
+            for mistake in error.mistakes:
+                hint = {"hint": mistake.hint} if mistake.hint else {}
+                self._log.error("configuration", place=str(mistake.place), mistake=mistake.message, **hint)
+            reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
+        else:
+            reason = str(error) if isinstance(error, StartError) else repr(error)
+        self._log.error("reload failed, the old configuration stays", cause=cause, reason=reason)
+
+    def _tell_notices(self, config: Config) -> None:
+        for notice in config.notices:
+            self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+
+    # --- stop
+
+    def stop(self, cause: str) -> None:
+        """Drain and end with 0; asked a second time, end at once with 2."""
+        if self._is_stopping:
+            self._log.warn("stopped by a second signal", signal=cause, cut=self._in_flight())
+            self._end(STOPPED_TWICE)
+            return
+        self._is_stopping = True
+        self._spawn(self._drain(cause))
+
+    async def _drain(self, cause: str) -> None:
+        try:
+            grace = self._settings.grace
+            self._log.info("stopping", signal=cause, in_flight=self._in_flight(), grace=f"{grace:g}s")
+            deadline = self._loop.time() + grace
+            await self._listeners.close()
+            # Looking costs nothing now and spares every connection the duty to tell that it has ended.
+            while self._listeners.connections() and self._loop.time() < deadline:  # noqa: ASYNC110
+                await asyncio.sleep(DRAIN_LOOK_SECONDS)
+            cut = self._in_flight()
+            self._listeners.abort()
+            self._log.info("stopped", cut=cut)
+        finally:
+            self._end(STOPPED)
+
+    def _in_flight(self) -> int:
+        serving = [self._generation] if self._generation is not None else []
+        return sum(one.in_flight for one in [*self._retired, *serving])
+
+    def _end(self, code: int) -> None:
+        if not self._exit.done():
+            self._exit.set_result(code)
+
+    def upgrade(self, cause: str) -> None:
+        """Not in this release; saying so is better than dying, which is the signal's default."""
+        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
+
+    # --- bookkeeping
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody caught: one line with its place; the connection it happened on is gone."""
+        error = context.get("exception")
+        where = ""
+        trace = error.__traceback__ if isinstance(error, BaseException) else None
+        while trace is not None:
+            where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        self._log.error("internal error", message=context.get("message", ""), error=repr(error), where=where)
+
+
+def _settle_memory() -> None:
+    """What was made to start lives on: later collections need not look at it again."""
+    gc.collect()
+    gc.freeze()
