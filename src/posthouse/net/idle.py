@@ -1,0 +1,60 @@
+"""IdleConnections: warm connections to backends, kept for the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from posthouse.net.upstream_h1 import UpstreamH1
+
+IDLE_SECONDS: Final = 60.0
+"""How long a connection to a backend is kept unused. Most backends close after 60 s or more; being first avoids the
+race in which their close meets our request."""
+
+
+class IdleConnections:
+    """Idle connections by endpoint (and, with TLS, by identity); the latest used comes first."""
+
+    __slots__ = ("_lanes",)
+
+    def __init__(self) -> None:
+        self._lanes: dict[Hashable, list[UpstreamH1]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(lane) for lane in self._lanes.values())
+
+    def acquire(self, key: Hashable) -> UpstreamH1 | None:
+        """A connection to use now, or None. It is the caller's until released or closed."""
+        lane = self._lanes.get(key)
+        while lane:
+            connection = lane.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
+
+    def release(self, connection: UpstreamH1, most: int) -> bool:
+        """Keep a connection for the next request; False: there are `most` already, close it."""
+        lane = self._lanes.get(connection.key)
+        if lane is None:
+            lane = self._lanes[connection.key] = []
+        if len(lane) >= most:
+            return False
+        lane.append(connection)
+        return True
+
+    def forget(self, connection: UpstreamH1) -> None:
+        """A connection ended while it was idle."""
+        lane = self._lanes.get(connection.key)
+        if lane is not None and connection in lane:
+            lane.remove(connection)
+
+    def close(self, key: Hashable) -> None:
+        """Close all connections of one endpoint."""
+        for connection in self._lanes.pop(key, []):
+            connection.close()
+
+    def close_all(self) -> None:
+        """Close every idle connection."""
+        for key in tuple(self._lanes):
+            self.close(key)

@@ -1,0 +1,56 @@
+"""Listener: one listening address of a worker, across generations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from posthouse.net.downstream_h1 import DownstreamH1, Plan
+from posthouse.net.reactor import Reactor
+
+
+class Listener:
+    """Makes the connections of one listening address and knows those that live.
+
+    plan         what happens with requests; swapped by a reload, read anew for each request
+    is_draining  no request follows the current one on any connection
+    on_closed    called after a connection went, so that a paused accept can go on; may be None
+    """
+
+    __slots__ = ("connections", "is_draining", "on_closed", "plan", "reactor", "scheme")
+
+    def __init__(self, reactor: Reactor, plan: Plan, scheme: str = "http") -> None:
+        self.reactor = reactor
+        self.plan = plan
+        self.scheme = scheme
+        self.connections: set[DownstreamH1] = set()
+        self.is_draining = False
+        self.on_closed: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Listener connections={len(self.connections)} draining={self.is_draining}>"
+
+    def connection(self) -> DownstreamH1:
+        """The protocol of a new connection (asyncio's protocol factory)."""
+        return DownstreamH1(self)
+
+    def forget(self, connection: DownstreamH1) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        if self.on_closed is not None:
+            self.on_closed()
+
+    def drain(self) -> None:
+        """Answer what runs with `Connection: close`; idle connections are the caller's to close after a grace."""
+        self.is_draining = True
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing runs."""
+        for connection in tuple(self.connections):
+            connection.close_if_idle()
+
+    def abort(self) -> int:
+        """Cut what is left; answers how many connections that were."""
+        left = tuple(self.connections)
+        for connection in left:
+            connection.transport.abort()
+        return len(left)

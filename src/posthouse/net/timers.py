@@ -1,0 +1,108 @@
+"""Deadlines that cost nothing while they are met.
+
+A connection holds its next deadline in an attribute and moves it freely; it stands in one bucket of the wheel at
+most. When the bucket is due, a deadline that has moved on is put into a later bucket. So a request that is
+answered in time costs two attribute writes, where `loop.call_later` costs a handle and a heap operation.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+TICK: Final = 0.05
+"""Seconds a deadline may be late. Waits are whole seconds as a rule; finer ones are rounded up to this."""
+
+NEVER: Final = math.inf
+
+
+class Timed(Protocol):
+    """Something with a deadline."""
+
+    deadline: float
+    """When it is due, monotonic seconds; NEVER = not at all."""
+    bucket: int
+    """The bucket it stands in; 0 = none. Owned by Timers."""
+
+    def on_deadline(self, now: float) -> None:
+        """Called at or after the deadline; the deadline is NEVER then."""
+
+
+class CallAt(Protocol):
+    """The one method of an event loop that timers need."""
+
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> object: ...
+
+
+class Timers:
+    """All deadlines of one worker, in buckets of one TICK."""
+
+    __slots__ = ("_armed", "_buckets", "_clock", "_loop")
+
+    def __init__(self, loop: CallAt, clock: Callable[[], float] = time.monotonic) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._buckets: dict[int, set[Timed]] = {}
+        self._armed = 0
+
+    def set(self, timed: Timed, deadline: float) -> None:
+        """Give `timed` a deadline (monotonic seconds), earlier or later than before."""
+        timed.deadline = deadline
+        bucket = timed.bucket
+        if deadline == NEVER or (bucket and deadline >= bucket * TICK):
+            return
+        self._put(timed, int(deadline / TICK) + 1)
+
+    def _put(self, timed: Timed, number: int) -> None:
+        old = timed.bucket
+        if old:
+            if old <= number:
+                return
+            self._leave(timed)
+        timed.bucket = number
+        members = self._buckets.get(number)
+        if members is None:
+            self._buckets[number] = {timed}
+            if not self._armed or number < self._armed:
+                self._arm(number)
+        else:
+            members.add(timed)
+
+    def forget(self, timed: Timed) -> None:
+        """`timed` is gone. Must be called before it is dropped, or the wheel keeps it alive."""
+        timed.deadline = NEVER
+        if timed.bucket:
+            self._leave(timed)
+
+    def _leave(self, timed: Timed) -> None:
+        members = self._buckets.get(timed.bucket)
+        if members is not None:
+            members.discard(timed)
+        timed.bucket = 0
+
+    def _arm(self, number: int) -> None:
+        self._armed = number
+        self._loop.call_later(max(number * TICK - self._clock(), 0.001), self._tick)
+
+    def _tick(self) -> None:
+        now = self._clock()
+        current = int(now / TICK)
+        for number in sorted(number for number in self._buckets if number <= current):
+            for timed in tuple(self._buckets[number]):
+                if timed.bucket == number:
+                    self._due(timed, now)
+            self._buckets.pop(number, None)
+        self._armed = 0
+        if self._buckets:
+            self._arm(min(self._buckets))
+
+    def _due(self, timed: Timed, now: float) -> None:
+        deadline = timed.deadline
+        self._leave(timed)
+        if deadline <= now:
+            timed.deadline = NEVER
+            timed.on_deadline(now)
+        elif deadline != NEVER:
+            self._put(timed, int(deadline / TICK) + 1)

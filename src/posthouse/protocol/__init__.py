@@ -1,0 +1,1 @@
+"""HTTP without I/O: bytes to structures and back. No socket, no event loop, no clock."""
