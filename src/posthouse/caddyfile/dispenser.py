@@ -82,17 +82,14 @@ class Dispenser:
 
     def lines(self) -> list[Property]:
         """The block line by line, for directives whose lines begin with words of the user's choice."""
-        found: list[Property] = []
-        for line in self._split_lines():
-            found.append(Property(line[0], line[1:]))
-        return found
+        return [Property(line[0], line[1:]) for line in self._split_lines()]
 
     def properties(self, table: Mapping[str, Arity]) -> list[Property]:
         """The block as properties, by the rule that also lets several stand on one line.
 
-        Each property takes its least number of arguments first, whatever they are; a further one is taken unless
-        it is an unquoted name of the table. Arguments never come from another line. A property that is unknown or
-        has too few or too many arguments is noted and left out.
+        Each property takes its least number of arguments first, whatever they are; a further one is taken
+        unless it is an unquoted name of the table. Arguments never come from another line. A property that is
+        unknown or has too few or too many arguments is noted and left out.
         """
         found: list[Property] = []
         for line in self._split_lines():

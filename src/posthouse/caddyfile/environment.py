@@ -10,7 +10,7 @@ from posthouse.caddyfile.lexer import Token
 from posthouse.errors import ConfigError, Mistake
 
 MAX_EXPANDED = 32 * 1024 * 1024
-"""Characters that all expansions of a configuration may come to: a large value times many uses stays bounded."""
+"""Characters that all expansions may come to together: a large value times many uses stays bounded."""
 
 _PLACEHOLDER = re.compile(r"\{\$([^{}]+)\}|\{%([^{}%]+)%\}")
 
@@ -27,8 +27,9 @@ class Expander:
     def expand(self, token: Token) -> Token:
         """The token with its placeholders replaced; an unset variable counts as empty.
 
-        The result is one token whatever the value holds, and marked as quoted: a value never becomes syntax, and is
-        not expanded again. Unterminated and empty names stay as they are. Raises ConfigError past MAX_EXPANDED.
+        The result is one token whatever the value holds, and marked as quoted: a value never becomes syntax,
+        and is not expanded again. Unterminated and empty names stay as they are. Raises ConfigError past
+        MAX_EXPANDED.
         """
         text = token.text
         if "{$" not in text and "{%" not in text:

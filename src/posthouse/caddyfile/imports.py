@@ -12,22 +12,20 @@ from dataclasses import replace
 
 from posthouse.caddyfile.braces import balance
 from posthouse.caddyfile.environment import Expander
-from posthouse.caddyfile.lexer import MAX_MISTAKES, Token, lex_leniently
+from posthouse.caddyfile.lexer import MAX_MISTAKES, MAX_TOKENS, Token, lex_leniently
 from posthouse.caddyfile.messages import did_you_mean, quote
 from posthouse.errors import ConfigError, Mistake, Notice, Place
 
 MAX_DEPTH = 32
 """Imports within imports. Cycles are found by name; this ends those that hide behind symbolic links."""
-MAX_SIZE = 16 * 1024 * 1024
+MAX_SIZE = 8 * 1024 * 1024
 """Characters of all files together, each counted once."""
-MAX_TOKENS = 1_000_000
-"""Tokens after splicing: a few lines of snippets that import each other twice would otherwise grow without end."""
 
 Read = Callable[[str], list[tuple[str, str]]]
 """Pattern -> the (name, text) of every file that it matches; raises OSError or ValueError (not UTF-8).
 
-The pattern is absolute, or relative to the folder that the first file's name is relative to. `*` and `?` match
-within one path segment.
+The pattern is absolute, or relative to the folder that the first file's name is relative to. `*` and `?`
+match within one path segment.
 """
 
 
@@ -45,7 +43,7 @@ class _Frame:
     """One file or snippet being read.
 
     origin  the argument of the `import` that named it, None for the first file
-    rest    further files of the same import, the next one last: they come when this one ends, and are not inside it
+    rest    further files of the same import, the next one last: they come when this one ends, not inside it
     """
 
     __slots__ = ("index", "key", "origin", "rest", "tokens")
@@ -78,6 +76,7 @@ class Imports:
         self._by_pattern: dict[str, list[str]] = {}
         self._by_name: dict[str, list[Token]] = {}
         self._size = 0
+        self._lexed = 0
         self._taken = 0
 
     def open(self, text: str, file: str) -> None:
@@ -117,6 +116,7 @@ class Imports:
         token = frame.tokens[frame.index]
         frame.index += 1
         self._taken += 1
+        # A few snippets that each import another one twice would otherwise grow without end.
         if self._taken > MAX_TOKENS:
             message = f"with everything imported the configuration has more than {MAX_TOKENS} words"
             self.mistakes.append(Mistake(token.place, message, token.width, self._chain(token)))
@@ -142,7 +142,7 @@ class Imports:
             )
 
     def take_block(self) -> list[Token]:
-        """Consume a `{`, which comes next, and everything up to the `}` that closes it; imports are left alone."""
+        """Consume a `{`, which comes next, and all up to the `}` that closes it; imports are left alone."""
         tokens: list[Token] = []
         depth = 0
         while True:
@@ -196,8 +196,10 @@ class Imports:
             self.notices.append(Notice(target.place, f"no file matches {quote(pattern)}", target.width))
         else:
             hint = did_you_mean(pattern, self.snippets)
+            if not hint and not set("./") & set(pattern):
+                hint = "a snippet must come before its use"
             message = f"found neither a file nor a snippet called {quote(pattern)}"
-            self.fail(target.place, message, target.width, hint or "a snippet must come before its use")
+            self.fail(target.place, message, target.width, hint)
         return []
 
     def _read_files(self, path: str, target: Token) -> bool:
@@ -224,7 +226,8 @@ class Imports:
             self.mistakes.append(Mistake(place, message, target.width if target else 1))
             raise ConfigError(self.mistakes)
         self.files.append(file)
-        tokens, lexical = lex_leniently(text, file)
+        tokens, lexical = lex_leniently(text, file, MAX_TOKENS - self._lexed)
+        self._lexed += len(tokens)
         tokens, unbalanced = balance(tokens)
         # After an unclosed quote the braces are anybody's guess.
         self.is_unsound = self.is_unsound or bool(lexical or unbalanced)

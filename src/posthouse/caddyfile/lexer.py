@@ -2,11 +2,12 @@
 
 The grammar:
 
-* A leading byte-order mark and every CR are dropped. Any other Unicode white space separates; only LF ends a line.
+* A leading byte-order mark and every CR are dropped. Any other Unicode white space separates; only LF ends a
+  line.
 * `#` begins a comment where a token could begin, and nowhere else: `a#b` is one word.
-* `"` opens a quoted token at a token's start; inside, `\\"` is a quote, any other backslash stands for itself.
-  A back-quote opens a raw token, in which nothing is special. Both may span lines. The closing mark ends the token
-  even if text follows directly.
+* `"` opens a quoted token at a token's start; inside, `\\"` is a quote, any other backslash stands for
+  itself. A back-quote opens a raw token, in which nothing is special. Both may span lines. The closing mark
+  ends the token even if text follows directly.
 * A backslash at the very end of a line joins the next line to it.
 * `{` and `}` are structure only as unquoted tokens of their own.
 """
@@ -16,9 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from posthouse.errors import ConfigError, Mistake, Place
 
+MAX_TOKENS = 500_000
+"""Words of a configuration. A site of ten thousand has about twenty."""
 MAX_MISTAKES = 100
 """A binary file is wrong in every line; nobody reads more than this."""
 
@@ -49,11 +53,11 @@ class Token:
         return self.text == text and not self.quoted
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A stretch of source: everything but blanks is reported, so that a formatter loses nothing.
 
-    kind  newline, continuation, comment, quoted, raw, open (a quote that never closes, up to its line's end) or word
+    kind  newline (with the blank lines after it), continuation, comment, quoted, raw, word, or open: a quote
+          that never closes, up to its line's end
     """
 
     kind: str
@@ -65,7 +69,7 @@ class Piece:
 # The White_Space property of Unicode without LF and CR. `\s` would also take the separators U+001C-U+001F.
 _BLANK = "\t\v\f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _PIECE = re.compile(
-    r"(?P<newline>\n)"
+    rf"(?P<newline>\n[\n{_BLANK}]*+)"
     rf"|(?P<blank>[{_BLANK}]++)"
     r"|(?P<continuation>\\\n)"
     r"|(?P<comment>#[^\n]*+)"
@@ -76,12 +80,13 @@ _PIECE = re.compile(
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+# U+FEFF is a byte-order mark only at the start; elsewhere it is invisible and comes from joining files.
+_UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff\ufeff]")
 
 
 def normalize(text: str) -> str:
     """The text that places count in: without a leading byte-order mark and without CR."""
-    return text.removeprefix("\ufeff").replace("\r", "")
+    return text.replace("\r", "").removeprefix("\ufeff")
 
 
 def scan(text: str) -> Iterator[Piece]:
@@ -105,8 +110,11 @@ def lex(text: str, file: str) -> list[Token]:
     return tokens
 
 
-def lex_leniently(text: str, file: str) -> tuple[list[Token], list[Mistake]]:
-    """Like `lex`, but goes on after a mistake: a quote that never closes is taken to end with its line."""
+def lex_leniently(text: str, file: str, most: int = MAX_TOKENS) -> tuple[list[Token], list[Mistake]]:
+    """Like `lex`, but goes on after a mistake: a quote that never closes is taken to end with its line.
+
+    More than `most` tokens are a mistake, and end the reading.
+    """
     tokens: list[Token] = []
     mistakes: list[Mistake] = []
     is_first = True
@@ -115,12 +123,13 @@ def lex_leniently(text: str, file: str) -> tuple[list[Token], list[Mistake]]:
             is_first = True
         elif piece.kind not in ("comment", "continuation"):
             token = _token(piece, file, is_first)
+            mistake = _judge(piece, token) if len(tokens) < most else _too_many(token)
+            if mistake:
+                mistakes.append(mistake)
+                if len(tokens) >= most or len(mistakes) >= MAX_MISTAKES:
+                    break
             tokens.append(token)
             is_first = False
-            if mistake := _judge(piece, token):
-                mistakes.append(mistake)
-                if len(mistakes) >= MAX_MISTAKES:
-                    break
     return tokens, mistakes
 
 
@@ -154,12 +163,21 @@ def _judge(piece: Piece, token: Token) -> Mistake | None:
             1,
             "quoted text may span lines, and a quote in front of it may be the one too many",
         )
-    found = _CONTROL.search(token.raw)
+    found = _UNWANTED.search(token.raw)
     if found is None:
         return None
     line = token.place.line + token.raw.count("\n", 0, found.start())
     before = token.raw.rfind("\n", 0, found.start())
     column = found.start() - before if before >= 0 else token.place.column + found.start()
-    code = ord(found.group())
-    what = "a byte that is not UTF-8" if code >= 0xD800 else f"the control character U+{code:04X}"
-    return Mistake(Place(token.place.file, line, column), f"found {what}, expected text")
+    return Mistake(Place(token.place.file, line, column), f"found {_name(found.group())}, expected text")
+
+
+def _too_many(token: Token) -> Mistake:
+    return Mistake(token.place, f"the configuration has more than {MAX_TOKENS} words", token.width)
+
+
+def _name(char: str) -> str:
+    code = ord(char)
+    if 0xD800 <= code <= 0xDFFF:
+        return "a byte that is not UTF-8"
+    return "a byte-order mark (U+FEFF)" if code == 0xFEFF else f"the control character U+{code:04X}"

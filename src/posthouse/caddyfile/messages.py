@@ -41,7 +41,8 @@ def render(mistake: Mistake | Notice, sources: Mapping[str, str]) -> str:
 def quote(what: Token | str) -> str:
     """A user's word for use in a message: in back-quotes, harmless, cut when it is long.
 
-    A token is shown as written: with the name of an environment variable, never with its value (it may be secret).
+    A token is shown as written: with the name of an environment variable, never with its value, which may be
+    secret.
     """
     text = what if isinstance(what, str) else (what.raw or what.text)
     if len(text) > _LONGEST_WORD:
@@ -50,7 +51,7 @@ def quote(what: Token | str) -> str:
 
 
 def harmless(text: str) -> str:
-    """The text with every character that could steer a terminal or hide something replaced by a visible one."""
+    """The text with a visible sign for every character that could steer a terminal or hide something."""
     if text.isprintable():
         return text
     return "".join(map(_visible, text))

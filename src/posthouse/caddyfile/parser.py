@@ -1,7 +1,8 @@
 """Tokens to blocks: which addresses a site has, and where each of its directives ends.
 
-File = blocks; block = addresses, then `{ directives }`, or, without braces, all the rest. What a directive's words
-mean is not known here. `import` is followed, snippets are kept, environment placeholders are expanded, each once.
+File = blocks; block = addresses, then `{ directives }`, or, without braces, all the rest. What a directive's
+words mean is not known here. `import` is followed, snippets are kept, environment placeholders are expanded,
+each once.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Segment:
 class Block:
     """One site.
 
-    is_braced  False: it takes all the rest of the configuration, so that an unknown directive in it may be meant as
-               the address of another site
+    is_braced  False: it takes all the rest of the configuration, so that an unknown directive in it may be
+               meant as the address of another site
     """
 
     addresses: tuple[Token, ...]
@@ -67,13 +68,14 @@ def parse(text: str, file: str, *, env: Mapping[str, str], read: Read) -> Parsed
 def parse_leniently(text: str, file: str, *, env: Mapping[str, str], read: Read) -> Parsed:
     """Like `parse`, but returns the mistakes beside the blocks that could be read in spite of them.
 
-    No blocks are returned when quotes or braces don't match: what was read would be full of mistakes nobody made.
+    No blocks are returned when quotes or braces don't match: they would be full of mistakes that nobody made.
     """
     parser = _Parser(read, Expander(env))
     try:
         parser.run(text, file)
     except ConfigError as error:
-        return Parsed((), tuple(parser.source.notices), tuple(parser.in_order(error.mistakes)))
+        mistakes = [*parser.source.mistakes, *error.mistakes]
+        return Parsed((), tuple(parser.source.notices), tuple(parser.in_order(mistakes)))
     blocks = () if parser.source.is_unsound else tuple(parser.blocks)
     return Parsed(blocks, tuple(parser.source.notices), tuple(parser.in_order(parser.source.mistakes)))
 
@@ -99,7 +101,7 @@ class _Parser:
             else:
                 self._block()
 
-    def in_order(self, mistakes: list[Mistake] | tuple[Mistake, ...]) -> list[Mistake]:
+    def in_order(self, mistakes: list[Mistake]) -> list[Mistake]:
         """By file, in the order they were opened, then by line; the same mistake (a file read twice) once."""
         rank = {file: number for number, file in enumerate(self.source.files)}
         unique = list(dict.fromkeys(mistakes))
@@ -123,8 +125,7 @@ class _Parser:
             self.blocks.append(Block(tuple(addresses), tuple(directives), is_braced))
 
     def _addresses(self) -> list[Token]:
-        """The addresses before a block as written, without their commas. Only a comma lets the list go on in the
-        next line."""
+        """The addresses before a block as written, without commas; only after one may the next line go on."""
         found: list[Token] = []
         comma: Token | None = None
         while token := self.source.peek():
@@ -174,6 +175,7 @@ class _Parser:
         elif not is_braced:
             message = f"expected `{{` after the snippet {quote(token)}"
             self.source.fail(token.place, message, token.width)
+            self.source.is_unsound = True
         elif name in self.source.snippets:
             first = self.source.snippets[name].place
             message = f"the snippet {quote(token)} is defined a second time"
