@@ -38,6 +38,7 @@ class BackendConnection:
         self.sent = bytearray()
         self.ended = ""
         self.is_closed = False
+        self._gone = threading.Event()
 
     def fill(self) -> str:
         """Read once; "" if bytes came, else "fin" or "rst"."""
@@ -103,6 +104,10 @@ class BackendConnection:
                 self.socket.settimeout(self.backend.timeout)
         return self.ended or "open"
 
+    def wait_gone(self, timeout: float = 5.0) -> bool:
+        """Wait, from any thread, until the script of this connection has ended and it is closed."""
+        return self._gone.wait(timeout)
+
     def finish_sending(self) -> None:
         """Send FIN and keep reading."""
         try:
@@ -123,6 +128,7 @@ class BackendConnection:
         if self.is_closed:
             return
         self.is_closed = True
+        self._gone.set()
         try:
             self.socket.setblocking(False)
             self.received += self.socket.recv(1 << 20)
