@@ -1,0 +1,176 @@
+"""A Caddyfile -> the frozen configuration: parser, directive table and checks, nothing else.
+
+Reads files (the Caddyfile and what it imports) and, unless it is handed one, the environment.
+"""
+
+from __future__ import annotations
+
+import gc
+import glob
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from posthouse.caddyfile.dispenser import Dispenser
+from posthouse.caddyfile.messages import did_you_mean, quote
+from posthouse.caddyfile.parser import Block, Segment, parse_leniently
+from posthouse.config.addresses import parse_address
+from posthouse.config.check import check, https_notices, with_unique_pool_names
+from posthouse.config.specs import Config, SiteSpec
+from posthouse.directives import DIRECTIVES, FOREIGN, Later, Never
+from posthouse.directives.arguments import Rejected
+from posthouse.directives.draft import SiteDraft
+from posthouse.errors import ConfigError, Mistake, Notice, Place, StartError
+
+STDIN = "-"
+"""The path that means standard input."""
+CASE_SENSITIVE = "CASE_SENSITIVE_PATH"
+"""v1's environment variable: `1` or `true` makes the matching of paths case-sensitive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A configuration, and the texts it came from by file name, for rendering notices and build errors."""
+
+    config: Config
+    sources: dict[str, str]
+
+
+class AdaptError(ConfigError):
+    """Every mistake found, in the order of the files; `sources` as in Adapted."""
+
+    def __init__(self, mistakes: list[Mistake], sources: dict[str, str]) -> None:
+        super().__init__(mistakes)
+        self.sources = sources
+
+
+def adapt_file(path: str, *, env: Mapping[str, str] | None = None) -> Adapted:
+    """Adapt the file at `path`, or standard input. Raises AdaptError; StartError if it cannot be read."""
+    try:
+        if path == STDIN:
+            return adapt(sys.stdin.buffer.read().decode("utf-8"), "stdin", env=env)
+        text = _read_text(path)
+    except OSError as error:
+        raise StartError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise StartError(f"cannot read {path}: it is not UTF-8 text") from None
+    return adapt(text, path, env=env)
+
+
+def adapt(text: str, file: str, *, env: Mapping[str, str] | None = None) -> Adapted:
+    """Adapt a Caddyfile's text. Raises AdaptError.
+
+    file  its name in places; imports are relative to its folder
+    env   for `{$NAME}` placeholders; None: the process's environment
+    """
+    with _few_collections():
+        return _Adaptation(file, os.environ if env is None else env).run(text)
+
+
+class _Adaptation:
+    """One run: what was read, and what was found wrong on the way."""
+
+    def __init__(self, file: str, env: Mapping[str, str]) -> None:
+        self.file = file
+        self.env = env
+        self.sources: dict[str, str] = {}
+        self.mistakes: list[Mistake] = []
+        self.notices: list[Notice] = []
+
+    def run(self, text: str) -> Adapted:
+        self.sources[self.file] = text
+        parsed = parse_leniently(text, self.file, env=self.env, read=self._read)
+        self.mistakes += parsed.mistakes
+        self.notices += parsed.notices
+        sites = with_unique_pool_names([self._site(block) for block in parsed.blocks])
+        verdict = check(Config(sites), is_case_sensitive=self.env.get(CASE_SENSITIVE) in ("1", "true"))
+        self.mistakes += verdict.mistakes
+        if self.mistakes:
+            raise AdaptError(sorted(self.mistakes, key=self._order), self.sources)
+        notices = sorted([*self.notices, *verdict.notices], key=self._order)
+        return Adapted(Config(sites, tuple(notices)), self.sources)
+
+    def _order(self, one: Mistake | Notice) -> tuple[int, Place]:
+        """Files in the order they were opened."""
+        files = list(self.sources)
+        return files.index(one.place.file) if one.place.file in files else -1, one.place
+
+    def _read(self, pattern: str) -> list[tuple[str, str]]:
+        files = [(name, _read_text(name)) for name in _matches(pattern)]
+        self.sources.update(files)
+        return files
+
+    def _site(self, block: Block) -> SiteSpec:
+        draft = SiteDraft(block.addresses[0].text, block.addresses[0].place)
+        for token in block.addresses:
+            if not token.text:
+                continue  # the parser has noted it
+            try:
+                draft.addresses.append(parse_address(token.text, token.place, token.width))
+            except ConfigError as error:
+                self.mistakes += error.mistakes
+        by_name: dict[str, list[Segment]] = {}
+        for segment in block.directives:
+            by_name.setdefault(segment.name.text, []).append(segment)
+        for name in by_name.keys() - DIRECTIVES.keys():
+            self.mistakes += [_unknown(segment, block.is_braced) for segment in by_name[name]]
+        for name in DIRECTIVES:
+            for segment in by_name.get(name, ()):
+                self._directive(segment, draft)
+        site = draft.finish()
+        self.notices += draft.notices
+        if not draft.is_tls_off:
+            self.notices += https_notices(site)
+        return site
+
+    def _directive(self, segment: Segment, draft: SiteDraft) -> None:
+        reader = DIRECTIVES[segment.name.text]
+        dispenser = Dispenser(segment)
+        name = quote(segment.name)
+        if isinstance(reader, Later):
+            dispenser.fail(segment.name, f"{name} is not in this release yet")
+        elif isinstance(reader, Never):
+            dispenser.fail(segment.name, f"{name} is not part of Posthouse: {reader.why}", reader.instead)
+        else:
+            try:
+                reader(dispenser, draft)
+            except Rejected as rejected:
+                dispenser.fail(rejected.token, rejected.message, rejected.hint)
+        self.mistakes += dispenser.mistakes
+
+
+def _unknown(segment: Segment, is_braced: bool) -> Mistake:
+    name = segment.name
+    hint = did_you_mean(name.text, DIRECTIVES)
+    if name.text in FOREIGN:
+        hint = FOREIGN[name.text]
+    elif not hint and not is_braced and any(mark in name.text for mark in ".:/"):
+        hint = "if it is the address of another site, each site needs braces: `ADDRESS { ... }`"
+    return Mistake(name.place, f"unknown directive {quote(name)}", name.width, hint)
+
+
+def _matches(pattern: str) -> list[str]:
+    """The names that an import means. Files whose names begin with a dot match no wildcard."""
+    if "*" not in pattern and "?" not in pattern:
+        return [pattern] if os.path.lexists(pattern) else []
+    return [name for name in glob.glob(pattern.replace("[", "[[]")) if not os.path.isdir(name)]
+
+
+def _read_text(name: str) -> str:
+    """Raises OSError, UnicodeDecodeError."""
+    with open(name, "rb") as file:
+        return file.read().decode("utf-8")
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Without the garbage collector: a large configuration is many objects, and none of them in a cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,109 @@
+"""Site addresses: `[scheme://][host][:port][/path]`, the first line of a server block."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from posthouse.config.hosts import is_public_name, normal_name, normal_v6, split_port
+from posthouse.config.specs import AddressSpec
+from posthouse.errors import ConfigError, Mistake, Place
+
+DEFAULT_PORT = 2015
+HTTP_PORT = 80
+HTTPS_PORT = 443
+_ANY_HOST = ("0.0.0.0", "::")
+_LATER = "HTTPS is not in this release yet"
+
+
+class _Parts(NamedTuple):
+    scheme: str
+    host: str
+    port: str | None
+    path: str
+
+
+def parse_address(text: str, place: Place, width: int = 0) -> AddressSpec:
+    """One address as written. Raises ConfigError with its place.
+
+    An empty host, `0.0.0.0` and `[::]` mean any host. A port may be 0 (any free one), `http` or `https`.
+    """
+    try:
+        parts = _split(text)
+        scheme, port = _scheme_and_port(parts)
+        host = _host(parts.host)
+        if any(mark in parts.path for mark in "?#"):
+            raise ValueError("an address has no query and no fragment")
+    except ValueError as wrong:
+        found = f"`{text}` is not a site address: {wrong}"
+        raise ConfigError(Mistake(place, found, max(1, width or len(text)))) from None
+    _check_https(text, scheme, port, place, width)
+    return AddressSpec(text, "http", host, port, parts.path, place)
+
+
+def is_implicitly_https(address: AddressSpec) -> bool:
+    """Whether Caddy would have used HTTPS by itself: for a public name without scheme or port."""
+    parts = _split(address.text)
+    return not parts.scheme and parts.port is None and is_public_name(address.host)
+
+
+def _split(text: str) -> _Parts:
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        scheme, rest = "", text
+    scheme = scheme.lower()
+    if scheme not in ("", "http", "https"):
+        raise ValueError(f"a site is served over http or https, not `{scheme}`")
+    authority, slash, path = rest.partition("/")
+    if "@" in authority:
+        raise ValueError("an address has no user name or password")
+    host, port = split_port(authority)
+    return _Parts(scheme, host, port, slash + path)
+
+
+def _scheme_and_port(parts: _Parts) -> tuple[str, int]:
+    scheme, port = parts.scheme, parts.port
+    if port in ("http", "https"):
+        if scheme:
+            raise ValueError("its scheme is given twice")
+        return port, HTTPS_PORT if port == "https" else HTTP_PORT
+    if not port:  # `:` alone is what an unset environment variable leaves; v1 takes the default too
+        return scheme, {"": DEFAULT_PORT, "http": HTTP_PORT, "https": HTTPS_PORT}[scheme]
+    if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
+        raise ValueError(f"`{port}` is not a port (0 to 65535)")
+    number = int(port)
+    if (scheme, number) in (("http", HTTPS_PORT), ("https", HTTP_PORT)):
+        raise ValueError(f"scheme {scheme} and port {number} contradict each other")
+    return scheme, number
+
+
+def _check_https(text: str, scheme: str, port: int, place: Place, width: int) -> None:
+    if scheme == "https":
+        message, hint = (
+            f"`{text}` asks for HTTPS: {_LATER}",
+            "write `http://` and a port other than 443 for now",
+        )
+    elif port == HTTPS_PORT:
+        message, hint = f"`{text}`: port 443 means HTTPS, and {_LATER}", "choose another port for now"
+    else:
+        return
+    raise ConfigError(Mistake(place, message, max(1, width or len(text)), hint))
+
+
+def _host(host: str) -> str:
+    if not host:
+        return ""
+    if host.startswith("["):
+        normal = normal_v6(host[1:-1])
+        return "" if normal in _ANY_HOST else normal
+    rest = host
+    labels = 0
+    while rest == "*" or rest.startswith("*."):
+        labels += 1
+        rest = rest[2:]
+    if "*" in rest:
+        raise ValueError("`*` stands only for whole labels at the beginning, as in `*.example.com`")
+    stars = ["*"] * labels
+    if rest:
+        stars.append(normal_name(rest))
+    normal = ".".join(stars)
+    return "" if normal in _ANY_HOST else normal

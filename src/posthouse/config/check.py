@@ -1,0 +1,157 @@
+"""Rules across fields and sites. What a single argument may be is judged where it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from posthouse.config.addresses import is_implicitly_https
+from posthouse.config.specs import AddressSpec, Config, PolicySpec, RouteSpec, SiteSpec
+from posthouse.errors import Mistake, Notice, Place
+
+_NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
+"""Policies that hash something with a name, and what it is a name of."""
+_ANY_V4, _ANY_V6 = "0.0.0.0", "::"
+
+
+class Verdict(NamedTuple):
+    """What is wrong with a configuration, and what is merely odd."""
+
+    mistakes: list[Mistake]
+    notices: list[Notice]
+
+
+def check(config: Config, *, is_case_sensitive: bool = False) -> Verdict:
+    """Judge a whole configuration. Paths are compared as they will be matched."""
+    mistakes = [
+        *_duplicate_addresses(config.sites, is_case_sensitive),
+        *_conflicting_binds(config.sites),
+        *_policies(config.sites),
+        *_bases(config.sites),
+    ]
+    return Verdict(mistakes, [*_silent_sites(config.sites), *_dead_routes(config.sites, is_case_sensitive)])
+
+
+def https_notices(site: SiteSpec) -> list[Notice]:
+    """For each address that Caddy would have served over HTTPS by itself."""
+    return [
+        Notice(
+            one.place,
+            f"`{one.text}` is served over plain HTTP on port {one.port}: HTTPS is not in this release yet",
+        )
+        for one in site.addresses
+        if is_implicitly_https(one)
+    ]
+
+
+def with_unique_pool_names(sites: Iterable[SiteSpec]) -> tuple[SiteSpec, ...]:
+    """The sites, with the second pool of a name called "NAME#2", in the order of the file."""
+    taken: set[str] = set()
+    return tuple(
+        replace(site, routes=tuple(_renamed(route, taken) for route in site.routes)) for site in sites
+    )
+
+
+def _renamed(route: RouteSpec, taken: set[str]) -> RouteSpec:
+    name = route.pool.name
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{route.pool.name}#{number}"
+    taken.add(name)
+    return route if number == 1 else replace(route, pool=replace(route.pool, name=name))
+
+
+def _mistake(place: Place, message: str, width: int = 1, hint: str = "") -> Mistake:
+    return Mistake(place, message, max(1, width), hint)
+
+
+def _duplicate_addresses(sites: Iterable[SiteSpec], is_case_sensitive: bool) -> Iterator[Mistake]:
+    seen: dict[tuple[str, int, str], AddressSpec] = {}
+    for address in (one for site in sites for one in site.addresses):
+        path = address.path or "/"
+        key = (address.host, address.port, path if is_case_sensitive else path.lower())
+        first = seen.setdefault(key, address)
+        if first is not address and address.port != 0:
+            other = f"`{first.text}` at {first.place}"
+            yield _mistake(
+                address.place, f"`{address.text}` is the same address as {other}", len(address.text)
+            )
+
+
+def _conflicting_binds(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
+    """One socket for every address and another for one of them cannot share a port."""
+    binds: dict[int, dict[str, AddressSpec]] = {}
+    for site in sites:
+        for address in site.addresses:
+            if address.port != 0:
+                binds.setdefault(address.port, {}).setdefault(site.bind, address)
+    for port, by_host in binds.items():
+        for host, address in by_host.items():
+            other = next((one for one in by_host if _covers(one, host)), None)
+            if other is not None:
+                where = f"`{by_host[other].text}` ({by_host[other].place}) listens on {_named(other)}"
+                yield _mistake(
+                    address.place,
+                    f"`{address.text}` cannot listen on {host} port {port}: {where} of the same port",
+                    len(address.text),
+                    "give all sites of a port a `bind`, or none",
+                )
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    if wide == narrow or not narrow:
+        return False
+    if not wide:
+        return True
+    if wide == _ANY_V4:
+        return ":" not in narrow
+    return wide == _ANY_V6 and ":" in narrow
+
+
+def _named(host: str) -> str:
+    return f"all addresses ({host})" if host else "all addresses"
+
+
+def _policies(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
+    for policy in (route.pool.policy for site in sites for route in site.routes):
+        if policy.name in _NAMED_BY and not any(policy.args):
+            yield _nameless(policy)
+
+
+def _nameless(policy: PolicySpec) -> Mistake:
+    of = _NAMED_BY[policy.name]
+    message = f"policy `{policy.name}` needs the name of a {of}, found nothing"
+    return _mistake(policy.place, message, len(policy.name), f"write `policy {policy.name} NAME`")
+
+
+def _bases(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
+    """For configurations that did not come from a Caddyfile: there, FROM was judged where it was read."""
+    for route in (route for site in sites for route in site.routes):
+        if not route.base.startswith("/"):
+            yield _mistake(
+                route.place, f"FROM must begin with `/`, found `{route.base}`: it would never match"
+            )
+
+
+def _silent_sites(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
+    for site in sites:
+        if not site.routes:
+            yield Notice(site.place, "this site has no `proxy`: every request is answered with 404")
+
+
+def _dead_routes(sites: Iterable[SiteSpec], is_case_sensitive: bool) -> Iterator[Notice]:
+    for site in sites:
+        first: dict[str, RouteSpec] = {}
+        for route in site.routes:
+            key = route.base if is_case_sensitive else route.base.lower()
+            earlier = first.get(key)
+            if earlier is None:
+                if not route.excepts:
+                    first[key] = route
+                continue
+            message = (
+                f"this `proxy {route.base}` is never reached: the one at {earlier.place} takes its requests"
+            )
+            yield Notice(route.place, message, len("proxy"))

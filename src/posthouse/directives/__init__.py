@@ -1,0 +1,90 @@
+"""Directives: one file each, tokens -> fields of a spec.
+
+DIRECTIVES is the table, and its order is their order of effect, whatever the order in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from posthouse.caddyfile.dispenser import Dispenser
+from posthouse.directives import (
+    bind,
+    header,
+    limits,
+    log,
+    proxy,
+    request_id,
+    timeouts,
+    tls,
+    trusted_proxies,
+)
+from posthouse.directives.draft import SiteDraft
+
+Reader = Callable[[Dispenser, SiteDraft], None]
+"""Reads one occurrence of a directive into the draft. Raises Rejected, or notes mistakes in the dispenser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A directive that is still to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """A directive of v1 that Posthouse will not have: why, and what to use instead."""
+
+    why: str
+    instead: str
+
+
+_NO_FILES = "Posthouse serves no files"
+_PROXY_TO_FILES = "put a file server behind it and `proxy` to that"
+
+DIRECTIVES: dict[str, Reader | Later | Never] = {
+    "root": Never(_NO_FILES, _PROXY_TO_FILES),
+    "index": Never(_NO_FILES, _PROXY_TO_FILES),
+    "bind": bind.read,
+    "limits": limits.read,
+    "timeouts": timeouts.read,
+    "tls": tls.read,
+    "startup": Later(),
+    "shutdown": Later(),
+    "on": Later(),
+    "trusted_proxies": trusted_proxies.read,
+    "request_id": request_id.read,
+    "log": log.read,
+    "rewrite": Later(),
+    "ext": Never(_NO_FILES, _PROXY_TO_FILES),
+    "gzip": Later(),
+    "header": header.read,
+    "errors": Later(),
+    "basicauth": Later(),
+    "redir": Later(),
+    "status": Later(),
+    "mime": Later(),
+    "internal": Later(),
+    "pprof": Never("it shows the insides of a Go program", "use a profiler for Python such as py-spy"),
+    "expvar": Never("it shows the variables of a Go program", "the access log tells what each request did"),
+    "push": Never("browsers have given up HTTP/2 push", "send `Link: …; rel=preload`; 103 responses pass"),
+    "templates": Never("Posthouse makes no pages", "let the application behind `proxy` make them"),
+    "proxy": proxy.read,
+    "fastcgi": Never(
+        "Posthouse speaks HTTP to its backends",
+        "put a web server that speaks FastCGI behind it and `proxy` to that",
+    ),
+    "websocket": Never(
+        "it runs a command for each connection",
+        "WebSocket upgrades pass `proxy` by themselves; to serve a command, put websocketd behind it",
+    ),
+    "markdown": Never("Posthouse makes no pages", "let the application behind `proxy` make them"),
+    "browse": Never(_NO_FILES, _PROXY_TO_FILES),
+}
+
+FOREIGN = {
+    "reverse_proxy": "that is Caddy 2's; here it is `proxy FROM TO...`",
+    "upstream": "it is a property, inside the block of `proxy`",
+    "realip": "write `trusted_proxies NETWORK...`",
+}
+"""Names that people bring from elsewhere -> the hint."""

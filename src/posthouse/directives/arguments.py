@@ -1,0 +1,85 @@
+"""Reading one argument: from a token to a value, or to the mistake that a person is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from posthouse.caddyfile.dispenser import Dispenser, Property
+from posthouse.caddyfile.lexer import Token
+from posthouse.caddyfile.messages import quote
+from posthouse.config.units import NO_LIMIT, parse_count, parse_duration, parse_size
+
+OFF = "off"
+_Value = TypeVar("_Value")
+
+
+class Rejected(Exception):
+    """A token that cannot be used. Whoever walks the tokens catches it, notes the mistake, and goes on."""
+
+    def __init__(self, token: Token, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.token = token
+        self.message = message
+        self.hint = hint
+
+
+def _read(token: Token, parse: Callable[[str], _Value], expected: str) -> _Value:
+    try:
+        return parse(token.text)
+    except ValueError as wrong:
+        raise Rejected(token, f"expected {expected}, found {quote(token)}: {wrong}") from None
+
+
+def duration(token: Token) -> float:
+    """Seconds; may be negative."""
+    return _read(token, parse_duration, "a duration such as `30s`")
+
+
+def positive_duration(token: Token) -> float:
+    """Seconds, not below 0."""
+    seconds = duration(token)
+    if seconds < 0:
+        raise Rejected(token, f"expected a duration of 0 or more, found {quote(token)}")
+    return seconds
+
+
+def wait(token: Token) -> float | None:
+    """Seconds to wait at most; `off`, `none` and 0 are None: no limit."""
+    if token.text in (OFF, "none"):
+        return None
+    return positive_duration(token) or None
+
+
+def size(token: Token) -> int:
+    """Bytes, at least 1; `off` is NO_LIMIT."""
+    if token.text == OFF:
+        return NO_LIMIT
+    number = _read(token, parse_size, "a size such as `64KB`")
+    if number == 0:
+        raise Rejected(token, "a limit must be above 0", "write `off` for no limit")
+    return number
+
+
+def count(token: Token, least: int | None = None) -> int:
+    """A whole number, not below `least`."""
+    number = _read(token, parse_count, "a whole number")
+    if least is not None and number < least:
+        raise Rejected(token, f"must be at least {least}, found {quote(token)}")
+    return number
+
+
+def path(token: Token, of: str) -> str:
+    """A path that begins with a slash; `of` says whose, as in "FROM"."""
+    if not token.text.startswith("/"):
+        raise Rejected(token, f"{of} must begin with `/`, found {quote(token)}: it would never match")
+    return token.text
+
+
+def each(dispenser: Dispenser, properties: list[Property], read: Callable[[Property], None]) -> None:
+    """Read all the properties of a block; one that is rejected leaves the others to be read."""
+    for one in properties:
+        try:
+            read(one)
+        except Rejected as rejected:
+            dispenser.fail(rejected.token, rejected.message, rejected.hint)

@@ -1,0 +1,76 @@
+"""Header rules as `header`, `header_upstream` and `header_downstream` share them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from posthouse.caddyfile.lexer import Token
+from posthouse.caddyfile.messages import quote
+from posthouse.config.specs import HeaderOp, HeaderRule
+from posthouse.directives.arguments import Rejected
+
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110 5.1: a token."""
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_FRAMING = ("content-length", "transfer-encoding")
+
+
+def header_rule(name: Token, values: Sequence[Token]) -> HeaderRule:
+    """`NAME VALUE` sets, `+NAME VALUE` adds, `-NAME [VALUE]` removes. Raises Rejected.
+
+    Only a name to remove may hold a `*`, at its beginning or end. The value is a template.
+    """
+    op, plain = _sign(name.text)
+    if op == "remove":
+        if len(values) > 1:
+            raise Rejected(values[1], f"too many arguments: a name to remove, {quote(name)}, stands alone")
+        return HeaderRule(op, _pattern(name, plain), "", name.place)
+    field_name(name, plain)
+    if plain.lower() in _FRAMING:
+        raise Rejected(name, f"no rule can set `{plain}`: it is part of how a message is framed")
+    if not values:
+        raise Rejected(
+            name, f"a value for {quote(name)} is missing", f"to remove the field, write `-{plain}`"
+        )
+    if len(values) > 1:
+        raise Rejected(
+            name,
+            "header rules with a regular expression are not in this release yet",
+            "a value with blanks in it stands in quotes",
+        )
+    if _UNSENDABLE.search(values[0].text):
+        raise Rejected(values[0], "a field's value has no line breaks or other control characters in it")
+    return HeaderRule(op, plain, values[0].text, name.place)
+
+
+def field_name(token: Token, name: str) -> str:
+    """`name` if it can be a field's name; `token` is where it stands. Raises Rejected."""
+    if not name:
+        raise Rejected(token, "a field name is empty")
+    if _FIELD_NAME.fullmatch(name) is None:
+        hint = f"write `{name[:-1]}`" if name.endswith(":") else ""
+        raise Rejected(token, f"`{name}` is not a field name", hint)
+    if "*" in name:
+        raise Rejected(
+            token, f"`{name}`: only a name to remove can have a `*` in it", f"`-{name}` would remove"
+        )
+    return name
+
+
+def _sign(text: str) -> tuple[HeaderOp, str]:
+    if text.startswith("+"):
+        return "add", text[1:]
+    if text.startswith("-"):
+        return "remove", text[1:]
+    return "set", text
+
+
+def _pattern(token: Token, pattern: str) -> str:
+    stem = pattern[1:] if pattern.startswith("*") else pattern.removesuffix("*")
+    if not stem and pattern:
+        raise Rejected(token, f"`-{pattern}` would remove every field")
+    if "*" in stem:
+        raise Rejected(token, f"`-{pattern}`: a `*` stands at the beginning or at the end of a name, once")
+    field_name(token, stem)
+    return pattern

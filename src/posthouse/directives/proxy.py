@@ -1,0 +1,290 @@
+"""`proxy FROM TO... { PROPERTIES }`: requests below FROM go to one of the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
+from posthouse.caddyfile.lexer import Token
+from posthouse.caddyfile.parser import Segment
+from posthouse.config.specs import PolicySpec
+from posthouse.directives.arguments import (
+    OFF,
+    Rejected,
+    count,
+    duration,
+    each,
+    path,
+    positive_duration,
+    size,
+    wait,
+)
+from posthouse.directives.draft import SiteDraft
+from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
+from posthouse.directives.header_rules import header_rule
+from posthouse.directives.route_draft import RouteDraft
+
+USAGE = "proxy FROM TO..."
+_LATER_POLICIES = ("random_choose", "ewma", "client_ip_hash", "sticky")
+_HEADER_RULES = ("header_upstream", "header_downstream")
+_LATER_OPTIONS = ("weight=", "max_conns=", "role=")
+
+
+def read(dispenser: Dispenser, site: SiteDraft) -> None:
+    """Adds to `site.routes`, unless something of the block is rejected: then only mistakes are noted."""
+    before = len(dispenser.mistakes)
+    route = RouteDraft(site.name, dispenser.name.place)
+    if dispenser.check_args(Arity(1, None)):
+        _attempt(dispenser, lambda: _read_from(dispenser.args[0], route))
+    for to in dispenser.args[1:]:
+        _attempt(dispenser, lambda to=to: _add_endpoints(route, to))  # type: ignore[misc]
+    if dispenser.has_block:
+        each(dispenser, _properties(dispenser), lambda one: _read_property(one, route))
+    if not dispenser.mistakes[before:]:
+        if not route.endpoints:
+            raise Rejected(dispenser.name, "`proxy` has no backend", f"write `{USAGE}` or an `upstream` line")
+        site.routes.append(route.finish())
+
+
+def _properties(dispenser: Dispenser) -> list[Property]:
+    """The block's properties.
+
+    Only a header rule that removes may do without a value. Where it has none it gets an empty one, so that
+    every header rule has the same least number of arguments.
+    """
+    brace = replace(dispenser.name, quoted=False)
+    tokens = [replace(brace, text="{", is_first=False)]
+    for one in dispenser.lines():
+        tokens += _with_values((one.name, *one.args))
+    tokens.append(replace(brace, text="}"))
+    block = Dispenser(Segment(dispenser.name, tuple(tokens)))
+    properties = block.properties(ARITIES)
+    dispenser.mistakes += block.mistakes
+    return properties
+
+
+def _with_values(line: tuple[Token, ...]) -> list[Token]:
+    tokens: list[Token] = []
+    for at, token in enumerate(line):
+        tokens.append(token)
+        is_removal = token.text.startswith("-") and at and line[at - 1].text in _HEADER_RULES
+        following = line[at + 1] if at + 1 < len(line) else None
+        if is_removal and (following is None or (following.text in ARITIES and not following.quoted)):
+            tokens.append(replace(token, text="", quoted=True, is_first=False))
+    return tokens
+
+
+def _attempt(dispenser: Dispenser, read_one: Callable[[], None]) -> None:
+    try:
+        read_one()
+    except Rejected as rejected:
+        dispenser.fail(rejected.token, rejected.message, rejected.hint)
+
+
+def _read_from(base: Token, route: RouteDraft) -> None:
+    route.base = path(base, "FROM")
+
+
+def _read_property(one: Property, route: RouteDraft) -> None:
+    PROPERTIES[one.name.text].read(one, route)
+
+
+# Readers of properties. Each raises Rejected.
+
+
+def _add_endpoints(route: RouteDraft, to: Token) -> None:
+    try:
+        route.endpoints += parse_endpoints(to.text, to.place)
+    except BadEndpoint as bad:
+        raise Rejected(to, bad.message, bad.hint) from None
+
+
+def _upstream(one: Property, route: RouteDraft) -> None:
+    to, *options = one.args
+    for option in options:
+        if option.text.startswith(_LATER_OPTIONS):
+            name = option.text.partition("=")[0]
+            raise Rejected(option, f"`{name}=` of `upstream` is not in this release yet")
+        raise Rejected(
+            option, "too many arguments for `upstream`", "each backend has an `upstream` line of its own"
+        )
+    _add_endpoints(route, to)
+
+
+def _policy(one: Property, route: RouteDraft) -> None:
+    name, *args = one.args
+    if name.text in _LATER_POLICIES:
+        raise Rejected(name, f"policy `{name.text}` is not in this release yet")
+    route.policy = PolicySpec(name.text, tuple(arg.text for arg in args), name.place)
+
+
+def _fail_timeout(one: Property, route: RouteDraft) -> None:
+    """Below 0 means off, as in v1."""
+    seconds = 0.0 if one.args[0].text == OFF else max(0.0, duration(one.args[0]))
+    route.passive = replace(route.passive, fail_timeout=seconds)
+
+
+def _max_fails(one: Property, route: RouteDraft) -> None:
+    route.passive = replace(route.passive, max_fails=count(one.args[0], least=1))
+
+
+def _max_conns(one: Property, route: RouteDraft) -> None:
+    """Below 0 means unlimited, as in v1."""
+    route.max_conns = 0 if one.args[0].text == OFF else max(0, count(one.args[0]))
+
+
+def _try_duration(one: Property, route: RouteDraft) -> None:
+    """Below 0 means one attempt, as in v1."""
+    if one.args[0].text == OFF:
+        raise Rejected(one.args[0], "retries always end", "write `0` for one attempt, or a long duration")
+    route.retry = replace(route.retry, duration=max(0.0, duration(one.args[0])))
+
+
+def _try_interval(one: Property, route: RouteDraft) -> None:
+    route.retry = replace(route.retry, interval=positive_duration(one.args[0]))
+
+
+def _replay_limit(one: Property, route: RouteDraft) -> None:
+    """0 is meant here: nothing is kept, so no request with a body is sent twice."""
+    arg = one.args[0]
+    route.retry = replace(route.retry, replay_limit=0 if arg.text == "0" else size(arg))
+
+
+def _header_upstream(one: Property, route: RouteDraft) -> None:
+    route.header_upstream.append(header_rule(one.args[0], one.args[1:]))
+
+
+def _header_downstream(one: Property, route: RouteDraft) -> None:
+    route.header_downstream.append(header_rule(one.args[0], one.args[1:]))
+
+
+def _keepalive(one: Property, route: RouteDraft) -> None:
+    route.keepalive = 0 if one.args[0].text == OFF else count(one.args[0], least=0)
+
+
+def _timeout(one: Property, route: RouteDraft) -> None:
+    route.set_timeouts(one.name, replace(route.timeouts, connect=wait(one.args[0])))
+
+
+def _response_timeout(one: Property, route: RouteDraft) -> None:
+    route.set_timeouts(one.name, replace(route.timeouts, response=wait(one.args[0])))
+
+
+def _idle_timeout(one: Property, route: RouteDraft) -> None:
+    route.set_timeouts(one.name, replace(route.timeouts, idle=wait(one.args[0])))
+
+
+def _tunnel_timeout(one: Property, route: RouteDraft) -> None:
+    route.set_timeouts(one.name, replace(route.timeouts, tunnel=wait(one.args[0])))
+
+
+def _exchange_timeout(one: Property, route: RouteDraft) -> None:
+    route.set_timeouts(one.name, replace(route.timeouts, exchange=wait(one.args[0])))
+
+
+def _fallback_delay(one: Property, route: RouteDraft) -> None:
+    """0 means the default, as in v1."""
+    seconds = positive_duration(one.args[0])
+    if seconds:
+        route.set_timeouts(one.name, replace(route.timeouts, fallback_delay=seconds))
+
+
+def _without(one: Property, route: RouteDraft) -> None:
+    route.without = path(one.args[0], "the prefix of `without`") if one.args[0].text else ""
+
+
+def _except(one: Property, route: RouteDraft) -> None:
+    """A later line replaces an earlier one."""
+    for arg in one.args:
+        if not arg.text:
+            raise Rejected(arg, "an empty path of `except` would exclude every request")
+    route.excepts = [arg.text for arg in one.args]
+
+
+def _name(one: Property, route: RouteDraft) -> None:
+    text = one.args[0].text
+    if not text or not text.isprintable():
+        raise Rejected(one.args[0], "a pool's name is empty or has characters that cannot be printed")
+    route.name = text
+
+
+def _transparent(one: Property, route: RouteDraft) -> None:
+    route.is_transparent = True
+
+
+def _websocket(one: Property, route: RouteDraft) -> None:
+    """Upgrades pass without the preset; it stays valid for the sake of old files."""
+
+
+def _later(one: Property, route: RouteDraft) -> None:
+    raise Rejected(one.name, f"`{one.name.text}` is not in this release yet")
+
+
+class PropertyReader(NamedTuple):
+    """How many arguments a property takes, and who reads them."""
+
+    arity: Arity
+    read: Callable[[Property, RouteDraft], None]
+
+
+_FLAG, _ONE, _ANY = Arity(0, 0), Arity(1, 1), Arity(1, None)
+
+PROPERTIES: dict[str, PropertyReader] = {
+    "policy": PropertyReader(Arity(1, 6), _policy),
+    "fail_timeout": PropertyReader(_ONE, _fail_timeout),
+    "max_fails": PropertyReader(_ONE, _max_fails),
+    "max_conns": PropertyReader(_ONE, _max_conns),
+    "try_duration": PropertyReader(_ONE, _try_duration),
+    "try_interval": PropertyReader(_ONE, _try_interval),
+    "header_upstream": PropertyReader(Arity(2, 3), _header_upstream),
+    "header_downstream": PropertyReader(Arity(2, 3), _header_downstream),
+    "keepalive": PropertyReader(_ONE, _keepalive),
+    "timeout": PropertyReader(_ONE, _timeout),
+    "fallback_delay": PropertyReader(_ONE, _fallback_delay),
+    "without": PropertyReader(_ONE, _without),
+    "except": PropertyReader(_ANY, _except),
+    "upstream": PropertyReader(Arity(1, 4), _upstream),
+    "transparent": PropertyReader(_FLAG, _transparent),
+    "websocket": PropertyReader(_FLAG, _websocket),
+    # Beyond v1.
+    "response_timeout": PropertyReader(_ONE, _response_timeout),
+    "idle_timeout": PropertyReader(_ONE, _idle_timeout),
+    "tunnel_timeout": PropertyReader(_ONE, _tunnel_timeout),
+    "exchange_timeout": PropertyReader(_ONE, _exchange_timeout),
+    "replay_limit": PropertyReader(_ONE, _replay_limit),
+    "name": PropertyReader(_ONE, _name),
+    # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
+    "health_check": PropertyReader(_ONE, _later),
+    "health_check_port": PropertyReader(_ONE, _later),
+    "health_check_interval": PropertyReader(_ONE, _later),
+    "health_check_timeout": PropertyReader(_ONE, _later),
+    "health_check_contains": PropertyReader(_ONE, _later),
+    "health_check_status": PropertyReader(_ANY, _later),
+    "health_check_header": PropertyReader(Arity(2, 2), _later),
+    "health_check_method": PropertyReader(_ONE, _later),
+    "health_check_passes": PropertyReader(_ONE, _later),
+    "health_check_fails": PropertyReader(_ONE, _later),
+    "health_check_down_interval": PropertyReader(_ONE, _later),
+    "health_check_drain": PropertyReader(_ANY, _later),
+    "health_check_tcp": PropertyReader(_FLAG, _later),
+    "health_check_grpc": PropertyReader(Arity(0, 1), _later),
+    "insecure_skip_verify": PropertyReader(_FLAG, _later),
+    "ca_certificates": PropertyReader(_ANY, _later),
+    "tls_client": PropertyReader(Arity(2, 2), _later),
+    "tls_server_name": PropertyReader(_ONE, _later),
+    "queue": PropertyReader(Arity(1, 2), _later),
+    "try_count": PropertyReader(_ONE, _later),
+    "retry_on": PropertyReader(_ANY, _later),
+    "retry_budget": PropertyReader(Arity(1, 2), _later),
+    "unhealthy_status": PropertyReader(_ANY, _later),
+    "unhealthy_latency": PropertyReader(_ONE, _later),
+    "max_ejected": PropertyReader(_ONE, _later),
+    "panic": PropertyReader(_ONE, _later),
+    "slow_start": PropertyReader(_ONE, _later),
+    "hash_balance": PropertyReader(_ONE, _later),
+    "breaker": PropertyReader(_ANY, _later),
+    "proxy_protocol": PropertyReader(Arity(1, 2), _later),
+}
+ARITIES = {name: reader.arity for name, reader in PROPERTIES.items()}

@@ -1,0 +1,94 @@
+"""One `proxy` block while its properties are being read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from posthouse.caddyfile.lexer import Token
+from posthouse.config.specs import (
+    EndpointSpec,
+    HeaderRule,
+    PassiveSpec,
+    PolicySpec,
+    PoolSpec,
+    RetrySpec,
+    RouteSpec,
+    UpstreamTimeouts,
+)
+from posthouse.errors import Place
+
+_PASSIVE = PassiveSpec()
+_POLICY = PolicySpec()
+_RETRY = RetrySpec()
+_TIMEOUTS = UpstreamTimeouts()
+
+
+class RouteDraft:
+    """What a `proxy` block has said so far; `finish` freezes it.
+
+    site     the site's first address as written, for the pool's default name
+    excepts  as written, not yet joined to `base`
+    """
+
+    def __init__(self, site: str, place: Place) -> None:
+        self.site = site
+        self.place = place
+        self.base = ""
+        self.name = ""
+        self.endpoints: list[EndpointSpec] = []
+        self.policy = _POLICY
+        self.passive = _PASSIVE
+        self.retry = _RETRY
+        self.timeouts = _TIMEOUTS
+        self.timeout_places: dict[str, Place] = {}
+        self.max_conns = 0
+        self.keepalive = 64
+        self.without = ""
+        self.excepts: list[str] = []
+        self.header_upstream: list[HeaderRule] = []
+        self.header_downstream: list[HeaderRule] = []
+        self.is_transparent = False
+
+    def set_timeouts(self, name: Token, timeouts: UpstreamTimeouts) -> None:
+        """`timeouts` are those of now with the change that property `name` makes."""
+        self.timeouts = timeouts
+        self.timeout_places[name.text] = name.place
+
+    def finish(self) -> RouteSpec:
+        return RouteSpec(
+            base=self.base,
+            pool=self._pool(),
+            excepts=tuple(join_paths(self.base, one) for one in self.excepts),
+            without=self.without,
+            header_upstream=tuple(self.header_upstream),
+            header_downstream=tuple(self.header_downstream),
+            is_transparent=self.is_transparent,
+            place=self.place,
+        )
+
+    def _pool(self) -> PoolSpec:
+        timeouts = self.timeouts
+        if self.timeout_places:
+            timeouts = replace(timeouts, places=tuple(self.timeout_places.items()))
+        return PoolSpec(
+            name=self.name or f"{self.site} {self.base}",
+            endpoints=tuple(self.endpoints),
+            policy=self.policy,
+            passive=self.passive,
+            retry=self.retry,
+            timeouts=timeouts,
+            max_conns=self.max_conns,
+            keepalive=self.keepalive,
+        )
+
+
+def join_paths(base: str, path: str) -> str:
+    """`path` below `base`, dot segments and empty ones resolved; a trailing slash of `path` stays."""
+    kept: list[str] = []
+    for segment in f"{base}/{path}".split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    joined = "/" + "/".join(kept)
+    return joined + "/" if path.endswith("/") and kept else joined
