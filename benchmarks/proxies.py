@@ -1,7 +1,7 @@
 """The proxies under test and the backend behind them: configurations as alike as they can be made.
 
-Every proxy: one worker process, one thread, keep-alive to up to 64 upstream connections, access log off unless
-a row asks for it, and the same forwarding fields set on each request, because a proxy without them is no use.
+Every proxy: one worker process, one thread, keep-alive to up to 64 upstream connections, access log off
+unless a row asks for it, and the same forwarding fields set on each request, as they are in real use.
 """
 
 from __future__ import annotations
