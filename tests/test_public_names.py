@@ -21,7 +21,7 @@ PUBLIC: dict[str, set[str]] = {
 
 
 def public_names(module: ModuleType) -> set[str]:
-    """Names without an underscore that are not submodules (those show up as soon as something imports them)."""
+    """Names without an underscore, submodules apart: those show up as soon as something imports them."""
     return {
         name
         for name, value in vars(module).items()
