@@ -1,0 +1,184 @@
+"""A file, stdout or stderr that takes lines and never makes its writer wait.
+
+A log must not stop the proxy. A regular file is written at once. Anything else (pipe, terminal, socket,
+device) may have a reader that does not keep up, and a plain write would then block the event loop and every
+exchange with it; so it is asked first whether it can take more, and gets at most PIPE_BUF bytes per
+question: that much a pipe that says yes takes without waiting, and takes in one piece (POSIX), so lines of
+several processes don't mix.
+
+What could not be written is kept, in order and up to a limit, and goes out first next time; after a disk
+was full the log goes on at the very byte where it broke off.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+import time
+
+KEPT = 1 << 20
+"""Bytes kept while the output takes nothing: some 5,000 lines. Past it, batches are dropped and counted."""
+_PIECE = select.PIPE_BUF
+_OWN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+"""O_NONBLOCK: opening a FIFO that nobody reads fails instead of waiting for ever; regular files ignore it."""
+_MODE = 0o644
+_PATIENCE = 1.0
+_SLOW = "the reader does not keep up"
+_CLOSED = "closed"
+
+
+class Output:
+    """Where lines go. `name` is a path, "stdout" or "stderr" (a file of that name is "./stdout").
+
+    problem  why the last `send` kept something back: one short phrase, "" when all is well
+    lost     lines dropped since `lost` was last set to 0 (by whoever reports it)
+
+    Opening raises OSError.
+    """
+
+    __slots__ = (
+        "_fd",
+        "_is_file",
+        "_is_sending",
+        "_is_torn",
+        "_kept",
+        "_late",
+        "_poll",
+        "lost",
+        "name",
+        "problem",
+    )
+
+    _fd: int
+    """-1 once closed."""
+    _is_file: bool
+    _poll: select.poll
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.problem = ""
+        self.lost = 0
+        self._kept = b""
+        self._late: list[bytes] = []
+        self._is_sending = False
+        self._is_torn = False
+        self._use(_open(name))
+
+    def __repr__(self) -> str:
+        return f"<Output {self.name} kept={len(self._kept)} lost={self.lost} {self.problem or 'ok'}>"
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether lines are kept back, waiting for the next `send`."""
+        return bool(self._kept)
+
+    def send(self, lines: bytes) -> bool:
+        """Write what was kept, then `lines` (whole lines); True when everything is out. Never raises OSError.
+
+        A signal handler may call this while it runs: those lines go out after the ones under way.
+        """
+        if self._is_sending:
+            self._late.append(lines)
+            return False
+        self._is_sending = True
+        try:
+            is_out = self._send(lines)
+            while self._late:
+                is_out = self._send(self._late.pop(0))
+            return is_out
+        finally:
+            self._is_sending = False
+
+    def _send(self, lines: bytes) -> bool:
+        if self._fd < 0:
+            self.problem = _CLOSED if lines else ""
+            self.lost += lines.count(b"\n")
+            return not lines
+        if self._kept:
+            self._kept = self._kept[self._push(self._kept) :]
+        if not self._kept:
+            self._kept = lines[self._push(lines) :]
+        elif len(self._kept) + len(lines) <= KEPT:
+            self._kept += lines
+        else:
+            self.lost += lines.count(b"\n")
+        if self._kept:
+            return False
+        self.problem = ""
+        return True
+
+    def reopen(self) -> None:
+        """Open the path anew, after a rename. Raises OSError, and then goes on with the old file."""
+        if self._fd < 0 or self.name in _STANDARD:
+            return
+        fresh = _open(self.name)
+        self.send(b"")
+        if self._kept and self._is_torn:
+            # The first half of this line is in the old file; half a line would spoil the new one.
+            self._kept = self._kept.partition(b"\n")[2]
+            self.lost += 1
+        self._is_torn = False
+        old = self._fd
+        self._use(fresh)
+        os.close(old)
+
+    def close(self, patience: float = _PATIENCE) -> None:
+        """Send what is kept, waiting up to `patience` seconds for a slow reader; then close. Idempotent."""
+        if self._fd < 0:
+            return
+        deadline = time.monotonic() + patience
+        while not self.send(b"") and self.problem == _SLOW:
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._poll.poll(left * 1000):
+                break
+        self.lost += self._kept.count(b"\n")
+        self._kept = b""
+        if self.name not in _STANDARD:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _use(self, fd: int) -> None:
+        self._fd = fd
+        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+
+    def _push(self, data: bytes) -> int:
+        """Write without waiting; how many bytes went out. If not all: `problem` says why."""
+        sent = 0
+        try:
+            while sent < len(data):
+                piece = data[sent:] if self._is_file else _piece(data, sent)
+                if not self._is_file and not self._poll.poll(0):
+                    raise BlockingIOError
+                sent += os.write(self._fd, piece)
+        except BlockingIOError:
+            self.problem = _SLOW
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+        if sent:
+            self._is_torn = data[sent - 1] != 10
+        return sent
+
+
+_STANDARD = {"stdout": 1, "stderr": 2}
+
+
+def _open(name: str) -> int:
+    if name not in _STANDARD:
+        return os.open(name, _OWN_FLAGS, _MODE)
+    # A daemon may be started with these closed; the number then belongs to whatever was opened next,
+    # possibly a client's socket, and must not be written to.
+    if (sys.__stdout__ if name == "stdout" else sys.__stderr__) is None:
+        raise OSError(f"{name} is closed")
+    fd = _STANDARD[name]
+    os.fstat(fd)
+    return fd
+
+
+def _piece(data: bytes, start: int) -> bytes:
+    """At most PIPE_BUF bytes, ending with a line's end where there is one."""
+    end = data.rfind(b"\n", start, start + _PIECE) + 1
+    return data[start : end or start + _PIECE]
