@@ -40,6 +40,8 @@ Stage
     One backend and one Posthouse in front of it for a whole module: `.client()`, `.get()`,
     `.assert_refused(data)`, `.assert_serves()`. The fixture `stage` gives it, cleared, to each test; a module
     that writes a constant CADDYFILE gets that instead of one catch-all route.
+wait_still(count)
+    waits until a number that others change has stayed the same for a while: the stop of a flow.
 request, response, chunk
     build messages; get() is one request on a connection of its own.
 
@@ -50,7 +52,7 @@ from kit.backend import BackendConnection, ScriptedBackend
 from kit.client import RawClient, get
 from kit.http1 import BadMessage, Request, Response, Truncated, chunk, request, response
 from kit.posthouse import Posthouse, free_port
-from kit.stage import Stage
+from kit.stage import Stage, wait_still
 
 __all__ = [
     "BackendConnection",
@@ -67,4 +69,5 @@ __all__ = [
     "get",
     "request",
     "response",
+    "wait_still",
 ]

@@ -116,9 +116,11 @@ class BackendConnection:
             pass
 
     def reset(self) -> None:
-        """Close with RST."""
+        """Close with RST. May be called from any thread: SHUT_RD, which sends nothing, wakes a reader that
+        would otherwise hold the socket open."""
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.shutdown(socket.SHUT_RD)
         except OSError:
             pass
         self.close()

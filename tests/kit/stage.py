@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from kit.backend import ScriptedBackend, answer_ok
+from kit.backend import BackendConnection, ScriptedBackend, answer_ok
 from kit.client import RawClient, get
-from kit.http1 import Fields, Response
+from kit.http1 import Fields, Request, Response, response
 from kit.posthouse import Posthouse
 
 ONE_ROUTE = """
@@ -87,3 +89,34 @@ class Stage:
         assert self.backend.received() == b""
         assert self.backend.violations == []
         return answer
+
+    def answer_bad(self, data: bytes, *, close: bool = False) -> None:
+        """The backend answers /bad with the bytes (and a close), everything else with "good TARGET"."""
+
+        def answer(asked: Request, connection: BackendConnection) -> bytes | None:
+            if asked.target != b"/bad":
+                return response(200, body=b"good " + asked.target)
+            connection.send(data)
+            if close:
+                connection.close()
+            return None
+
+        self.backend.on_request = answer
+
+    def assert_unpoisoned(self) -> None:
+        """After answer_bad(): new clients get what they asked for."""
+        for number in range(2):
+            target = b"/after/%d" % number
+            assert self.get(target).body == b"good " + target
+        assert self.backend.violations == []
+
+
+def wait_still(count: Callable[[], int], still: float = 0.3, timeout: float = 10.0) -> int:
+    """Wait until the count has not changed for `still` seconds; the count."""
+    deadline, changed, last = time.monotonic() + timeout, time.monotonic(), count()
+    while time.monotonic() - changed < still:
+        assert time.monotonic() < deadline, f"still changing after {timeout} s"
+        time.sleep(0.02)
+        if (now := count()) != last:
+            changed, last = time.monotonic(), now
+    return last
