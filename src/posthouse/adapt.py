@@ -87,15 +87,15 @@ class _Adaptation:
         sites = with_unique_pool_names([self._site(block) for block in parsed.blocks])
         verdict = check(Config(sites), is_case_sensitive=self.env.get(CASE_SENSITIVE) in ("1", "true"))
         self.mistakes += verdict.mistakes
-        if self.mistakes:
-            raise AdaptError(sorted(self.mistakes, key=self._order), self.sources)
-        notices = sorted([*self.notices, *verdict.notices], key=self._order)
-        return Adapted(Config(sites, tuple(notices)), self.sources)
+        rank = {file: number for number, file in enumerate(self.sources)}
 
-    def _order(self, one: Mistake | Notice) -> tuple[int, Place]:
-        """Files in the order they were opened."""
-        files = list(self.sources)
-        return files.index(one.place.file) if one.place.file in files else -1, one.place
+        def order(one: Mistake | Notice) -> tuple[int, Place]:
+            return rank.get(one.place.file, -1), one.place
+
+        if self.mistakes:
+            raise AdaptError(sorted(dict.fromkeys(self.mistakes), key=order), self.sources)
+        notices = sorted(dict.fromkeys([*self.notices, *verdict.notices]), key=order)
+        return Adapted(Config(sites, tuple(notices)), self.sources)
 
     def _read(self, pattern: str) -> list[tuple[str, str]]:
         files = [(name, _read_text(name)) for name in _matches(pattern)]

@@ -34,7 +34,7 @@ def parse_address(text: str, place: Place, width: int = 0) -> AddressSpec:
         if any(mark in parts.path for mark in "?#"):
             raise ValueError("an address has no query and no fragment")
     except ValueError as wrong:
-        found = f"`{text}` is not a site address: {wrong}"
+        found = f"`{text.rpartition('@')[2]}` is not a site address: {wrong}"
         raise ConfigError(Mistake(place, found, max(1, width or len(text)))) from None
     _check_https(text, scheme, port, place, width)
     return AddressSpec(text, "http", host, port, parts.path, place)

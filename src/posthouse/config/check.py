@@ -7,11 +7,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from posthouse.config.addresses import is_implicitly_https
-from posthouse.config.specs import AddressSpec, Config, PolicySpec, RouteSpec, SiteSpec
+from posthouse.config.specs import AddressSpec, Config, RouteSpec, SiteSpec
 from posthouse.errors import Mistake, Notice, Place
 
-_NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
-"""Policies that hash something with a name, and what it is a name of."""
 _ANY_V4, _ANY_V6 = "0.0.0.0", "::"
 
 
@@ -27,8 +25,6 @@ def check(config: Config, *, is_case_sensitive: bool = False) -> Verdict:
     mistakes = [
         *_duplicate_addresses(config.sites, is_case_sensitive),
         *_conflicting_binds(config.sites),
-        *_policies(config.sites),
-        *_bases(config.sites),
     ]
     return Verdict(mistakes, [*_silent_sites(config.sites), *_dead_routes(config.sites, is_case_sensitive)])
 
@@ -112,27 +108,6 @@ def _covers(wide: str, narrow: str) -> bool:
 
 def _named(host: str) -> str:
     return f"all addresses ({host})" if host else "all addresses"
-
-
-def _policies(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
-    for policy in (route.pool.policy for site in sites for route in site.routes):
-        if policy.name in _NAMED_BY and not any(policy.args):
-            yield _nameless(policy)
-
-
-def _nameless(policy: PolicySpec) -> Mistake:
-    of = _NAMED_BY[policy.name]
-    message = f"policy `{policy.name}` needs the name of a {of}, found nothing"
-    return _mistake(policy.place, message, len(policy.name), f"write `policy {policy.name} NAME`")
-
-
-def _bases(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
-    """For configurations that did not come from a Caddyfile: there, FROM was judged where it was read."""
-    for route in (route for site in sites for route in site.routes):
-        if not route.base.startswith("/"):
-            yield _mistake(
-                route.place, f"FROM must begin with `/`, found `{route.base}`: it would never match"
-            )
 
 
 def _silent_sites(sites: Iterable[SiteSpec]) -> Iterator[Notice]:

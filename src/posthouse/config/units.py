@@ -77,5 +77,5 @@ def parse_size(text: str) -> int:
 def parse_count(text: str) -> int:
     """A whole number in ASCII digits with an optional sign. ValueError otherwise."""
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
-        raise ValueError("it is not a whole number")
+        raise ValueError("only digits can be in it")
     return int(text)

@@ -28,6 +28,8 @@ from posthouse.directives.route_draft import RouteDraft
 
 USAGE = "proxy FROM TO..."
 _LATER_POLICIES = ("random_choose", "ewma", "client_ip_hash", "sticky")
+_NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
+"""Policies that hash something with a name, and what it is a name of."""
 _HEADER_RULES = ("header_upstream", "header_downstream")
 _LATER_OPTIONS = ("weight=", "max_conns=", "role=")
 
@@ -117,6 +119,12 @@ def _policy(one: Property, route: RouteDraft) -> None:
     name, *args = one.args
     if name.text in _LATER_POLICIES:
         raise Rejected(name, f"policy `{name.text}` is not in this release yet")
+    if name.text in _NAMED_BY and not (args and args[0].text):
+        raise Rejected(
+            name,
+            f"policy `{name.text}` needs the name of a {_NAMED_BY[name.text]}, found nothing",
+            f"write `policy {name.text} NAME`; in quotes if it is also the name of a property",
+        )
     route.policy = PolicySpec(name.text, tuple(arg.text for arg in args), name.place)
 
 
