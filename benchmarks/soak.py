@@ -1,7 +1,7 @@
 """`make soak`: mixed traffic for a long time, with reloads; afterwards everything must have come back.
 
-Two loads with a pause after each. What the process holds in the first pause is the floor, because caches, pools
-and the allocator have filled by then; after the second, much longer load it must not hold more.
+Two loads with a pause after each. What the process holds in the first pause is the floor, because caches,
+pools and the allocator have filled by then; after the second, much longer load it must not hold more.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from pathlib import Path
 from benchmarks.load import raise_descriptor_limit
 from benchmarks.processes import Program, free_port, open_files, pss_bytes
 from benchmarks.soak_backend import serve
-from benchmarks.soak_clients import PATIENCE, TRAFFIC, Wrong
+from benchmarks.soak_clients import PATIENCE, TRAFFIC, Unlucky, Wrong
 
 CLIENTS = 40
 RELOAD_EVERY = 10.0
 SETTLE_SECONDS = 90.0
 MAY_GROW_BYTES = 8 << 20
+MAY_BE_UNLUCKY = 0.01
 MAY_HOLD_FILES = 4
 """Descriptors above those of a fresh start: a log that is being reopened, a wake-up pipe."""
 
@@ -67,6 +68,8 @@ async def client(port: int, rng: random.Random, until: float, tally: Tally) -> N
         try:
             await asyncio.wait_for(kind(port, rng), PATIENCE)
             tally.done[name] += 1
+        except Unlucky:
+            tally.done["unlucky"] += 1
         except Wrong as error:
             tally.fail(f"{name}: {error}")
         except TimeoutError:
@@ -133,6 +136,8 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
     problems = tally.wrong
     if files > fresh + MAY_HOLD_FILES:
         problems.append(f"{files} descriptors are open, {fresh} were at the start")
+    if tally.done["unlucky"] > MAY_BE_UNLUCKY * tally.done["upload"]:
+        problems.append(f"{tally.done['unlucky']} uploads met a dying connection, of {tally.done['upload']}")
     if memory > floor + MAY_GROW_BYTES:
         problems.append(f"memory grew from {floor / 2**20:.1f} to {memory / 2**20:.1f} MiB")
     if status != 0:
