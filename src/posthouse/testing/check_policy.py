@@ -1,0 +1,213 @@
+"""The conformance suite of policies: what every one promises, whoever wrote it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.policy import Choice, Policy
+from posthouse.balance.pool import Pool
+from posthouse.config.specs import EndpointSpec, PassiveSpec, PoolSpec
+
+MakePolicy = Callable[[Sequence[Backend], random.Random], Policy]
+"""Makes the policy under test for the backends of a pool (all of them, in the order of the file)."""
+
+Habit = Literal["even", "hash", "ordered"]
+"""How a policy spreads: all alike whatever is asked for, by a key of the request, or by the order of the
+file."""
+
+SIZES = (2, 3, 7, 40)
+"""Small pools, and one large enough for a table."""
+
+KEYS = 3000
+DEVIATION = 6.0
+"""Standard deviations that a share may be off: by chance once in five hundred million."""
+
+REMAP_ALLOWANCE = 0.1
+"""Part of the other keys that may move when a backend joins or leaves for good."""
+
+
+class SampleChoice:
+    """A request made from a number: different numbers give different keys, wherever a policy looks for one.
+
+    Peer address, request target with a parameter `key`, every field, and a cookie `key`.
+    """
+
+    __slots__ = ("_number",)
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __repr__(self) -> str:
+        return f"<SampleChoice {self._number}>"
+
+    @property
+    def peer(self) -> str:
+        return f"10.{self._number >> 16 & 255}.{self._number >> 8 & 255}.{self._number & 255}"
+
+    @property
+    def target(self) -> bytes:
+        return b"/items/%d?key=%d" % (self._number, self._number)
+
+    def field(self, name: bytes) -> bytes | None:
+        return b"key=%d" % self._number if name == b"cookie" else b"%d" % self._number
+
+
+def check_policy(make: MakePolicy, habit: Habit) -> None:
+    """Raise AssertionError with what was expected unless the policy keeps what its habit promises.
+
+    All: never a backend that is down, marked or full, nor one that was tried while another is left; the same
+    choices from the same seed. "even": equal shares of what is usable. "hash": one key, one backend, whatever
+    the seed and whoever else comes and goes; keys in equal shares; every usable backend is found. "ordered":
+    the same usable backend every time.
+    """
+    for size in SIZES:
+        _check_usable_only(make, size)
+        _check_deterministic(make, size)
+        if habit == "even":
+            _check_even(make, size)
+        elif habit == "hash":
+            _check_same_key(make, size)
+            _check_hash_shares(make, size)
+            _check_small_remap(make, size)
+        else:
+            _check_one_answer(make, size)
+
+
+def _pool(
+    make: MakePolicy, size: int, seed: int = 1, max_conns: int = 0, leave_out: int | None = None
+) -> Pool:
+    endpoints = tuple(
+        EndpointSpec(f"http://10.1.0.{i}:80", "http", f"10.1.0.{i}", 80)
+        for i in range(size)
+        if i != leave_out
+    )
+    watch = Watch()
+    backends = [Backend(endpoint, 1, watch) for endpoint in endpoints]
+    spec = PoolSpec("sample", endpoints, passive=PassiveSpec(fail_timeout=10.0), max_conns=max_conns)
+    pool = Pool(spec, backends, make(backends, random.Random(seed)), watch)
+    pool.start()
+    return pool
+
+
+def _ask(pool: Pool, choice: Choice, now: float = 0.0, tried: Sequence[Backend] = ()) -> Backend:
+    backend = pool.select(choice, now, tried)
+    assert backend is not None, f"nothing chosen for {choice!r} although {len(pool.usable)} are usable"
+    return backend
+
+
+def _check_usable_only(make: MakePolicy, size: int) -> None:
+    pool = _pool(make, size, max_conns=1)
+    chance = random.Random(size)
+    for number in range(150):
+        backend = chance.choice(pool.backends)
+        trouble = chance.randrange(4)
+        if trouble == 0:
+            backend.is_up = not backend.is_up
+        elif trouble == 1:
+            pool.fail(backend, float(number))
+        elif backend.in_flight:
+            pool.release(backend)
+        elif not backend.is_full:
+            pool.acquire(backend)
+        tried = chance.sample(pool.backends, chance.randrange(size))
+        _check_one_choice(pool, SampleChoice(number), float(number), tried)
+
+
+def _check_one_choice(pool: Pool, choice: Choice, now: float, tried: Sequence[Backend]) -> None:
+    usable = [backend for backend in pool.backends if backend.is_available(now)]
+    allowed = [backend for backend in usable if backend not in tried] or usable
+    backend = pool.select(choice, now, tried)
+    if allowed:
+        assert backend in allowed, f"{backend!r} was chosen; usable and not tried are {allowed!r}"
+    else:
+        assert backend is None, f"{backend!r} was chosen although nothing is usable"
+
+
+def _check_deterministic(make: MakePolicy, size: int) -> None:
+    answers = []
+    for _ in range(2):
+        pool = _pool(make, size, seed=7)
+        answers.append([_ask(pool, SampleChoice(number)).name for number in range(100)])
+    assert answers[0] == answers[1], "two pools with the same seed chose differently"
+
+
+def _check_even(make: MakePolicy, size: int) -> None:
+    pool = _pool(make, size)
+    same = SampleChoice(1)
+    _check_shares(Counter(_ask(pool, same) for _ in range(KEYS)), pool.backends)
+    pool.backends[0].is_up = False
+    _check_shares(Counter(_ask(pool, same) for _ in range(KEYS)), pool.backends[1:])
+
+
+def _check_shares(counts: Counter[Backend], backends: Sequence[Backend]) -> None:
+    total = counts.total()
+    part = 1 / len(backends)
+    slack = DEVIATION * (total * part * (1 - part)) ** 0.5 + 1
+    for backend in backends:
+        off = abs(counts[backend] - total * part)
+        assert off <= slack, (
+            f"{backend!r} got {counts[backend]} of {total}, {total * part:.0f} ± {slack:.0f} is fair"
+        )
+
+
+def _check_same_key(make: MakePolicy, size: int) -> None:
+    pool, other = _pool(make, size, seed=1), _pool(make, size, seed=2)
+    for number in range(300):
+        choice = SampleChoice(number)
+        home = _ask(pool, choice)
+        assert _ask(pool, choice) is home, f"{choice!r} was at {home!r} and moved"
+        assert _ask(other, choice).name == home.name, f"{choice!r} depends on the seed or the process"
+
+
+def _check_hash_shares(make: MakePolicy, size: int) -> None:
+    pool = _pool(make, size)
+    homes = [_ask(pool, SampleChoice(number)) for number in range(KEYS)]
+    _check_shares(Counter(homes), pool.backends)
+    pool.backends[0].is_up = False
+    moved = [_ask(pool, SampleChoice(n)) for n, home in enumerate(homes) if home is pool.backends[0]]
+    _check_shares(Counter(moved), pool.backends[1:])
+    for number, home in enumerate(homes):
+        stays = _ask(pool, SampleChoice(number)) is home
+        assert stays or home is pool.backends[0], (
+            f"key {number} left {home!r} although only another went down"
+        )
+    for backend in pool.backends[1:-1]:
+        backend.is_up = False
+    for number in range(100):
+        last = _ask(pool, SampleChoice(number))
+        assert last is pool.backends[-1], f"{last!r} was chosen, only the last one is up"
+
+
+def _check_small_remap(make: MakePolicy, size: int) -> None:
+    if size == 2:
+        return
+    whole, rest = _pool(make, size), _pool(make, size, leave_out=size // 2)
+    gone = whole.backends[size // 2].name
+    moved = stayed = 0
+    for number in range(KEYS):
+        home = _ask(whole, SampleChoice(number)).name
+        if home != gone:
+            if _ask(rest, SampleChoice(number)).name == home:
+                stayed += 1
+            else:
+                moved += 1
+    limit = REMAP_ALLOWANCE * (moved + stayed)
+    assert moved <= limit, (
+        f"{moved} of {moved + stayed} keys moved when another backend left, {limit:.0f} may"
+    )
+
+
+def _check_one_answer(make: MakePolicy, size: int) -> None:
+    pool = _pool(make, size)
+    while pool.backends[-1].is_up:
+        home = _ask(pool, SampleChoice(0))
+        for number in range(20):
+            backend = _ask(pool, SampleChoice(number))
+            assert backend is home, f"{backend!r} was chosen after {home!r}, which is still usable"
+        home.is_up = False
+        if pool.select(SampleChoice(0), 0.0) is None:
+            return

@@ -1,0 +1,82 @@
+"""The table of policies: names and arguments, and what a person is told."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from posthouse.balance.policies import POLICIES, find_policy
+from posthouse.config.specs import PolicySpec
+from posthouse.errors import ConfigError, Mistake, Place
+from unit.balance.samples import make_backends, make_pool, pool_spec
+
+PLACE = Place("Caddyfile", 3, 9)
+NEEDS_NAME = ("header", "query", "cookie")
+
+
+def refused(name: str, *args: str) -> Mistake:
+    with pytest.raises(ConfigError) as caught:
+        find_policy(PolicySpec(name, args, PLACE), make_backends(3), random.Random(1))
+    (mistake,) = caught.value.mistakes
+    assert mistake.place == PLACE
+    assert mistake.width == len(name)
+    return mistake
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_found_by_name(name: str) -> None:
+    args = ("X-Key",) if name in NEEDS_NAME else ()
+    policy = find_policy(PolicySpec(name, args), make_backends(3), random.Random(1))
+    assert isinstance(policy, POLICIES[name])
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("roundrobin", "round_robin"), ("Random", "random"), ("least_con", "least_conn"), ("iphash", "ip_hash")],
+)
+def test_nearest_name_is_offered(written: str, meant: str) -> None:
+    mistake = refused(written)
+    assert mistake.message == f"unknown policy `{written}`"
+    assert mistake.hint == f"did you mean `{meant}`?"
+
+
+def test_known_names_are_listed_when_none_is_near() -> None:
+    assert refused("xyzzy").hint == "known policies: " + ", ".join(POLICIES)
+
+
+@pytest.mark.parametrize("name", ["sticky", "ewma", "random_choose", "client_ip_hash"])
+def test_still_to_come(name: str) -> None:
+    assert refused(name).message == f"policy `{name}` is not in this release yet"
+
+
+@pytest.mark.parametrize("name", NEEDS_NAME)
+def test_missing_argument(name: str) -> None:
+    mistake = refused(name)
+    assert mistake.message == f"`policy {name}` needs an argument"
+    assert mistake.hint == f"write `policy {name} NAME`"
+
+
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - set(NEEDS_NAME)))
+def test_superfluous_argument(name: str) -> None:
+    mistake = refused(name, "extra")
+    assert mistake.message == f"too many arguments for `policy {name}`: 'extra'"
+    assert mistake.hint == f"write `policy {name}`"
+
+
+@pytest.mark.parametrize("name", NEEDS_NAME)
+def test_one_argument_too_many(name: str) -> None:
+    assert "too many" in refused(name, "A", "B").message
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [("header", "X Key"), ("header", "Ключ"), ("header", ""), ("cookie", "a;b"), ("query", "")],
+)
+def test_argument_that_cannot_be_one(name: str, argument: str) -> None:
+    assert refused(name, argument).message.startswith(f"`policy {name}`: ")
+
+
+def test_refused_also_with_one_host() -> None:
+    with pytest.raises(ConfigError, match="needs an argument"):
+        make_pool(pool_spec(["a"], "header"))

@@ -1,0 +1,361 @@
+"""Pools: who is chosen, what is remembered, what stays over a reload."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from posthouse.balance.backend import Backend
+from posthouse.balance.policies import POLICIES
+from posthouse.balance.pool import Pool, build_pool
+from posthouse.config.specs import PassiveSpec, PoolSpec
+from posthouse.errors import ConfigError, FailureKind
+from posthouse.testing.check_policy import SampleChoice
+from unit.balance.samples import Request, make_pool, pool_spec
+
+A_SECOND = PassiveSpec(fail_timeout=1.0)
+
+
+def select(pool: Pool, now: float = 0.0, *tried: Backend) -> str | None:
+    """The host chosen."""
+    backend = pool.select(Request(), now, tried)
+    return None if backend is None else backend.endpoint.host
+
+
+def test_one_host_skips_the_policy() -> None:
+    pool = make_pool(pool_spec("a", "header", "X-Missing"))
+    assert select(pool) == "a"
+    assert select(pool, 0.0, pool.backends[0]) == "a", "tried, but there is no other"
+    pool.backends[0].is_up = False
+    assert select(pool) is None
+
+
+def test_no_hosts() -> None:
+    for policy in POLICIES:
+        args = ("k",) if policy in ("header", "query", "cookie") else ()
+        pool = make_pool(pool_spec([], policy, *args))
+        assert select(pool) is None
+        assert pool.why_not(0.0) is FailureKind.NO_BACKEND
+        assert pool.retry_after(0.0) is None
+
+
+def test_ready_tuple_is_made_anew_only_when_something_changed() -> None:
+    pool = make_pool(pool_spec("abc", max_conns=2))
+    select(pool)
+    ready = pool.usable
+    backend = pool.backends[0]
+    pool.acquire(backend)
+    pool.release(backend)
+    select(pool, 100.0)
+    assert pool.usable is ready
+    pool.acquire(backend)
+    pool.acquire(backend)
+    select(pool, 100.0)
+    assert pool.usable == pool.backends[1:]
+
+
+def test_max_conns_is_exact() -> None:
+    pool = make_pool(pool_spec("ab", max_conns=2))
+    for _ in range(4):
+        backend = pool.select(Request(), 0.0)
+        assert backend is not None
+        pool.acquire(backend)
+    assert [backend.in_flight for backend in pool.backends] == [2, 2]
+    assert select(pool) is None
+    assert pool.why_not(0.0) is FailureKind.FULL
+    with pytest.raises(RuntimeError, match="full"):
+        pool.acquire(pool.backends[0])
+    pool.release(pool.backends[1])
+    assert select(pool) == "b"
+
+
+def test_failures_expire_one_by_one() -> None:
+    pool = make_pool(pool_spec("ab", passive=PassiveSpec(fail_timeout=1.0, max_fails=2)))
+    first = pool.backends[0]
+    pool.fail(first, 0.0)
+    assert select(pool, 0.6) == "a"
+    pool.fail(first, 0.7)
+    assert [select(pool, now) for now in (0.7, 0.999, 1.0, 1.5)] == ["b", "b", "a", "a"]
+
+
+def test_prefers_untried() -> None:
+    pool = make_pool(pool_spec("abc"))
+    a, b, c = pool.backends
+    assert select(pool, 0.0, a) == "b"
+    assert select(pool, 0.0, a, b) == "c"
+    assert pool.has_untried(0.0, [a, b])
+    assert select(pool, 0.0, a, b, c) == "a", "all tried: begin again"
+    assert not pool.has_untried(0.0, [a, b, c])
+    c.is_up = False
+    assert select(pool, 0.0, a, b) == "a"
+    assert not pool.has_untried(0.0, [a, b])
+
+
+def test_has_untried_sees_marks_fall() -> None:
+    pool = make_pool(pool_spec("ab", passive=A_SECOND))
+    pool.fail(pool.backends[1], 0.0)
+    assert not pool.has_untried(0.9, [pool.backends[0]])
+    assert pool.has_untried(1.0, [pool.backends[0]])
+
+
+def test_why_not() -> None:
+    pool = make_pool(pool_spec("ab", max_conns=1, passive=A_SECOND))
+    a, b = pool.backends
+    pool.acquire(a)
+    pool.fail(a, 0.0)
+    b.is_up = False
+    assert pool.why_not(0.5) is FailureKind.NO_BACKEND, "the full one is marked besides"
+    assert pool.why_not(1.0) is FailureKind.FULL
+    a.is_up = False
+    assert pool.why_not(1.0) is FailureKind.NO_BACKEND
+
+
+def test_retry_after_is_when_the_first_mark_falls() -> None:
+    pool = make_pool(pool_spec("abc", passive=PassiveSpec(fail_timeout=10.0, max_fails=2)))
+    a, b, c = pool.backends
+    c.is_up = False
+    assert pool.retry_after(0.0) is None
+    for backend, now in ((b, 2.0), (b, 3.0), (a, 4.0), (a, 5.0), (c, 0.0), (c, 0.0)):
+        pool.fail(backend, now)
+    assert pool.retry_after(5.0) == 7.0, "b's first failure expires at 12; c is down anyway"
+    b.is_up = False
+    assert pool.retry_after(5.0) == 9.0
+    assert pool.retry_after(14.0) is None
+
+
+def test_introduces_itself() -> None:
+    pool = make_pool(pool_spec("abc", "round_robin"))
+    assert repr(pool) == "<Pool 'site /' round_robin 3 of 3 usable>"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_same_seed_same_choices(policy: str) -> None:
+    args = ("key",) if policy in ("header", "query", "cookie") else ()
+    answers = []
+    for _ in range(2):
+        pool = make_pool(pool_spec("abcdef", policy, *args), seed=42)
+        answers.append([repr(pool.select(SampleChoice(n), 0.0)) for n in range(50)])
+    assert answers[0] == answers[1]
+
+
+# --- building and reloading ------------------------------------------------------------------------------
+
+
+def test_same_address_twice_is_two_backends() -> None:
+    pool = make_pool(pool_spec(["a", "b", "a"]))
+    assert [backend.name for backend in pool.backends] == ["http://a:80", "http://b:80", "http://a:80#2"]
+    assert len(set(pool.backends)) == 3
+
+
+def test_backends_that_stay_keep_their_state() -> None:
+    old = make_pool(pool_spec(["a", "b", "a"], passive=PassiveSpec(fail_timeout=60.0)))
+    for backend in old.backends:
+        old.acquire(backend)
+    old.fail(old.backends[0], 0.0)
+    old.backends[1].is_up = False
+    new = make_pool(pool_spec(["c", "a", "a", "b"], passive=PassiveSpec(fail_timeout=60.0)), previous=old)
+    assert new.backends[1:] == (old.backends[0], old.backends[2], old.backends[1])
+    assert [backend.in_flight for backend in new.backends] == [0, 1, 1, 1]
+    assert [select(new, now) for now in (1.0, 59.9, 60.0)] == ["c", "c", "c"]
+    assert new.usable == (new.backends[0], new.backends[1], new.backends[2])
+
+
+def test_new_settings_come_into_force_with_start() -> None:
+    old = make_pool(pool_spec("ab", max_conns=1))
+    backend = old.backends[0]
+    new = build_pool(pool_spec("ab", max_conns=2), random.Random(1), old)
+    assert backend.max_conns == 1, "a build that is thrown away has changed nothing"
+    new.start()
+    assert backend.max_conns == 2
+    unlimited = build_pool(pool_spec("ab"), random.Random(1), new)
+    assert select(unlimited) == "a"
+    assert backend.max_conns == 0, "a pool that is asked has started"
+
+
+def test_new_spec_of_an_endpoint_reaches_its_backend() -> None:
+    old = make_pool(pool_spec("a"))
+    spec = pool_spec("a")
+    endpoint = type(spec.endpoints[0])("http://a:80", "http", "a", 80, credentials="jo:secret")
+    new = make_pool(PoolSpec("site /", (endpoint,)), previous=old)
+    assert new.backends[0] is old.backends[0]
+    assert new.backends[0].endpoint.credentials == "jo:secret"
+
+
+def test_what_happens_in_one_generation_is_seen_by_the_other() -> None:
+    old = make_pool(pool_spec("ab", max_conns=1, passive=A_SECOND))
+    new = make_pool(pool_spec("bca", max_conns=1, passive=A_SECOND), previous=old)
+    a = old.backends[0]
+    assert select(new) == "b"
+    old.acquire(a)
+    assert select(old) == "b"
+    assert a not in new.usable or select(new) == "b"
+    new.acquire(new.backends[0])
+    new.acquire(new.backends[1])
+    assert select(new) is None and select(old) is None
+    old.release(a)
+    assert select(new) == "a"
+    old.fail(a, 1.0)
+    assert [select(new, now) for now in (1.0, 1.9, 2.0)] == [None, None, "a"]
+    assert select(old, 2.0) == "a"
+
+
+def test_a_policy_that_cannot_be_used_fails_the_build() -> None:
+    old = make_pool(pool_spec("ab"))
+    with pytest.raises(ConfigError, match="unknown policy"):
+        build_pool(pool_spec("ab", "rond_robin"), random.Random(1), old)
+    assert select(old) == "a"
+
+
+# --- against a model -------------------------------------------------------------------------------------
+
+HOSTS = "abcdefg"
+
+
+class PoolMachine(RuleBasedStateMachine):
+    """Everything that may happen to a pool, in any order, against a naive model of it."""
+
+    @initialize(
+        policy=st.sampled_from(sorted(POLICIES)),
+        hosts=st.lists(st.sampled_from(HOSTS), min_size=1, max_size=5),
+        max_conns=st.integers(0, 3),
+        max_fails=st.integers(1, 3),
+        fail_timeout=st.sampled_from([0.0, 1.0, 5.0]),
+    )
+    def build(
+        self, policy: str, hosts: list[str], max_conns: int, max_fails: int, fail_timeout: float
+    ) -> None:
+        self.policy = policy
+        self.now = 0.0
+        self.held: list[tuple[Pool, Backend]] = []
+        self.failures: dict[Backend, list[float]] = {}
+        self.down: set[Backend] = set()
+        self.count = 0
+        self.pool: Pool | None = None
+        self.rebuild(hosts, max_conns, max_fails, fail_timeout)
+
+    def rebuild(self, hosts: list[str], max_conns: int, max_fails: int, fail_timeout: float) -> None:
+        args = ("key",) if self.policy in ("header", "query", "cookie") else ()
+        passive = PassiveSpec(fail_timeout, max_fails)
+        spec = pool_spec(hosts, self.policy, *args, max_conns=max_conns, passive=passive)
+        self.older, self.pool = self.pool, make_pool(spec, previous=self.pool)
+        if fail_timeout == 0:
+            for backend in self.pool.backends:
+                self.failures.pop(backend, None)
+
+    @property
+    def current(self) -> Pool:
+        assert self.pool is not None
+        return self.pool
+
+    def expected(self) -> list[Backend]:
+        """The usable backends, counted the slow way."""
+        spec = self.current.spec
+        held = Counter(backend for _, backend in self.held)
+        return [
+            backend
+            for backend in self.current.backends
+            if backend not in self.down
+            and (spec.max_conns == 0 or held[backend] < spec.max_conns)
+            and sum(expiry > self.now for expiry in self.failures.get(backend, ())) < spec.passive.max_fails
+        ]
+
+    @rule(data=st.data())
+    def choose_and_hold(self, data: st.DataObject) -> None:
+        usable = self.expected()
+        tried = data.draw(st.lists(st.sampled_from(self.current.backends), unique=True))
+        self.count += 1
+        backend = self.current.select(SampleChoice(self.count), self.now, tried)
+        if not usable:
+            assert backend is None
+            self.check_why_not()
+            return
+        allowed = [candidate for candidate in usable if candidate not in tried] or usable
+        assert backend in allowed
+        self.current.acquire(backend)
+        self.held.append((self.current, backend))
+
+    def check_why_not(self) -> None:
+        held = Counter(backend for _, backend in self.held)
+        spec = self.current.spec
+        full = any(
+            backend not in self.down
+            and 0 < spec.max_conns <= held[backend]
+            and sum(expiry > self.now for expiry in self.failures.get(backend, ())) < spec.passive.max_fails
+            for backend in self.current.backends
+        )
+        assert self.current.why_not(self.now) is (FailureKind.FULL if full else FailureKind.NO_BACKEND)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def give_back(self, data: st.DataObject) -> None:
+        pool, backend = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
+        pool.release(backend)
+
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        backend = data.draw(st.sampled_from(self.current.backends))
+        self.current.fail(backend, self.now)
+        memory = self.current.spec.passive.fail_timeout
+        if memory:
+            self.failures.setdefault(backend, []).append(self.now + memory)
+
+    @rule(data=st.data(), is_up=st.booleans())
+    def probe(self, data: st.DataObject, is_up: bool) -> None:
+        backend = data.draw(st.sampled_from(self.current.backends))
+        backend.is_up = is_up
+        (self.down.discard if is_up else self.down.add)(backend)
+
+    @rule(pause=st.sampled_from([0.1, 0.5, 1.0, 4.0]))
+    def time_passes(self, pause: float) -> None:
+        self.now += pause
+
+    @rule(
+        hosts=st.lists(st.sampled_from(HOSTS), min_size=1, max_size=5),
+        max_conns=st.integers(0, 3),
+        max_fails=st.integers(1, 3),
+        fail_timeout=st.sampled_from([0.0, 1.0, 5.0]),
+    )
+    def reload(self, hosts: list[str], max_conns: int, max_fails: int, fail_timeout: float) -> None:
+        self.rebuild(hosts, max_conns, max_fails, fail_timeout)
+
+    @invariant()
+    def counts_agree(self) -> None:
+        held = Counter(backend for _, backend in self.held)
+        for backend in self.current.backends:
+            assert backend.in_flight == held[backend] >= 0
+            assert backend.is_available(self.now) == (backend in self.expected())
+
+    @invariant()
+    def ready_tuple_is_true(self) -> None:
+        self.current.select(SampleChoice(0), self.now)
+        assert list(self.current.usable) == self.expected()
+
+    @invariant()
+    def everyone_is_reachable(self) -> None:
+        """By being the only one that was not tried, whatever the policy."""
+        usable = self.expected()
+        for backend in usable:
+            others = [other for other in self.current.backends if other is not backend]
+            assert self.current.select(SampleChoice(1), self.now, others) is backend
+
+    @invariant()
+    def retry_after_is_true(self) -> None:
+        wait = self.current.retry_after(self.now)
+        marked = [
+            backend
+            for backend in self.current.backends
+            if backend not in self.down and backend.is_marked(self.now)
+        ]
+        assert (wait is not None) == bool(marked)
+        if wait is not None:
+            assert wait > 0
+            assert any(not backend.is_marked(self.now + wait + 1e-9) for backend in marked)
+
+
+TestPoolMachine = PoolMachine.TestCase
+TestPoolMachine.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
