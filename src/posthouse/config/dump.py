@@ -91,7 +91,10 @@ def _rebuilt_spec(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} has no `{name}`")
     if kind is EndpointSpec and value.get("credentials") == HIDDEN:
         raise ValueError(f"{where} had credentials, and a dump does not hold them")
-    return kind(**{name: _rebuilt(known[name], one, f"{where}.{name}") for name, one in value.items()})
+    given = {name: _rebuilt(known[name], one, f"{where}.{name}") for name, one in value.items()}
+    if "place" in known:
+        given.setdefault("place", NOWHERE)
+    return kind(**given)
 
 
 def _rebuilt_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:

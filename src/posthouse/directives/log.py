@@ -51,4 +51,4 @@ def _format(arg: Token) -> Format:
         return known
     hint = f"did you mean `{{{arg.text}}}`?" if arg.text in ("common", "combined") else ""
     expected = "expected `{common}`, `{combined}` or `json`"
-    raise Rejected(arg, f"log formats of one's own are not in this release yet: {expected}", hint)
+    raise Rejected(arg, f"custom log formats are not in this release yet: {expected}", hint)

@@ -54,7 +54,9 @@ def mistake_of(text: str) -> Mistake:
     return mistake
 
 
-@pytest.mark.parametrize("text", ["https://example.com", "HTTPS://a:8443", "a:443", "example.com:https", ":443"])
+@pytest.mark.parametrize(
+    "text", ["https://example.com", "HTTPS://a:8443", "a:443", "example.com:https", ":443"]
+)
 def test_https_is_refused_with_the_reason(text: str) -> None:
     mistake = mistake_of(text)
     assert "HTTPS is not in this release yet" in mistake.message

@@ -24,7 +24,22 @@ def test_a_name_has_one_normal_form(text: str, normal: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "a..b", "-a", "a-", "a b", "a/b", "a%2e", "10.0.0", "1", "256.0.0.1", "a" * 64, "a." * 130 + "a", "é" * 80],
+    [
+        "",
+        ".",
+        "a..b",
+        "-a",
+        "a-",
+        "a b",
+        "a/b",
+        "a%2e",
+        "10.0.0",
+        "1",
+        "256.0.0.1",
+        "a" * 64,
+        "a." * 130 + "a",
+        "é" * 80,
+    ],
 )
 def test_what_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError):

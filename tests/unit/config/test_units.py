@@ -78,7 +78,9 @@ def test_sizes_count_in_powers_of_1024(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "-1", "+1", "1.5MB", "1 KB", "1_0", "١", "10k", "1TB", "KB", "1Kb²", "1K\u017f"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "+1", "1.5MB", "1 KB", "1_0", "١", "10k", "1TB", "KB", "1Kb²", "1K\u017f"]
+)
 def test_a_size_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_size(text)
