@@ -3,7 +3,7 @@
 NAME.json      the frozen configuration, as `posthouse adapt` prints it but for the places
 NAME.mistakes  what a person is shown
 
-`GOLDEN=write pytest tests/golden` writes what is missing or has changed; read the difference before it is kept.
+`GOLDEN=write pytest tests/golden` writes what is missing or has changed; read the difference first.
 A pair of blocks that means the same, on one line and on many, shares its .json: NAME.many.caddyfile.
 """
 
