@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.load import IdleCrowd, Load, run
-from benchmarks.processes import Program, cpu_seconds, free_port, open_files, pss_bytes
+from benchmarks.processes import Program, cpu_seconds, free_port, pss_bytes
 from benchmarks.proxies import Proxy, Setup, backend
 from benchmarks.rows import IDLE_CONNECTIONS, Row
 
@@ -145,11 +145,10 @@ def _measure_idle(row: Row, proxies: Sequence[Proxy], plan: Plan) -> dict[str, o
         for each in started:
             run(Load("/", 32), each.port, 1.0, folder, plan.load_core)
             pids = each.program.pids()
-            before, files = pss_bytes(pids), open_files(pids)
+            before = pss_bytes(pids)
             crowd = IdleCrowd(each.port, IDLE_CONNECTIONS)
             after = pss_bytes(pids)
-            held = open_files(pids) - files
-            kept = min(crowd.alive(), held + 64)
+            kept = crowd.alive()
             crowd.close()
             idle = Idle(kept, (after - before) / IDLE_CONNECTIONS, after / 2**20)
             result[each.proxy.name] = {"median": asdict(idle), "rounds": [asdict(idle)]}

@@ -150,7 +150,7 @@ backend back
 
 def posthouse(setup: Setup) -> list[str]:
     """Posthouse from the environment that runs the benchmark."""
-    log = f"log / {setup.access_log} {{combined}}" if setup.access_log else ""
+    log = f'log / {setup.access_log} "{{combined}}"' if setup.access_log else ""
     conf = setup.folder / "Caddyfile"
     conf.write_text(f"""http://127.0.0.1:{setup.port} {{
     {log}
