@@ -67,8 +67,8 @@ def _combined(subject: Subject) -> bytes:
 def _common_head(subject: Subject) -> bytes:
     """The common line without its newline."""
     head = b'%b - %b [%b] "%b %b %b" %d %d' % (
-        subject.peer.encode("utf-8", "backslashreplace") or b"-",
-        subject.user.encode("utf-8", "backslashreplace") or b"-",
+        subject.peer.encode("latin-1", "backslashreplace") or b"-",
+        subject.user.encode("latin-1", "backslashreplace") or b"-",
         _seconds[int(subject.wall)],
         subject.method or b"-",
         subject.target or b"-",
@@ -79,8 +79,8 @@ def _common_head(subject: Subject) -> bytes:
     if head.translate(None, _HARMLESS) == _COMMON_REST:
         return head
     return b'%b - %b [%b] "%b %b %b" %d %d' % (
-        _word(subject.peer.encode("utf-8", "backslashreplace")),
-        _word(subject.user.encode("utf-8", "backslashreplace")),
+        _word(subject.peer.encode("latin-1", "backslashreplace")),
+        _word(subject.user.encode("latin-1", "backslashreplace")),
         _seconds[int(subject.wall)],
         _word(subject.method),
         _word(subject.target),

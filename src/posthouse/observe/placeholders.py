@@ -4,8 +4,9 @@ A placeholder reaches from a "{" to the next "}"; "\\{" and "\\}" are literal br
 literal; what a placeholder yields is never read again. An unknown placeholder, a missing field and a missing
 cookie yield the template's empty value; the parts of the URL, query arguments and {request_id} yield "".
 
-What comes from the wire is decoded as latin-1 and may hold any character, CR and LF after percent-decoding
-included: whoever writes the result to a socket or a log judges or escapes it there.
+Templates and what they yield are wire text: every character is one byte, so `.encode("latin-1")` gives
+what is to be sent. Values may hold any byte, CR and LF after percent-decoding included: whoever writes the
+result to a socket or a log judges or escapes it there.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def compile_template(text: str, empty: str, *, clock: Callable[[], float] = time
     """Compile `text`; `empty` is what missing values become ("" in header rules, "-" in logs).
 
     `clock` tells {latency} of an exchange that is still running. Never raises: any text is a template.
+    Text of the configuration is made wire text by the caller (its UTF-8 bytes, decoded as latin-1).
     """
     pieces: list[str | Expand] = []
     names: list[str] = []
@@ -90,6 +92,16 @@ def _resolve(name: str, empty: str, clock: Callable[[], float]) -> str | Expand:
     elif getter is None and (label := _LABEL.fullmatch(name)):
         getter = _host_label(int(label[1]))
     return empty if getter is None else _or_empty(getter, empty)
+
+
+def _wire(text: str) -> str:
+    """Text of our own or of the configuration as wire text."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _wire_bytes(name: str) -> bytes:
+    """The bytes of a name in a template; one that is not wire text matches nothing that could be sent."""
+    return name.encode("latin-1", "backslashreplace")
 
 
 def _or_empty(getter: Getter, empty: str) -> Expand:
@@ -185,7 +197,7 @@ def _escape(text: str) -> str:
 
 def _argument(name: str) -> Getter:
     """First query argument of that name, in the rewritten URL; "" if there is none."""
-    wanted = name.encode("utf-8", "surrogateescape")
+    wanted = _wire_bytes(name)
 
     def argument(subject: Subject) -> str:
         for pair in subject.rewrite_target.partition(b"?")[2].split(b"&"):
@@ -221,12 +233,12 @@ def _response_field(name: str) -> Getter:
 
 
 def _field_name(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape").lower()
+    return _wire_bytes(name).lower()
 
 
 def _cookie(name: str) -> Getter:
     """The first cookie of that name, without the double quotes around its value (RFC 6265 section 4.1.1)."""
-    wanted = name.encode("utf-8", "surrogateescape")
+    wanted = _wire_bytes(name)
 
     def cookie(subject: Subject) -> str | None:
         for pair in (subject.field(b"cookie") or b"").split(b";"):
@@ -255,7 +267,7 @@ def _request(subject: Subject) -> str:
 
 
 _CONSTANTS: dict[str, Callable[[], str]] = {
-    "hostname": lambda: os.uname().nodename,
+    "hostname": lambda: _wire(os.uname().nodename),
     # Nothing here can tell an intercepted connection from another one; v1's word for that.
     "mitm": lambda: "unknown",
     # A target with "#" is refused, so there is never a fragment.
@@ -263,7 +275,7 @@ _CONSTANTS: dict[str, Callable[[], str]] = {
 }
 
 _ELAPSED: dict[str, Callable[[float], str]] = {
-    "latency": duration,
+    "latency": lambda seconds: _wire(duration(seconds)),
     "latency_ms": lambda seconds: str(whole_ms(seconds)),
 }
 
@@ -303,7 +315,7 @@ _VALUES: dict[str, Getter] = {
     "when_unix_ms": lambda s: str(int(s.wall * 1000)),
     "status": lambda s: str(s.status) if s.status else None,
     "size": lambda s: str(s.size),
-    "upstream": lambda s: s.upstream,
+    "upstream": lambda s: None if s.upstream is None else _wire(s.upstream),
     "attempts": lambda s: str(s.attempts),
     "retries": lambda s: str(max(0, s.attempts - 1)),
     "failure": lambda s: s.failure,

@@ -4,7 +4,8 @@
     {"ts":"2026-01-31T12:00:00.123Z","level":"ERROR","what":"attempt failed","backend":...}
 
 Lines are written at once and never make the process wait. The same error again and again (same `what`, same
-`key`) is cut to a few lines per period; the next one that is written carries `suppressed=N`.
+`key`) is cut to a few lines per period. How many were held back is told by the next one of its kind
+(`suppressed=N`) or, if there is none, by a line of its own.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ class Throttle:
 
 
 class _Sink(Protocol):
+    lost: int
+
     def send(self, lines: bytes) -> bool: ...
     def reopen(self) -> None: ...
     def close(self) -> None: ...
@@ -114,10 +117,11 @@ class _Sink(Protocol):
 class _Stream:
     """A text stream handed in (by an embedding program or a test) in the place of an `Output`."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_stream", "lost")
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.lost = 0
 
     def send(self, lines: bytes) -> bool:
         if lines:
@@ -142,7 +146,7 @@ class ProcessLog:
     is shown by str()). A field must not be called `what`, `key`, `limit`, `ts` or `level`.
     """
 
-    __slots__ = ("_clock", "_format", "_lost", "_next_sweep", "_sink", "_throttle", "_wall")
+    __slots__ = ("_clock", "_format", "_next_sweep", "_sink", "_throttle", "_wall")
 
     def __init__(
         self,
@@ -191,14 +195,13 @@ class ProcessLog:
 
     def _log(self, level: str, what: str, key: str | None, limit: Limit, fields: dict[str, object]) -> None:
         now = self._clock()
+        held = 0 if key is None else self._throttle.admit(what, key, limit, now)
         if now >= self._next_sweep or self._throttle.is_full:
             self._sweep(now)
-        if key is not None:
-            held = self._throttle.admit(what, key, limit, now)
-            if held is None:
-                return
-            if held:
-                fields["suppressed"] = held
+        if held is None:
+            return
+        if held:
+            fields["suppressed"] = held
         self._write(level, what, fields)
 
     def _sweep(self, now: float) -> None:
@@ -218,7 +221,9 @@ class ProcessLog:
         else:
             pairs = "".join(f" {name}={_show(value)}" for name, value in values.items())
             line = f"{ts} {level} {_UNPRINTABLE.sub(_escaped, what)}{pairs}"
-        self._sink.send(line.encode("ascii") + b"\n")
+        if self._sink.send(line.encode("ascii") + b"\n") and self._sink.lost:
+            lost, self._sink.lost = self._sink.lost, 0
+            self._write("WARN", "process log lost lines", {"lost": lost})
 
 
 def _open(output: str | TextIO) -> _Sink:

@@ -9,7 +9,8 @@ class Subject(Protocol):
     """One exchange as logs and placeholders see it; finished or, for header rules, still running.
 
     Everything from the wire comes exactly as received and may hold any byte: whoever prints it escapes it.
-    Text from the wire (`host`) is decoded as latin-1. "Absent" is b"", "", 0 or None as noted.
+    Text that came from the wire (`host`, `user`, `request_id`) is decoded as latin-1. "Absent" is b"", "",
+    0 or None as noted.
     """
 
     @property
