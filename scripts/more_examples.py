@@ -20,15 +20,26 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("more_examples")
 
 
+def more(own: hypothesis.settings) -> hypothesis.settings:
+    """The same settings with more examples."""
+    return hypothesis.settings(own, max_examples=own.max_examples * TIMES, deadline=None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Raise the count of tests that set their own: a decorator wins over a profile.
 
-    Hypothesis has no public way to change the settings of a decorated test, hence the attribute.
+    Hypothesis has no public way to change the settings of a decorated test, hence the attribute. A state machine
+    keeps them on its test case class.
     """
+    usual = hypothesis.settings.get_profile("more_examples")
     for item in items:
+        machine = getattr(item, "cls", None)
+        own = getattr(machine, "settings", None)
+        if machine is not None and isinstance(own, hypothesis.settings) and own != usual:
+            machine.settings = more(own)
+            continue
         test = getattr(item, "obj", None)
         test = getattr(test, "__func__", test)
         own = getattr(test, "_hypothesis_internal_use_settings", None)
-        if isinstance(own, hypothesis.settings) and own is not hypothesis.settings.default:
-            more = hypothesis.settings(own, max_examples=own.max_examples * TIMES, deadline=None)
-            test._hypothesis_internal_use_settings = more  # type: ignore[union-attr]
+        if test is not None and isinstance(own, hypothesis.settings) and own != usual:
+            test._hypothesis_internal_use_settings = more(own)
