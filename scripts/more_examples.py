@@ -28,8 +28,8 @@ def more(own: hypothesis.settings) -> hypothesis.settings:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Raise the count of tests that set their own: a decorator wins over a profile.
 
-    Hypothesis has no public way to change the settings of a decorated test, hence the attribute. A state machine
-    keeps them on its test case class.
+    Hypothesis has no public way to change the settings of a decorated test, hence the attribute. A state
+    machine keeps them on its test case class.
     """
     usual = hypothesis.settings.get_profile("more_examples")
     for item in items:
