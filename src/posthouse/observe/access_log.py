@@ -12,7 +12,6 @@ over 0x7F is the code point of the same number.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Protocol
@@ -36,8 +35,9 @@ _HARMLESS_OR_BLANK = _HARMLESS + b" "
 _COMMON_REST = b'     "  "  '
 """What is left of a well-formed `remote - user [date zone] "method uri proto" status size`."""
 _COMBINED_REST = b'""""\n'
-_UNSAFE = re.compile(rb"[^!#-\[\]-~]")
-_UNSAFE_BUT_BLANK = re.compile(rb"[^ !#-\[\]-~]")
+_ESCAPED = [bytes([byte]) if byte in _HARMLESS_OR_BLANK else b"\\x%02X" % byte for byte in range(256)]
+"""What each byte becomes: one look-up per byte. A pattern with a replacement function takes over ten times as
+long, which for a field of 64 KiB of controls is a lever for whoever sends it."""
 
 _seconds = Seconds(common_time_bytes)
 _utc_seconds = Seconds(iso_utc)
@@ -92,16 +92,12 @@ def _common_head(subject: Subject) -> bytes:
 
 def _word(value: bytes) -> bytes:
     """Escaped, without a blank; "-" if empty: a column must not vanish or become two."""
-    return _UNSAFE.sub(_hex, value) or b"-"
+    return b"".join(map(_ESCAPED.__getitem__, value)).replace(b" ", b"\\x20") or b"-"
 
 
 def _text(value: bytes | None) -> bytes:
     """Escaped, for use between quotes; "-" if absent."""
-    return b"-" if value is None else _UNSAFE_BUT_BLANK.sub(_hex, value)
-
-
-def _hex(found: re.Match[bytes]) -> bytes:
-    return b"\\x%02X" % found[0][0]
+    return b"-" if value is None else b"".join(map(_ESCAPED.__getitem__, value))
 
 
 def _json(subject: Subject) -> bytes:
