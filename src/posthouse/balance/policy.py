@@ -43,6 +43,6 @@ class Policy(Protocol):
     def select(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
         """One of `usable`, which is never empty, is in the order of the file and holds no member of `tried`.
 
-        tried  those of the pool that are left out of `usable` although `is_usable`: this exchange tried them.
+        tried  those left out of `usable`, although `is_usable`, because this exchange tried them more often.
                Only a policy that looks beyond `usable` (a table over all backends) has to ask for it.
         """

@@ -57,7 +57,8 @@ class Pool:
     def select(self, choice: Choice, now: float, tried: Sequence[Backend] = ()) -> Backend | None:
         """The backend for an exchange, or None if there is none (`why_not` says why).
 
-        tried  those that this exchange has tried already: chosen again only when no other is usable
+        tried  one entry for each attempt of this exchange so far. Who was tried least often comes first: so
+               retries go round, even where the policy alone would insist on a dead backend
         """
         watch = self._watch
         if now >= watch.expires or self._seen != watch.changes:
@@ -114,10 +115,15 @@ class Pool:
         self.usable = tuple([backend for backend in self.backends if backend.is_usable])
         self._seen = self._watch.changes
 
-    def _select_again(self, choice: Choice, tried: Sequence[Backend]) -> Backend | None:
+    def _select_again(self, choice: Choice, tried: Sequence[Backend]) -> Backend:
         assert self._pick is not None
-        fresh = tuple([backend for backend in self.usable if backend not in tried])
-        return self._pick(fresh, choice, tried) if fresh else self._pick(self.usable, choice, ())
+        attempts = [tried.count(backend) for backend in self.usable]
+        least = min(attempts)
+        if least == max(attempts):
+            return self._pick(self.usable, choice, ())
+        candidates = [backend for backend in self.usable if tried.count(backend) == least]
+        left_out = [backend for backend in self.usable if tried.count(backend) > least]
+        return self._pick(candidates, choice, left_out)
 
 
 def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Pool:

@@ -112,6 +112,7 @@ def test_a_mark_that_was_renewed_stays() -> None:
     backend.configure(backend.endpoint, 0, PassiveSpec(fail_timeout=1.0))
     backend.fail(0.0)
     backend.fail(0.5)
+    assert repr(watch) == "<Watch changes=1 marked=1>", "one entry, however often it fails"
     watch.expire(1.0)
     assert not backend.is_usable and watch.expires == 1.5
     assert watch.changes == 1, "nothing changed: no pool has to look"

@@ -96,6 +96,19 @@ def test_prefers_untried() -> None:
     assert not pool.has_untried(0.0, [a, b])
 
 
+@pytest.mark.parametrize("policy", ["first", "ip_hash", "random", "round_robin", "least_conn"])
+def test_retries_go_round(policy: str) -> None:
+    """Also when all were tried: the second may be back while the favourite stays dead."""
+    pool = make_pool(pool_spec("abc", policy))
+    tried: list[Backend] = []
+    for _ in range(9):
+        backend = pool.select(Request(), 0.0, tried)
+        assert backend is not None
+        tried.append(backend)
+    for start in (0, 3, 6):
+        assert set(tried[start : start + 3]) == set(pool.backends)
+
+
 def test_has_untried_sees_marks_fall() -> None:
     pool = make_pool(pool_spec("ab", passive=A_SECOND))
     pool.fail(pool.backends[1], 0.0)
@@ -242,7 +255,7 @@ class PoolMachine(RuleBasedStateMachine):
         args = ("key",) if self.policy in ("header", "query", "cookie") else ()
         passive = PassiveSpec(fail_timeout, max_fails)
         spec = pool_spec(hosts, self.policy, *args, max_conns=max_conns, passive=passive)
-        self.older, self.pool = self.pool, make_pool(spec, previous=self.pool)
+        self.pool = make_pool(spec, previous=self.pool)
         if fail_timeout == 0:
             for backend in self.pool.backends:
                 self.failures.pop(backend, None)
@@ -267,15 +280,16 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def choose_and_hold(self, data: st.DataObject) -> None:
         usable = self.expected()
-        tried = data.draw(st.lists(st.sampled_from(self.current.backends), unique=True))
+        tried = data.draw(st.lists(st.sampled_from(self.current.backends), max_size=8))
         self.count += 1
         backend = self.current.select(SampleChoice(self.count), self.now, tried)
         if not usable:
             assert backend is None
             self.check_why_not()
             return
-        allowed = [candidate for candidate in usable if candidate not in tried] or usable
-        assert backend in allowed
+        attempts = Counter(tried)
+        assert backend in usable
+        assert attempts[backend] == min(attempts[candidate] for candidate in usable)
         self.current.acquire(backend)
         self.held.append((self.current, backend))
 

@@ -67,6 +67,25 @@ def test_the_keys_of_the_lost_one_spread(size: int) -> None:
     assert max(heirs.values()) <= 3 * len(mine) / (size - 1) + 5
 
 
+def test_in_a_large_pool_they_spread_over_more_than_the_neighbours_in_the_table() -> None:
+    backends = make_backends(600)
+    placement = place_on(backends)
+    keys = [b"%d" % number for number in range(30_000)]
+    mine = [key for key in keys if placement.find(key, backends, ()) is backends[0]]
+    backends[0].is_up = False
+    heirs = {placement.find(key, backends[1:], ()) for key in mine}
+    assert len(heirs) > 0.8 * len(mine) > 32, "27 slots have 27 neighbours"
+
+
+def test_the_few_that_are_left_in_a_large_pool_share_alike() -> None:
+    """Most walks give up before they find one of three in three hundred."""
+    backends = make_backends(300)
+    for backend in backends[3:]:
+        backend.is_up = False
+    counts = Counter(homes(place_on(backends), backends))
+    assert all(250 < counts[backend] < 420 for backend in backends[:3])
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_tried_one_is_as_good_as_down(size: int) -> None:
     backends = make_backends(size)
