@@ -117,10 +117,10 @@ class Pool:
 
     def _select_again(self, choice: Choice, tried: Sequence[Backend]) -> Backend:
         assert self._pick is not None
-        attempts = [tried.count(backend) for backend in self.usable]
-        least = min(attempts)
-        if least == max(attempts):
-            return self._pick(self.usable, choice, ())
+        fresh = [backend for backend in self.usable if backend not in tried]
+        if fresh:
+            return self._pick(fresh, choice, tried)
+        least = min(tried.count(backend) for backend in self.usable)
         candidates = [backend for backend in self.usable if tried.count(backend) == least]
         left_out = [backend for backend in self.usable if tried.count(backend) > least]
         return self._pick(candidates, choice, left_out)

@@ -96,17 +96,18 @@ def test_prefers_untried() -> None:
     assert not pool.has_untried(0.0, [a, b])
 
 
+@pytest.mark.parametrize("size", [3, 40])
 @pytest.mark.parametrize("policy", ["first", "ip_hash", "random", "round_robin", "least_conn"])
-def test_retries_go_round(policy: str) -> None:
+def test_retries_go_round(policy: str, size: int) -> None:
     """Also when all were tried: the second may be back while the favourite stays dead."""
-    pool = make_pool(pool_spec("abc", policy))
+    pool = make_pool(pool_spec([f"b{number}" for number in range(size)], policy))
     tried: list[Backend] = []
-    for _ in range(9):
+    for _ in range(3 * size):
         backend = pool.select(Request(), 0.0, tried)
         assert backend is not None
         tried.append(backend)
-    for start in (0, 3, 6):
-        assert set(tried[start : start + 3]) == set(pool.backends)
+    for start in (0, size, 2 * size):
+        assert set(tried[start : start + size]) == set(pool.backends)
 
 
 def test_has_untried_sees_marks_fall() -> None:
