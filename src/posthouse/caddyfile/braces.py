@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from posthouse.caddyfile.lexer import MAX_MISTAKES, Token
 from posthouse.caddyfile.messages import quote
@@ -28,7 +29,7 @@ def balance(tokens: Sequence[Token]) -> tuple[list[Token], list[Mistake]]:
     pairing = _pair(tokens)
     if not pairing.unclosed and not pairing.unopened:
         return list(tokens), []
-    return _mend(tokens, pairing), _explain(tokens, pairing)[:MAX_MISTAKES]
+    return _mend(tokens, pairing), _explain(tokens, pairing)
 
 
 def _pair(tokens: Sequence[Token]) -> _Pairing:
@@ -60,24 +61,20 @@ def _mend(tokens: Sequence[Token], pairing: _Pairing) -> list[Token]:
 
 
 def _explain(tokens: Sequence[Token], pairing: _Pairing) -> list[Mistake]:
-    glued = [token for token in tokens if _is_glued(token)]
+    glued = list(islice(filter(_is_glued, tokens), MAX_MISTAKES))
     if glued:
         return [_glued_mistake(token) for token in glued]
-    mistakes = [
-        Mistake(
-            tokens[index].place,
-            "this `}` closes nothing: no `{` is open here",
-            1,
-            _missing_open(tokens, index),
-        )
-        for index in pairing.unopened
-    ]
-    if pairing.unclosed:
-        hint = _suspect(tokens, pairing)
-        for index in pairing.unclosed:
-            message = "this `{` is never closed: found the end of the file, expected `}`"
-            mistakes.append(Mistake(tokens[index].place, message, 1, hint))
-            hint = ""
+    hint = _missing_open(tokens, pairing)
+    mistakes: list[Mistake] = []
+    for index in pairing.unopened[:MAX_MISTAKES]:
+        message = "this `}` closes nothing: no `{` is open here"
+        mistakes.append(Mistake(tokens[index].place, message, 1, hint))
+        hint = ""
+    hint = _missing_close(tokens, pairing)
+    for index in pairing.unclosed[: MAX_MISTAKES - len(mistakes)]:
+        message = "this `{` is never closed: found the end of the file, expected `}`"
+        mistakes.append(Mistake(tokens[index].place, message, 1, hint))
+        hint = ""
     return mistakes
 
 
@@ -94,15 +91,25 @@ def _glued_mistake(token: Token) -> Mistake:
     return Mistake(token.place, message, token.width, f"write a blank before the `{brace}`")
 
 
-def _missing_open(tokens: Sequence[Token], index: int) -> str:
-    before = tokens[:index]
-    if any(token.is_word("{") for token in before) or not before:
+def _missing_open(tokens: Sequence[Token], pairing: _Pairing) -> str:
+    """Why there is a `}` too many, judged by indentation, or by there being no `{` at all."""
+    if not pairing.unopened:
         return ""
-    return f"is a `{{` missing after {quote(before[0])} in line {before[0].place.line}?"
+    heads = _line_heads(tokens)
+    for opened, closed in sorted(pairing.pairs):
+        close = tokens[closed]
+        if close.is_first and close.place.column > heads[opened].place.column:
+            return f"by its indentation, the `}}` in line {close.place.line} may be the one too many"
+    first = pairing.unopened[0]
+    if first == 0 or any(token.is_word("{") for token in tokens[:first]):
+        return ""
+    return f"is a `{{` missing after {quote(tokens[0])} in line {tokens[0].place.line}?"
 
 
-def _suspect(tokens: Sequence[Token], pairing: _Pairing) -> str:
+def _missing_close(tokens: Sequence[Token], pairing: _Pairing) -> str:
     """Where a `}` is probably missing, judged by indentation: the grammar alone only knows that one is."""
+    if not pairing.unclosed:
+        return ""
     heads = _line_heads(tokens)
     for opened, closed in sorted(pairing.pairs):
         close, head = tokens[closed], heads[opened]

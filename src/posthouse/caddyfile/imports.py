@@ -18,7 +18,7 @@ from posthouse.errors import ConfigError, Mistake, Notice, Place
 
 MAX_DEPTH = 32
 """Imports within imports. Cycles are found by name; this ends those that hide behind symbolic links."""
-MAX_SIZE = 8 * 1024 * 1024
+MAX_SIZE = 4 * 1024 * 1024
 """Characters of all files together, each counted once."""
 
 Read = Callable[[str], list[tuple[str, str]]]

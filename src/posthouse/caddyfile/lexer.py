@@ -161,7 +161,7 @@ def _judge(piece: Piece, token: Token) -> Mistake | None:
             token.place,
             f"this {name} is never closed: found the end of the file, expected another {mark}",
             1,
-            "quoted text may span lines, and a quote in front of it may be the one too many",
+            "quoted text may span lines: an earlier quote may be the one too many",
         )
     found = _UNWANTED.search(token.raw)
     if found is None:

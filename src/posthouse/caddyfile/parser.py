@@ -14,7 +14,7 @@ from posthouse.caddyfile.environment import Expander
 from posthouse.caddyfile.imports import Imports, Read, Snippet
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
-from posthouse.errors import ConfigError, Mistake, Notice
+from posthouse.errors import ConfigError, Mistake, Notice, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +141,20 @@ class _Parser:
                 comma = None
                 found.append(token)
                 continue
-            address = replace(token, text=token.text[:-1], raw=token.raw[:-1], width=max(token.width - 1, 1))
-            if address.text.endswith(",") or (not address.text and (comma or not found)):
-                self.source.fail(token.place, "found a `,` too many, expected an address", token.width)
+            address = token.text.rstrip(",")
+            if token.text != f"{address}," or (not address and (comma or not found)):
+                self.source.fail(_last_place(token), "found a `,` too many, expected an address")
             comma = token
-            if address.text:
-                found.append(address)
+            if address:
+                found.append(replace(token, text=address, raw=address, width=len(address)))
         if comma:
             self._refuse_comma(comma, token)
         return found
 
     def _refuse_comma(self, comma: Token, after: Token | None) -> None:
         what = f"`{after.text}`" if after else "the end of the file"
-        place = replace(comma.place, column=comma.place.column + comma.width - 1)
         message = f"expected another address after this comma, found {what}"
-        self.source.fail(place, message, 1, "is the comma one too many?")
+        self.source.fail(_last_place(comma), message, 1, "is the comma one too many?")
 
     def _judge_address(self, token: Token) -> None:
         if not token.text:
@@ -237,6 +236,11 @@ class _Parser:
     def _refuse_close(self) -> None:
         token = self.source.take()
         self.source.fail(token.place, "found `}`, but no block is open here")
+
+
+def _last_place(token: Token) -> Place:
+    """Where the last character of a word stands."""
+    return replace(token.place, column=token.place.column + token.width - 1)
 
 
 def _is_snippet_name(token: Token) -> bool:
