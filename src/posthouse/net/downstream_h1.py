@@ -450,9 +450,19 @@ class DownstreamH1:
             self.transport.write(encode_last_chunk(trailers))
         self._end()
 
-    def can_pump(self) -> bool:
-        """Whether body bytes go to the transport as they are."""
-        return not self._is_chunking
+    def leave_http(self) -> bytes:
+        """The connection becomes a tunnel's; answers what the client sent after its head."""
+        early, self._buffer = self._buffer, b""
+        self._state = _GONE
+        self.exchange = None
+        self._stop_total()
+        self.flow.unblock(-1)
+        return early
+
+    def tunnel_ended(self) -> None:
+        """The tunnel is over and has closed the transport."""
+        self._reactor.timers.forget(self)
+        self._listener.forget(self)
 
     def reset(self) -> None:
         """The answer can't be completed: let the client see that it is cut (reliability.md rule 6)."""

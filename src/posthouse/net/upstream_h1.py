@@ -56,7 +56,17 @@ class UpstreamH1:
 
     __slots__ = (
         *("_buffer", "_chunked", "_head", "_idle", "_informational", "_is_bodiless", "_pump", "_reactor"),
-        *("_remaining", "_state", "_wait", "_wait_kind", "bucket", "can_reuse", "deadline", "exchange", "flow"),
+        *(
+            "_remaining",
+            "_state",
+            "_wait",
+            "_wait_kind",
+            "bucket",
+            "can_reuse",
+            "deadline",
+            "exchange",
+            "flow",
+        ),
         *("idle_timeout", "is_chunking", "is_reused", "is_sent", "is_request_complete", "key", "transport"),
     )
 
@@ -82,6 +92,7 @@ class UpstreamH1:
         self.is_chunking = False
         self.is_request_complete = True
         self.can_reuse = False
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"<UpstreamH1 {self.key!r} state={self._state} reused={self.is_reused}>"
@@ -92,6 +103,21 @@ class UpstreamH1:
         """Dialled."""
         self.transport = transport
         self.flow = Flow(transport)
+        if self._state == _GONE:
+            transport.abort()
+
+    def abandon(self) -> None:
+        """Nobody wants it any more, even if it connects yet."""
+        self._state = _GONE
+        if self.transport is not None:
+            self.transport.abort()
+
+    def adopt(self, other: UpstreamH1) -> None:
+        """Take over the transport of a connection that carried nothing yet."""
+        other.transport.set_protocol(self)  # type: ignore[arg-type]
+        self.connection_made(other.transport)
+        if other.transport.is_closing():
+            self._state = _GONE
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the backend."""
@@ -120,7 +146,9 @@ class UpstreamH1:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
-        self._end_of_input(f"connection lost: {exc}" if exc else "closed by the backend", is_clean=exc is None)
+        self._end_of_input(
+            f"connection lost: {exc}" if exc else "closed by the backend", is_clean=exc is None
+        )
         self._reactor.timers.forget(self)
 
     def _end_of_input(self, reason: str, *, is_clean: bool = True) -> None:
@@ -397,5 +425,7 @@ class UpstreamH1:
         if exchange is not None:
             sent = Sent.SOME if self.is_sent else Sent.NOTHING
             exchange.on_upstream_failure(
-                Failure(kind, Side.UPSTREAM, reason, sent, is_reused=self.is_reused, is_response_started=started)
+                Failure(
+                    kind, Side.UPSTREAM, reason, sent, is_reused=self.is_reused, is_response_started=started
+                )
             )

@@ -14,7 +14,6 @@ from typing import Final
 
 from posthouse.errors import ProtocolError
 
-
 # What a field means to an intermediary. Plain integers: comparing members of an enum costs five times as much,
 # per field and request. ORDINARY is 0, so that `if not field.kind` keeps a field.
 ORDINARY: Final = 0

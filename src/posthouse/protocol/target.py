@@ -164,7 +164,10 @@ def _one_slash_wire(path: bytes) -> bytes:
 
 def _cut_wire(wire: bytes, prefix_key: str, targets: Targets) -> bytes | None:
     """The wire path after the shortest beginning that means `prefix_key`, or None if there is no such place."""
-    if targets.key(wire[: len(prefix_key)].decode("latin-1")) == prefix_key and b"%" not in wire[: len(prefix_key)]:
+    if (
+        targets.key(wire[: len(prefix_key)].decode("latin-1")) == prefix_key
+        and b"%" not in wire[: len(prefix_key)]
+    ):
         return wire[len(prefix_key) :]
     seen = bytearray()
     place = 0

@@ -1,0 +1,151 @@
+"""Connector: dials an endpoint. The first await of a request's life, on the cold path only."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+from collections.abc import Callable, Hashable
+from typing import Final
+
+from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.errors import Failure, FailureKind, Sent, Side
+from posthouse.net.idle import IdleConnections
+from posthouse.net.reactor import Reactor
+from posthouse.net.resolver import Address, Resolver
+from posthouse.net.upstream_h1 import UpstreamH1
+
+Dialled = UpstreamH1 | Failure
+
+_OUR_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""Out of descriptors or memory: no backend is to blame for that."""
+
+
+class Connector:
+    """Opens connections to backends over TCP and Unix sockets."""
+
+    __slots__ = ("_idle", "_loop", "_reactor", "_resolver", "_tasks")
+
+    def __init__(self, reactor: Reactor, idle: IdleConnections) -> None:
+        self._reactor = reactor
+        self._loop = reactor.loop
+        self._idle = idle
+        self._resolver = Resolver(reactor.loop)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def dial(
+        self,
+        key: Hashable,
+        endpoint: EndpointSpec,
+        timeouts: UpstreamTimeouts,
+        on_done: Callable[[Dialled], None],
+    ) -> asyncio.Task[None]:
+        """Open a connection; `on_done` gets it or why not, later. Cancel the task to call it off."""
+        task = self._loop.create_task(self._run(key, endpoint, timeouts, on_done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _run(
+        self,
+        key: Hashable,
+        endpoint: EndpointSpec,
+        timeouts: UpstreamTimeouts,
+        on_done: Callable[[Dialled], None],
+    ) -> None:
+        connection = UpstreamH1(self._reactor, self._idle, key)
+        try:
+            async with asyncio.timeout(timeouts.connect):
+                failure = await self._connect(connection, endpoint, timeouts.fallback_delay)
+        except TimeoutError:
+            failure = _failure(FailureKind.CONNECT_TIMEOUT, f"no connection within {timeouts.connect:g} s")
+        except asyncio.CancelledError:
+            connection.abandon()
+            raise
+        if failure is not None:
+            connection.abandon()
+        on_done(failure or connection)
+
+    async def _connect(self, connection: UpstreamH1, endpoint: EndpointSpec, delay: float) -> Failure | None:
+        try:
+            if endpoint.unix:
+                await self._loop.create_unix_connection(lambda: connection, endpoint.unix)  # type: ignore[type-var]
+                return None
+            try:
+                addresses = await self._resolver.resolve(endpoint.host, endpoint.port)
+            except OSError as error:
+                return _failure(FailureKind.DNS, f"{endpoint.host}: {error.strerror or error}")
+            if len(addresses) == 1:
+                await self._open(connection, addresses[0])
+            else:
+                await self._race(connection, addresses, delay)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            return _connect_failure(error)
+        return None
+
+    async def _open(self, connection: UpstreamH1, address: Address) -> None:
+        await self._loop.create_connection(  # type: ignore[type-var]
+            lambda: connection,
+            address.host,
+            address.port,
+            family=address.family,
+        )
+
+    async def _race(self, connection: UpstreamH1, addresses: tuple[Address, ...], delay: float) -> None:
+        """Try the addresses in order, the next one when one fails or `delay` has passed; the first to connect wins.
+
+        (RFC 8305, happy eyeballs.) Raises the first OSError when all fail.
+        """
+        waiting = list(addresses)
+        running: dict[asyncio.Task[None], UpstreamH1] = {}
+        first_error: OSError | None = None
+        try:
+            while waiting or running:
+                if waiting:
+                    candidate = UpstreamH1(self._reactor, self._idle, connection.key)
+                    running[self._loop.create_task(self._open(candidate, waiting.pop(0)))] = candidate
+                done, _ = await asyncio.wait(
+                    running, timeout=delay if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    candidate = running.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        connection.adopt(candidate)
+                        return
+                    if not isinstance(error, OSError):
+                        raise error
+                    first_error = first_error or error
+        finally:
+            for task, candidate in running.items():
+                task.cancel()
+                candidate.abandon()
+        raise first_error or OSError("no address")
+
+
+def _connect_failure(error: OSError) -> Failure:
+    number = error.errno or 0
+    reason = os.strerror(number) if number else str(error)
+    side = Side.POSTHOUSE if number in _OUR_FAULT else Side.UPSTREAM
+    return Failure(FailureKind.CONNECT, side, reason, Sent.NOTHING)
+
+
+def _failure(kind: FailureKind, reason: str) -> Failure:
+    return Failure(kind, Side.UPSTREAM, reason, Sent.NOTHING)
+
+
+def is_quiet(connection: UpstreamH1) -> bool:
+    """Whether nothing has arrived on an idle connection, its end included; one system call.
+
+    The event loop may not have told us yet that the backend closed it. A request that can't be sent twice is worth
+    the look.
+    """
+    sock = connection.transport.get_extra_info("socket")
+    if sock is None:
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN | select.POLLRDHUP)
+    return not poll.poll(0)

@@ -1,0 +1,78 @@
+"""Resolver: names to addresses, off the event loop, with the last good answer kept."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+ANSWER_SECONDS: Final = 1.0
+"""How long an answer is used without asking again: enough that a burst of dials asks once."""
+_MEMO: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One dialable IP address."""
+
+    family: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    asked: float
+    addresses: tuple[Address, ...]
+
+
+class Resolver:
+    """Resolves through the system (getaddrinfo in a thread)."""
+
+    __slots__ = ("_answers", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._answers: dict[tuple[str, int], _Answer] = {}
+
+    async def resolve(self, host: str, port: int) -> tuple[Address, ...]:
+        """Addresses of a host in the system's order, at least one.
+
+        Literal addresses are answered at once; "" is this machine. When the system can't tell, the last good answer
+        is used, however old (reliability.md 2.14). Raises OSError if there is none.
+        """
+        literal = literal_address(host, port)
+        if literal is not None:
+            return (literal,)
+        now = self._loop.time()
+        known = self._answers.get((host, port))
+        if known is not None and now - known.asked < ANSWER_SECONDS:
+            return known.addresses
+        try:
+            addresses = await self._ask(host, port)
+        except OSError:
+            if known is None:
+                raise
+            return known.addresses
+        if len(self._answers) >= _MEMO:
+            self._answers.clear()
+        self._answers[host, port] = _Answer(now, addresses)
+        return addresses
+
+    async def _ask(self, host: str, port: int) -> tuple[Address, ...]:
+        found = await self._loop.getaddrinfo(host or "localhost", port, type=socket.SOCK_STREAM)
+        addresses = tuple(Address(family, str(address[0]), port) for family, _, _, _, address in found)
+        if not addresses:
+            raise OSError(f"no address for {host}")
+        return addresses
+
+
+def literal_address(host: str, port: int) -> Address | None:
+    """The address that an IP literal is, or None for a name."""
+    try:
+        version = ipaddress.ip_address(host.partition("%")[0]).version
+    except ValueError:
+        return None
+    return Address(socket.AF_INET if version == 4 else socket.AF_INET6, host, port)

@@ -1,0 +1,1 @@
+"""The request's path: sites, routes, exchanges; callbacks, and no Task while everything is warm."""

@@ -1,0 +1,59 @@
+"""ListenerPlan: what one listening address does with requests, in one generation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from posthouse.errors import ProtocolError
+from posthouse.protocol.h1 import HeadLimits, RequestHead
+from posthouse.proxy import reply
+from posthouse.proxy.exchange import Exchange
+from posthouse.proxy.ports import Services, Stream
+from posthouse.proxy.site import Sites
+
+
+class Tally(Protocol):
+    """Who counts the exchanges of a generation."""
+
+    in_flight: int
+
+    def on_last_finished(self) -> None:
+        """`in_flight` fell to 0."""
+
+
+class ListenerPlan:
+    """Sites, limits and timeouts of one listening address. `timeouts` is net's, handed through."""
+
+    __slots__ = ("limits", "services", "sites", "tally", "timeouts")
+
+    def __init__(
+        self, sites: Sites, limits: HeadLimits, timeouts: object, services: Services, tally: Tally
+    ) -> None:
+        self.sites = sites
+        self.limits = limits
+        self.timeouts = timeouts
+        self.services = services
+        self.tally = tally
+
+    def begin(self, stream: Stream, head: RequestHead) -> Exchange:
+        """A new exchange, pinned to this generation."""
+        self.tally.in_flight += 1
+        return Exchange(self, stream, head)
+
+    def finished(self, exchange: Exchange) -> None:
+        """An exchange is over: write its lines."""
+        tally = self.tally
+        tally.in_flight -= 1
+        site = exchange.site_found
+        if site is not None and site.logs:
+            for scope in site.scopes(exchange.key):
+                scope.sink.write(scope.line(exchange))
+        if not tally.in_flight:
+            tally.on_last_finished()
+
+    def refuse(self, stream: Stream, error: ProtocolError) -> bytes:
+        """The whole answer to a request that could not be read; it never reached a site, so the process log has it."""
+        self.services.log.info(
+            "request refused", key=error.reason, status=error.status, reason=error.reason, peer=stream.peer
+        )
+        return reply.refusal(error.status)

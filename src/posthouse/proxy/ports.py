@@ -1,0 +1,128 @@
+"""What an exchange needs of the two connections and of its worker, as small protocols beside the code that uses them.
+
+`net` implements them; `server/generation.py` brings both together. So the request's path can be driven in a test
+without a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from posthouse.balance.backend import Backend
+from posthouse.config.specs import UpstreamTimeouts
+from posthouse.protocol.fields import Field
+
+NO_BODY, SIZED, STREAMED = range(3)
+"""How the body of an answer is delimited: there is none; by the Content-Length given; the stream chooses."""
+PEER_FULL: Final = 1
+"""Reason to pause a side: the other one can't take more."""
+NO_PEER: Final = 2
+"""Reason to pause the client: there is no backend connection yet."""
+NEVER: Final = math.inf
+
+
+class Stream(Protocol):
+    """The client's side of one exchange."""
+
+    peer: str
+    peer_port: int
+    scheme: str
+    memo: Any
+    """For the exchange's use: what stays the same for all requests of the connection."""
+    transport: asyncio.Transport
+
+    @property
+    def is_full(self) -> bool: ...
+    @property
+    def has_whole_request(self) -> bool: ...
+    def send_informational(self, head: bytes) -> None: ...
+    def send_head(self, status: bytes, lines: bytes, mode: int, body: bytes, is_end: bool) -> None: ...
+    def send_body(self, data: bytes) -> None: ...
+    def send_end(self, trailers: list[Field]) -> None: ...
+    def reset(self) -> None:
+        """Show the client that the answer is cut."""
+
+    def close_after_answer(self) -> None: ...
+    def limit_stall(self, seconds: float) -> None: ...
+    def block(self, reason: int) -> None: ...
+    def unblock(self, reason: int) -> None: ...
+    def pump_to(self, target: asyncio.Transport) -> bool: ...
+    def leave_http(self) -> bytes:
+        """The connection is a tunnel's from now on; answers what the client sent already."""
+
+    def tunnel_ended(self) -> None:
+        """The tunnel is over and the transport closed."""
+
+
+class Upstream(Protocol):
+    """The backend's side of one attempt."""
+
+    transport: asyncio.Transport
+    idle_timeout: float
+    is_chunking: bool
+    is_request_complete: bool
+
+    def begin(self, exchange: Any, *, is_bodiless: bool) -> None: ...
+    def send(self, data: bytes) -> None: ...
+    def send_body(self, data: bytes) -> None: ...
+    def send_end(self, trailers: list[Field]) -> None: ...
+    def wait(self, seconds: float) -> None: ...
+    def block(self, reason: int) -> None: ...
+    def unblock(self, reason: int) -> None: ...
+    def pump_to(self, target: asyncio.Transport) -> bool: ...
+    def release(self, most: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Cancellable(Protocol):
+    """A timer or a dial that can be called off."""
+
+    def cancel(self) -> object: ...
+
+
+class Timed(Protocol):
+    """Something with a deadline (net/timers.py)."""
+
+    deadline: float
+    bucket: int
+
+    def on_deadline(self, now: float) -> None: ...
+
+
+class Timers(Protocol):
+    """Where deadlines are kept (net/timers.py)."""
+
+    def set(self, timed: Any, deadline: float, /) -> None: ...
+    def forget(self, timed: Any, /) -> None: ...
+
+
+class Log(Protocol):
+    """The process log."""
+
+    def info(self, what: str, *, key: str | None = None, **fields: Any) -> None: ...
+    def warn(self, what: str, *, key: str | None = None, **fields: Any) -> None: ...
+    def error(self, what: str, *, key: str = "", **fields: Any) -> None: ...
+
+
+class Services(Protocol):
+    """What a worker lends to its exchanges."""
+
+    clock: Callable[[], float]
+    chance: Callable[[], float]
+
+    @property
+    def timers(self) -> Timers: ...
+    @property
+    def log(self) -> Log: ...
+
+    def call_later(self, seconds: float, callback: Callable[[], None], /) -> Cancellable: ...
+    def acquire(self, backend: Backend, *, is_careful: bool) -> Upstream | None:
+        """A warm connection; is_careful: look first whether its peer has closed it."""
+
+    def dial(
+        self, backend: Backend, timeouts: UpstreamTimeouts, on_done: Callable[[Any], None], /
+    ) -> Cancellable:
+        """A new connection; `on_done` gets it or a Failure, later."""

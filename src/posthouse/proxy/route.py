@@ -1,0 +1,166 @@
+"""Route: one `proxy` block at work for one site; makes the heads that go to backends. Hop 4."""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from posthouse.balance.backend import Backend
+from posthouse.balance.pool import Pool
+from posthouse.balance.retry import Retry
+from posthouse.config.specs import EndpointSpec, RouteSpec
+from posthouse.errors import FailureKind, Place
+from posthouse.protocol.fields import Field
+from posthouse.protocol.target import Target, Targets, cut_prefix
+from posthouse.proxy.rewrite import HeaderProgram, field_line
+
+if TYPE_CHECKING:
+    from posthouse.proxy.exchange import Exchange
+
+VIA: Final = Field(b"Via", b"1.1 posthouse")
+LOOP_LIMIT: Final = 16
+"""A request that carries our mark in Via so often is going round in circles: 508."""
+
+_TIMERS: Final = {
+    FailureKind.CONNECT_TIMEOUT: "timeout",
+    FailureKind.RESPONSE_TIMEOUT: "response_timeout",
+    FailureKind.IDLE_TIMEOUT: "idle_timeout",
+    FailureKind.EXCHANGE_TIMEOUT: "exchange_timeout",
+}
+
+
+class Origin:
+    """What the head of a request says for one backend."""
+
+    __slots__ = ("authority", "authorization", "base_path", "has_base", "query", "text")
+
+    def __init__(self, endpoint: EndpointSpec) -> None:
+        self.text = endpoint.text
+        self.authority = endpoint.authority.encode("latin-1", "replace")
+        self.base_path = endpoint.base_path.encode("utf-8")
+        self.query = endpoint.base_query.encode("utf-8")
+        self.has_base = bool(self.base_path or self.query)
+        credentials = endpoint.credentials.encode("utf-8")
+        self.authorization = b"Authorization: Basic %b\r\n" % b64encode(credentials) if credentials else b""
+
+    def join(self, path: bytes, query: bytes) -> bytes:
+        """Base path and path with exactly one slash between; the TO's query first (caddy1.md 2.4)."""
+        if self.base_path:
+            path = (
+                self.base_path.removesuffix(b"/") + path
+                if path.startswith(b"/")
+                else self.base_path + b"/" + path
+            )
+        if self.query:
+            query = b"?" + self.query + (b"&" + query[1:] if len(query) > 1 else b"")
+        return path + query
+
+
+class Route:
+    """One `proxy` block: which requests, which backends, what is changed on the way."""
+
+    __slots__ = (
+        *(
+            "_excepts",
+            "_targets",
+            "_without",
+            "base_key",
+            "connect_timeout",
+            "downstream_program",
+            "exchange_timeout",
+        ),
+        *(
+            "idle_timeout",
+            "is_plain",
+            "keepalive",
+            "origins",
+            "pool",
+            "replay_limit",
+            "response_timeout",
+            "retry",
+        ),
+        *("spec", "tunnel_timeout", "upstream_program"),
+    )
+
+    def __init__(self, spec: RouteSpec, pool: Pool, keys: Sequence[str], targets: Targets) -> None:
+        """keys: FROM, `without` ("" = none) and the excepted paths, as matchers compare them."""
+        self.spec = spec
+        self.pool = pool
+        self.base_key, self._without, *excepts = keys
+        self._excepts = tuple(excepts)
+        self._targets = targets
+        self.retry = Retry(spec.pool.retry)
+        self.replay_limit = spec.pool.retry.replay_limit
+        self.keepalive = spec.pool.keepalive
+        self.upstream_program = HeaderProgram(spec.header_upstream)
+        self.downstream_program = HeaderProgram(spec.header_downstream)
+        self.origins: dict[Backend, Origin] = {backend: Origin(backend.endpoint) for backend in pool.backends}
+        timeouts = spec.pool.timeouts
+        self.response_timeout = _or_never(timeouts.response)
+        self.idle_timeout = _or_never(timeouts.idle)
+        self.tunnel_timeout = _or_never(timeouts.tunnel)
+        self.exchange_timeout = _or_never(timeouts.exchange)
+        self.is_plain = self.upstream_program.is_empty and self.upstream_program.host is None
+
+    def __repr__(self) -> str:
+        return f"<Route {self.base_key!r} {self.pool!r}>"
+
+    def is_excepted(self, key: str) -> bool:
+        """Whether `except` takes this path out."""
+        excepts = self._excepts
+        return bool(excepts) and key.startswith(excepts)
+
+    def timer_place(self, kind: FailureKind) -> Place | None:
+        """Where the Caddyfile sets the timer whose end this failure is; None for a default, or another failure."""
+        return dict(self.spec.pool.timeouts.places).get(_TIMERS.get(kind, ""))
+
+    def wire_target(self, exchange: Exchange, origin: Origin) -> bytes:
+        """The request target that goes to a backend."""
+        path, target = exchange.wire_path, exchange.head.target
+        if self._without and exchange.key.startswith(self._without):
+            cut = Target(b"", exchange.path, exchange.key, path, target.query)
+            path = cut_prefix(cut, self._without, self._targets)[1]
+        if origin.has_base:
+            return origin.join(path, target.query)
+        return path + target.query
+
+    def request_head(self, exchange: Exchange, backend: Backend) -> bytes:
+        """The whole head of an attempt, built afresh; ends with the empty line."""
+        origin = self.origins[backend]
+        head = exchange.head
+        fields = head.fields
+        authority = head.host if self.spec.is_transparent else origin.authority
+        if self.is_plain:
+            lines = fields.kept_wire + exchange.forwarding_lines(self.spec.is_transparent)
+        else:
+            authority, lines = self._apply_rules(exchange, authority)
+        if origin.authorization and exchange.field(b"authorization") is None:
+            lines += origin.authorization
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
+            head.method,
+            self.wire_target(exchange, origin),
+            authority,
+            lines,
+            exchange.framing_lines,
+        )
+
+    def _apply_rules(self, exchange: Exchange, authority: bytes) -> tuple[bytes, bytes]:
+        program = self.upstream_program
+        if program.host is not None:
+            line = field_line(b"Host", program.host.expand(exchange))
+            authority = line[6:-2] if line else authority
+        fields = exchange.head.fields
+        if program.touches_ours:
+            lines = program.apply(
+                [*fields.kept, *exchange.forwarding_fields(self.spec.is_transparent)], exchange
+            )
+            return authority, b"".join(lines)
+        lines = program.apply(fields.kept, exchange)
+        lines.append(exchange.forwarding_lines(self.spec.is_transparent))
+        return authority, b"".join(lines)
+
+
+def _or_never(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds

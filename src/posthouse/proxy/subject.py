@@ -1,0 +1,227 @@
+"""ExchangeFacts: what an exchange holds, and what logs, placeholders and policies may ask of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from posthouse.balance.backend import Backend
+from posthouse.errors import Failure
+from posthouse.protocol.fields import Field
+from posthouse.protocol.h1 import RequestHead, ResponseHead
+from posthouse.proxy import forwarding
+
+if TYPE_CHECKING:
+    from posthouse.proxy.body import RequestBody
+    from posthouse.proxy.plan import ListenerPlan
+    from posthouse.proxy.ports import Cancellable, Services, Stream, Upstream
+    from posthouse.proxy.route import Route
+    from posthouse.proxy.site import Site
+
+
+class ExchangeFacts:
+    """The state of an exchange with its read-only views (observe/record.py: Subject; balance/policy.py: Choice)."""
+
+    __slots__ = (
+        *(
+            "attempts",
+            "backend",
+            "body",
+            "body_limit",
+            "connection",
+            "dialling",
+            "finished",
+            "framing_lines",
+            "head",
+        ),
+        *(
+            "id",
+            "is_answering",
+            "is_continued",
+            "key",
+            "last_backend",
+            "last_failure",
+            "limit_timer",
+            "path",
+            "plan",
+        ),
+        *(
+            "response",
+            "route",
+            "services",
+            "site_found",
+            "size",
+            "stale_retries",
+            "started",
+            "status",
+            "stream",
+        ),
+        *("timer", "tried", "waits", "wire_path"),
+    )
+
+    plan: ListenerPlan
+    services: Services
+    stream: Stream
+    head: RequestHead
+    response: ResponseHead | None
+    site_found: Site | None
+    route: Route | None
+    backend: Backend | None
+    last_backend: Backend | None
+    connection: Upstream | None
+    dialling: Cancellable | None
+    timer: Cancellable | None
+    limit_timer: Cancellable | None
+    body: RequestBody | None
+    body_limit: int | None
+    last_failure: Failure | None
+    tried: tuple[Backend, ...]
+    started: float
+    finished: float
+    status: int
+    size: int
+    attempts: int
+    waits: int
+    stale_retries: int
+    is_answering: bool
+    is_continued: bool
+    key: str
+    path: str
+    id: str
+    wire_path: bytes
+    framing_lines: bytes
+
+    def __repr__(self) -> str:
+        method, target = self.head.method.decode("latin-1"), self.head.target.raw.decode("latin-1")
+        return f"<Exchange {method} {target} status={self.status} attempts={self.attempts} {self.backend!r}>"
+
+    @property
+    def site(self) -> str:
+        """The site's first address as written."""
+        return self.site_found.address if self.site_found is not None else ""
+
+    @property
+    def method(self) -> bytes:
+        """As sent."""
+        return self.head.method
+
+    @property
+    def target(self) -> bytes:
+        """As received, in origin form."""
+        return self.head.target.raw
+
+    @property
+    def rewrite_target(self) -> bytes:
+        """Without the site's path prefix."""
+        return (self.wire_path or self.head.target.wire_path) + self.head.target.query
+
+    @property
+    def version(self) -> bytes:
+        """b"HTTP/1.1" or b"HTTP/1.0"."""
+        return self.head.version
+
+    @property
+    def scheme(self) -> str:
+        """Of the client's connection."""
+        return self.stream.scheme
+
+    @property
+    def host(self) -> str:
+        """As sent."""
+        return self.head.host.decode("latin-1")
+
+    @property
+    def peer(self) -> str:
+        """The peer's IP address."""
+        return self.stream.peer
+
+    @property
+    def peer_port(self) -> int:
+        """The peer's port."""
+        return self.stream.peer_port
+
+    @property
+    def is_peer_trusted(self) -> bool:
+        """Whether the peer is one of the site's `trusted_proxies`."""
+        site = self.site_found
+        return site is not None and site.has_trusted and site.trusts(self.stream.peer)
+
+    @property
+    def client_ip(self) -> str:
+        """The client's address, seen through trusted proxies."""
+        if not self.is_peer_trusted:
+            return self.stream.peer
+        assert self.site_found is not None
+        chain = [field.value for field in self.head.fields.forwarding if field.lower == b"x-forwarded-for"]
+        return self.site_found.client_ip(self.stream.peer, chain)
+
+    @property
+    def request_id(self) -> str:
+        """What the `request_id` directive gave."""
+        return self.id
+
+    @property
+    def user(self) -> str:
+        """Nobody: there is no authentication in this release."""
+        return ""
+
+    @property
+    def upstream(self) -> str | None:
+        """The backend last tried."""
+        backend = self.backend or self.last_backend
+        return backend.endpoint.text if backend is not None else None
+
+    @property
+    def failure(self) -> str | None:
+        """The failure that decided the outcome; None after a success, also one that took several attempts."""
+        if self.last_failure is None or (self.finished and self.is_success):
+            return None
+        return self.last_failure.kind.value
+
+    @property
+    def is_success(self) -> bool:
+        """Whether a backend's response went downstream to its end."""
+        return self.response is not None and self.last_failure is None
+
+    @property
+    def queue_ms(self) -> int:
+        """There is no queue in this release."""
+        return 0
+
+    @property
+    def wall(self) -> float:
+        """Seconds since 1970 at the start."""
+        return time.time() - (self.services.clock() - self.started)
+
+    def field(self, name: bytes) -> bytes | None:
+        """A request field by lower-case name, all lines joined."""
+        values = [field.value for field in self.head.fields.all if field.lower == name]
+        if not values:
+            return None
+        return values[0] if len(values) == 1 else (b"; " if name == b"cookie" else b",").join(values)
+
+    def response_field(self, name: bytes) -> bytes | None:
+        """A response field by lower-case name, all lines joined."""
+        if self.response is None:
+            return None
+        values = [field.value for field in self.response.fields.all if field.lower == name]
+        return b",".join(values) if values else None
+
+    def request_head(self) -> bytes:
+        """Request line and fields."""
+        line = b"%b %b %b\r\n" % (self.head.method, self.head.target.raw, self.head.version)
+        return line + b"".join([field.wire for field in self.head.fields.all])
+
+    def forwarding_lines(self, is_transparent: bool) -> bytes:
+        """Our X-Forwarded-* and Via lines."""
+        site = self.site_found
+        if site is not None and site.has_trusted and site.trusts(self.stream.peer):
+            return b"".join([field.wire for field in self.forwarding_fields(is_transparent)])
+        connection = self.stream.memo
+        if connection is None:
+            connection = self.stream.memo = forwarding.connection_lines(self.stream.peer, self.stream.scheme)
+        return forwarding.untrusted_lines(self, connection, is_transparent=is_transparent)  # type: ignore[arg-type]
+
+    def forwarding_fields(self, is_transparent: bool) -> list[Field]:
+        """The same as fields, for rules that act on them."""
+        return forwarding.fields_of(self, is_trusted=self.is_peer_trusted, is_transparent=is_transparent)  # type: ignore[arg-type]

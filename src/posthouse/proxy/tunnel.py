@@ -1,0 +1,149 @@
+"""Tunnel: two connections joined after an upgrade; bytes both ways, half-close, one idle limit.
+
+Laws:
+1. What arrived before the join goes first, each way.
+2. The end of one side's input ends the other side's output, nothing more; the tunnel is over when both have ended,
+   when either connection is lost, or when no byte moved for the idle limit.
+3. A side that can't take more pauses the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+NEVER = math.inf
+
+
+class Timers(Protocol):
+    """Where the tunnel keeps its deadline (net/timers.py)."""
+
+    def set(self, timed: Tunnel, deadline: float, /) -> None: ...
+    def forget(self, timed: Tunnel, /) -> None: ...
+
+
+class TunnelEnd:
+    """The protocol of one side's transport: what it receives goes to the other."""
+
+    __slots__ = ("_is_over", "_other", "_transport", "_tunnel")
+
+    def __init__(self, tunnel: Tunnel, transport: asyncio.Transport, other: asyncio.Transport) -> None:
+        self._tunnel = tunnel
+        self._transport = transport
+        self._other = other
+        self._is_over = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Never called: the transport was made long ago."""
+
+    def data_received(self, data: bytes) -> None:
+        """On to the other side."""
+        if not self._other.is_closing():
+            self._tunnel.moved(self, len(data))
+            self._other.write(data)
+
+    def eof_received(self) -> bool:
+        """This side sends no more; it may go on receiving."""
+        if self._is_over:
+            return False
+        self._is_over = True
+        if not self._other.is_closing() and self._other.can_write_eof():
+            self._other.write_eof()
+        self._tunnel.half_closed()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """This side is gone."""
+        self._is_over = True
+        self._tunnel.close()
+
+    def pause_writing(self) -> None:
+        """This side reads too slowly: the other pauses."""
+        if not self._other.is_closing():
+            self._other.pause_reading()
+
+    def resume_writing(self) -> None:
+        """This side caught up."""
+        if not self._other.is_closing():
+            self._other.resume_reading()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this side sends no more."""
+        return self._is_over
+
+
+class Tunnel:
+    """Two joined connections. `on_end(bytes to the client)` is called once."""
+
+    __slots__ = (
+        *(
+            "_clock",
+            "_downstream",
+            "_ends",
+            "_idle",
+            "_on_end",
+            "_size",
+            "_timers",
+            "_upstream",
+            "bucket",
+            "deadline",
+        ),
+    )
+
+    def __init__(
+        self, timers: Timers, clock: Callable[[], float], idle: float, on_end: Callable[[int], None]
+    ) -> None:
+        self._timers = timers
+        self._clock = clock
+        self._idle = idle
+        self._on_end: Callable[[int], None] | None = on_end
+        self._size = 0
+        self.deadline = NEVER
+        self.bucket = 0
+
+    def join(
+        self, downstream: asyncio.Transport, upstream: asyncio.Transport, early: bytes, rest: bytes
+    ) -> None:
+        """Join; `early`: what the client sent already, `rest`: what the backend sent after its 101."""
+        self._downstream, self._upstream = downstream, upstream
+        self._ends = (TunnelEnd(self, downstream, upstream), TunnelEnd(self, upstream, downstream))
+        downstream.set_protocol(self._ends[0])  # type: ignore[arg-type]
+        upstream.set_protocol(self._ends[1])  # type: ignore[arg-type]
+        self._touch()
+        if rest:
+            self._ends[1].data_received(rest)
+        if early:
+            self._ends[0].data_received(early)
+
+    def moved(self, end: TunnelEnd, size: int) -> None:
+        """Bytes went through."""
+        if end is self._ends[1]:
+            self._size += size
+        self._touch()
+
+    def _touch(self) -> None:
+        if self._idle != NEVER and self._on_end is not None:
+            self._timers.set(self, self._clock() + self._idle)
+
+    def half_closed(self) -> None:
+        """One side has ended."""
+        if all(end.is_over for end in self._ends):
+            self.close()
+
+    def on_deadline(self, now: float) -> None:
+        """Nothing moved for too long."""
+        self.close()
+
+    def close(self) -> None:
+        """End both sides; what is written already still goes out."""
+        on_end, self._on_end = self._on_end, None
+        if on_end is None:
+            return
+        self._timers.forget(self)
+        for transport in (self._downstream, self._upstream):
+            if not transport.is_closing():
+                transport.close()
+        on_end(self._size)

@@ -1,0 +1,174 @@
+"""Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
+
+Building does no I/O but opening log files; a generation that fails to build leaves nothing behind and changes
+nothing of the one that serves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from posthouse.balance.pool import Pool, build_pool
+from posthouse.config.specs import Config, LimitsSpec, LogSpec, RouteSpec, SiteSpec, TimeoutsSpec
+from posthouse.errors import ConfigError, Mistake, StartError
+from posthouse.net.downstream_h1 import DownstreamTimeouts
+from posthouse.observe.access_log import compile_line
+from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.plan import ListenerPlan
+from posthouse.proxy.route import Route
+from posthouse.proxy.site import LogScope, Site, Sites, path_key
+from posthouse.server.runtime import Runtime
+
+ListenKey = tuple[str, int]
+
+
+class Generation:
+    """One configuration at work.
+
+    in_flight  exchanges that began with it and still run
+    """
+
+    def __init__(self, number: int, config: Config, runtime: Runtime) -> None:
+        self.number = number
+        self.config = config
+        self.in_flight = 0
+        self.pools: dict[str, Pool] = {}
+        self._runtime = runtime
+        self._outputs: list[str] = []
+        self._plans: dict[ListenKey, ListenerPlan] = {}
+        self._is_retired = False
+
+    def __repr__(self) -> str:
+        return f"<Generation {self.number} sites={len(self.config.sites)} in_flight={self.in_flight}>"
+
+    @property
+    def listen(self) -> tuple[ListenKey, ...]:
+        """The addresses to listen on."""
+        return tuple(self._plans)
+
+    def handler(self, key: ListenKey) -> ListenerPlan:
+        """What an address does."""
+        return self._plans[key]
+
+    def start(self) -> None:
+        """It serves from now on."""
+        for pool in self.pools.values():
+            pool.start()
+
+    def retire(self, successor: Generation | None = None) -> None:
+        """Another one serves from now on (or this one never will); what runs is finished first."""
+        self._is_retired = True
+        if successor is not None:
+            self.close_left_backends(successor)
+        if not self.in_flight:
+            self.on_last_finished()
+
+    def on_last_finished(self) -> None:
+        """No exchange runs; a retired generation gives back what it holds."""
+        if not self._is_retired:
+            return
+        outputs, self._outputs = self._outputs, []
+        for output in outputs:
+            self._runtime.close_log(output)
+
+    def close_left_backends(self, successor: Generation) -> None:
+        """Close the warm connections of backends that the successor does not have."""
+        kept = {backend for pool in successor.pools.values() for backend in pool.backends}
+        for pool in self.pools.values():
+            for backend in pool.backends:
+                if backend not in kept:
+                    self._runtime.idle.close(backend)
+
+
+def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:
+    """The generation of a configuration; it does not serve yet. Raises ConfigError or StartError."""
+    generation = Generation(previous.number + 1 if previous is not None else 1, config, runtime)
+    try:
+        _Builder(generation, runtime, previous).build()
+    except BaseException:
+        generation.retire()
+        raise
+    return generation
+
+
+class _Builder:
+    """Builds one generation; collects the mistakes of all sites."""
+
+    def __init__(self, generation: Generation, runtime: Runtime, previous: Generation | None) -> None:
+        self._generation = generation
+        self._runtime = runtime
+        self._previous = previous
+        self._targets = runtime.reactor.codec.targets
+        self._mistakes: list[Mistake] = []
+
+    def build(self) -> None:
+        config = self._generation.config
+        by_key: dict[ListenKey, list[SiteSpec]] = {}
+        addresses: dict[ListenKey, list[tuple[str, str, Site]]] = {}
+        for spec in config.sites:
+            site = self._site(spec)
+            for key in dict.fromkeys((spec.bind, address.port) for address in spec.addresses):
+                by_key.setdefault(key, []).append(spec)
+            for address in spec.addresses:
+                addresses.setdefault((spec.bind, address.port), []).append((address.host, address.path, site))
+        if self._mistakes:
+            raise ConfigError(self._mistakes)
+        for key, specs in by_key.items():
+            self._generation._plans[key] = ListenerPlan(
+                Sites(addresses[key], self._targets),
+                merge_limits([spec.limits for spec in specs]),
+                merge_timeouts([spec.timeouts for spec in specs]),
+                self._runtime,
+                self._generation,
+            )
+
+    def _site(self, spec: SiteSpec) -> Site:
+        routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
+        logs = [self._log(log) for log in spec.logs]
+        return Site(spec, routes, logs, self._targets)
+
+    def _route(self, spec: RouteSpec) -> Route | None:
+        previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
+        try:
+            pool = build_pool(spec.pool, self._runtime.rng, previous)
+        except ConfigError as error:
+            self._mistakes += error.mistakes
+            return None
+        self._generation.pools[spec.pool.name] = pool
+        keys = [
+            path_key(spec.base, self._targets),
+            path_key(spec.without, self._targets) if spec.without else "",
+        ]
+        return Route(
+            spec, pool, [*keys, *(path_key(path, self._targets) for path in spec.excepts)], self._targets
+        )
+
+    def _log(self, spec: LogSpec) -> LogScope:
+        try:
+            log = self._runtime.open_log(spec.output)
+        except StartError as error:
+            raise StartError(f"{spec.place}: {error}") from None
+        self._generation._outputs.append(spec.output)
+        return LogScope(path_key(spec.path, self._targets), compile_line(spec.format), log)
+
+
+def merge_limits(all_limits: Sequence[LimitsSpec]) -> HeadLimits:
+    """Limits of a listening address: of those that its sites set, the smallest (caddy1.md 8.1)."""
+    sizes = [limits.header for limits in all_limits if "header" in limits.given]
+    fields = [limits.fields for limits in all_limits if "fields" in limits.given]
+    default = LimitsSpec()
+    return HeadLimits(min(sizes, default=default.header), min(fields, default=default.fields))
+
+
+def merge_timeouts(all_timeouts: Sequence[TimeoutsSpec]) -> DownstreamTimeouts:
+    """Timeouts of a listening address: of those that its sites set, the smallest."""
+    merged = {}
+    for name in ("header", "body", "idle", "read", "write"):
+        given = [_seconds(getattr(timeouts, name)) for timeouts in all_timeouts if name in timeouts.given]
+        merged[name] = min(given, default=_seconds(getattr(TimeoutsSpec(), name)))
+    return DownstreamTimeouts(**merged)
+
+
+def _seconds(value: float | None) -> float:
+    return math.inf if value is None else value

@@ -1,0 +1,87 @@
+"""Runtime: what all generations of one worker share; it is the Services of their exchanges."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from posthouse.balance.backend import Backend
+from posthouse.config.specs import UpstreamTimeouts
+from posthouse.net.connector import Connector, Dialled, is_quiet
+from posthouse.net.idle import IdleConnections
+from posthouse.net.listener import Listener
+from posthouse.net.reactor import Reactor
+from posthouse.net.upstream_h1 import UpstreamH1
+from posthouse.observe.access_log import AccessLog
+from posthouse.observe.process_log import ProcessLog
+from posthouse.protocol.h1 import Codec
+
+
+class Runtime:
+    """The event loop with everything that outlives a generation: warm connections, log files, the codec's memos."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, log: ProcessLog, *, is_case_sensitive: bool = False
+    ) -> None:
+        self.loop = loop
+        self.log = log
+        self.reactor = Reactor(loop, Codec(is_case_sensitive))
+        self.timers = self.reactor.timers
+        self.clock: Callable[[], float] = time.monotonic
+        self.rng = random.Random()
+        self.chance: Callable[[], float] = self.rng.random
+        self.call_later = loop.call_later
+        self.idle = IdleConnections()
+        self._connector = Connector(self.reactor, self.idle)
+        self._logs: dict[str, tuple[AccessLog, int]] = {}
+
+    def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
+        """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
+        connection = self.idle.acquire(backend)
+        while connection is not None and is_careful and not is_quiet(connection):
+            connection.close()
+            connection = self.idle.acquire(backend)
+        return connection
+
+    def dial(
+        self, backend: Backend, timeouts: UpstreamTimeouts, on_done: Callable[[Dialled], None]
+    ) -> asyncio.Task[None]:
+        """A new connection to a backend."""
+        return self._connector.dial(backend, backend.endpoint, timeouts, on_done)
+
+    def listener(self, plan: Any) -> Listener:
+        """A listening address."""
+        return Listener(self.reactor, plan)
+
+    def open_log(self, output: str) -> AccessLog:
+        """The access log of an output, shared by all who name it; give it back with `close_log`. Raises StartError."""
+        held = self._logs.get(output)
+        log, users = held if held is not None else (AccessLog(output, self.loop.call_later, self.log), 0)
+        self._logs[output] = (log, users + 1)
+        return log
+
+    def close_log(self, output: str) -> None:
+        """One user less; the last one closes it, with everything written."""
+        log, users = self._logs[output]
+        if users > 1:
+            self._logs[output] = (log, users - 1)
+        else:
+            del self._logs[output]
+            log.close()
+
+    def reopen_logs(self) -> None:
+        """Open the files of all logs again, by name."""
+        self.log.reopen()
+        for log, _ in self._logs.values():
+            log.reopen()
+
+    def close(self) -> None:
+        """The end: what is buffered is written, idle connections are closed."""
+        self.idle.close_all()
+        for log, _ in self._logs.values():
+            log.close()
+        self._logs.clear()
+        self.log.flush()
