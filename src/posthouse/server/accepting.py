@@ -13,54 +13,47 @@ import socket
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
+from posthouse.observe.process_log import ONCE_A_MINUTE, ProcessLog
 from posthouse.server import sockets
 from posthouse.server.sockets import ListenKey
 
 BURST = 64
 """Connections that asyncio's own loop accepts in one turn: how far one listener can shoot past the limit."""
 
-LOOK_AGAIN_SECONDS = 0.05
-"""How often a paused acceptor looks whether there is room again. Only while paused."""
 
-WARN_SECONDS = 60.0
-"""At most one warning a minute: at the limit, pausing and resuming alternate quickly."""
+class Counted(Protocol):
+    """What accepting needs of `net.listener.Listener`."""
 
-ProtocolFactory = Callable[[], asyncio.BaseProtocol]
-
-
-class Listener(Protocol):
-    """What accepting needs of `net.listener.Listener`: its connections, and its own limit (0 = none)."""
-
-    plan: Any
-    limit: int
+    on_closed: Callable[[], None] | None
 
     @property
     def connections(self) -> Sized: ...
 
-    def connection(self) -> asyncio.BaseProtocol: ...
-
-
-class Warner(Protocol):
-    def warn(self, what: str, **fields: object) -> None: ...
+    def connection(self) -> Any:
+        """A new connection: what the event loop takes for a protocol."""
 
 
 class Acceptor:
-    """One listening address: the socket that was bound, and who makes a connection of what it accepts."""
+    """One listening address: the socket that was bound, and who makes a connection of what it accepts.
 
-    __slots__ = ("_factory", "_is_wanted", "_loop", "_server", "key", "listener", "socket")
+    limit  connections of this address at most, 0 = only the worker's limit
+    """
+
+    __slots__ = ("_factory", "_is_wanted", "_loop", "_server", "key", "limit", "listener", "socket")
 
     def __init__(
         self,
         key: ListenKey,
         listening: socket.socket,
-        listener: Listener,
+        listener: Counted,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.key = key
         self.socket = listening
         self.listener = listener
+        self.limit = 0
         self._loop = loop
-        self._factory: ProtocolFactory = listener.connection
+        self._factory: Callable[[], Any] = listener.connection
         self._server: asyncio.AbstractServer | None = None
         self._is_wanted = False
 
@@ -72,7 +65,7 @@ class Acceptor:
     def is_accepting(self) -> bool:
         return self._is_wanted
 
-    async def accept(self, factory: ProtocolFactory | None = None) -> None:
+    async def accept(self, factory: Callable[[], Any] | None = None) -> None:
         """Start or go on accepting; with `factory` making the connections from now on."""
         self._factory = factory or self._factory
         if self._is_wanted:
@@ -81,12 +74,12 @@ class Acceptor:
         duplicate = self.socket.dup()
         duplicate.setblocking(False)
         server = await self._loop.create_server(self._factory, sock=duplicate, backlog=BURST)
+        if not self._is_wanted or self._server is not None:  # paused or closed while the server was made
+            server.close()
+            return
+        self._server = server
         # The loop has called listen(BURST) on what is the same kernel socket.
         self.socket.listen(sockets.BACKLOG)
-        if self._is_wanted and self._server is None:
-            self._server = server
-        else:  # paused while the server was made
-            server.close()
 
     def pause(self) -> None:
         """Stop accepting; clients that connect wait in the kernel's queue."""
@@ -110,18 +103,21 @@ class Acceptor:
 class Admission:
     """Holds the number of downstream connections at the limits, by pausing acceptors.
 
-    limit  connections of the whole worker; each listener may have a lower one of its own
+    limit  connections of the whole worker; each acceptor may have a lower one of its own
     """
 
-    __slots__ = ("_acceptors", "_is_looking", "_log", "_loop", "_warned", "limit")
+    __slots__ = ("_acceptors", "_left", "_log", "_loop", "_resuming", "limit")
 
-    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop, log: Warner) -> None:
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop, log: ProcessLog) -> None:
         self.limit = limit
         self._acceptors: dict[ListenKey, Acceptor] = {}
         self._loop = loop
         self._log = log
-        self._warned = -WARN_SECONDS
-        self._is_looking = False
+        self._left = limit
+        self._resuming: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return f"<Admission connections={self.count()} limit={self.limit}>"
 
     def count(self) -> int:
         """Downstream connections that are open now."""
@@ -132,54 +128,61 @@ class Admission:
         self._acceptors[acceptor.key] = acceptor
         connection = acceptor.listener.connection
 
-        def counted() -> asyncio.BaseProtocol:
-            made = connection()
-            # It may not be in `connections` yet. A server must not be closed inside its own accept callback.
-            if self._is_over(acceptor, self.count() + 1):
-                self._loop.call_soon(self.look)
-            return made
+        def counted() -> Any:
+            self._left -= 1
+            if not self._left:
+                # Both loops add the connection to `connections` one turn after they ask for it.
+                self._loop.call_soon(self._loop.call_soon, self.look)
+            return connection()
 
         await acceptor.accept(counted)
+        self.look()
 
     def dismiss(self, key: ListenKey) -> None:
         """Forget an acceptor that is about to close."""
-        self._acceptors.pop(key, None)
+        self._acceptors.pop(key).listener.on_closed = None
+        self.look()
 
     def look(self) -> None:
-        """Pause whoever is over a limit, let go on whoever has room again."""
+        """Pause whoever is over a limit, let go on whoever has room again.
+
+        Then so many connections may come before it is worth looking again: none of them needs to be counted.
+        """
         count = self.count()
         for acceptor in self._acceptors.values():
             if acceptor.is_accepting and self._is_over(acceptor, count):
                 acceptor.pause()
                 self._warn(acceptor, count)
             elif not acceptor.is_accepting and self._has_room(acceptor, count):
-                self._loop.create_task(acceptor.accept())
-        if not self._is_looking and not all(a.is_accepting for a in self._acceptors.values()):
-            self._is_looking = True
-            self._loop.call_later(LOOK_AGAIN_SECONDS, self._look_again)
-
-    def _look_again(self) -> None:
-        self._is_looking = False
-        self.look()
+                task = self._loop.create_task(acceptor.accept())
+                self._resuming.add(task)
+                task.add_done_callback(self._resuming.discard)
+        # While somebody waits, every connection that ends is a reason to look again; otherwise none is told.
+        is_waiting = not all(acceptor.is_accepting for acceptor in self._acceptors.values())
+        room = [self.limit - count]
+        for acceptor in self._acceptors.values():
+            acceptor.listener.on_closed = self.look if is_waiting else None
+            if acceptor.limit:
+                room.append(acceptor.limit - len(acceptor.listener.connections))
+        self._left = max(1, min(room))
 
     def _is_over(self, acceptor: Acceptor, count: int) -> bool:
-        own = acceptor.listener.limit
+        own = acceptor.limit
         return count >= self.limit or (own > 0 and len(acceptor.listener.connections) >= own)
 
     def _has_room(self, acceptor: Acceptor, count: int) -> bool:
-        own = acceptor.listener.limit
+        own = acceptor.limit
         return count <= _low(self.limit) and (not own or len(acceptor.listener.connections) <= _low(own))
 
     def _warn(self, acceptor: Acceptor, count: int) -> None:
-        now = self._loop.time()
-        if now - self._warned < WARN_SECONDS:
-            return
-        self._warned = now
+        # At the limit, pausing and resuming alternate quickly.
         self._log.warn(
-            "accepting paused: connection limit reached",
+            "accepting paused at the connection limit",
+            key="",
+            limit=ONCE_A_MINUTE,
             listener=sockets.show(acceptor.key),
             connections=count,
-            limit=min(self.limit, acceptor.listener.limit or self.limit),
+            most=min(self.limit, acceptor.limit or self.limit),
         )
 
 

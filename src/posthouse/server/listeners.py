@@ -5,21 +5,36 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from posthouse.server import accepting, sockets
-from posthouse.server.accepting import Acceptor, Admission
+from posthouse.server import sockets
+from posthouse.server.accepting import Acceptor, Admission, Counted
 from posthouse.server.sockets import ListenKey
 
+IDLE_GRACE_SECONDS = 0.25
+"""A client may be sending its next request just when we stop: idle connections are closed only after this."""
 
-class Listener(accepting.Listener, Protocol):
+
+class Listener(Counted, Protocol):
     """What a worker needs of `net.listener.Listener`."""
 
-    def drain(self) -> None:
-        """No further request: close what is idle, end what is busy with its response."""
+    plan: Any
 
-    def abort(self) -> None:
-        """Cut every connection."""
+    def drain(self) -> None:
+        """No further request on any connection; those that are idle stay open."""
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing runs."""
+
+    def abort(self) -> int:
+        """Cut every connection; how many that were."""
+
+
+class Served(NamedTuple):
+    """What one address does from now on: the plan for its requests, and its connection limit (0 = none)."""
+
+    plan: Any
+    limit: int = 0
 
 
 class Listeners:
@@ -66,28 +81,30 @@ class Listeners:
             raise
         return bound
 
-    async def swap(self, plans: Mapping[ListenKey, Any], bound: Mapping[ListenKey, socket.socket]) -> None:
-        """Serve exactly `plans` from now on; `bound` has a socket for each address that is new.
+    async def swap(
+        self, served: Mapping[ListenKey, Served], bound: Mapping[ListenKey, socket.socket]
+    ) -> None:
+        """Serve exactly these addresses from now on; `bound` has a socket for each that is new.
 
         Addresses that stay change their plan at once and together, before anything here waits.
         """
-        for key, plan in plans.items():
-            if key in self._acceptors:
-                self._acceptors[key][1].plan = plan
-        new = [self._add(key, listening, plans[key]) for key, listening in bound.items()]
-        gone = [self._acceptors.pop(key) for key in list(self._acceptors) if key not in plans]
+        new = [self._add(key, listening, served[key]) for key, listening in bound.items()]
+        gone = [self._acceptors.pop(key) for key in list(self._acceptors) if key not in served]
+        for key, (acceptor, listener) in self._acceptors.items():
+            listener.plan, acceptor.limit = served[key]
         for acceptor in new:
             await self._admission.admit(acceptor)
         await self._close(gone)
+        self._admission.look()
 
-    def _add(self, key: ListenKey, listening: socket.socket, plan: Any) -> Acceptor:
-        listener = self._make(plan)
+    def _add(self, key: ListenKey, listening: socket.socket, served: Served) -> Acceptor:
+        listener = self._make(served.plan)
         acceptor = Acceptor(key, listening, listener, self._loop)
         self._acceptors[key] = (acceptor, listener)
         return acceptor
 
     async def close(self) -> None:
-        """Stop listening everywhere and drain; connections that are busy stay."""
+        """Stop listening everywhere and drain: what is busy stays, what is idle is closed a moment later."""
         gone = list(self._acceptors.values())
         self._acceptors.clear()
         await self._close(gone)
@@ -99,11 +116,11 @@ class Listeners:
             self._admission.dismiss(acceptor.key)
             await acceptor.close()
             listener.drain()
+            self._loop.call_later(IDLE_GRACE_SECONDS, listener.close_idle)
 
-    def abort(self) -> None:
-        """Cut whatever is still open on addresses that were closed."""
-        for listener in self._leaving:
-            listener.abort()
+    def abort(self) -> int:
+        """Cut whatever is still open on addresses that were closed; how many connections that were."""
+        return sum(listener.abort() for listener in self._leaving)
 
     def connections(self) -> int:
         """Downstream connections that are open, those of former addresses included."""

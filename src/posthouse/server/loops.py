@@ -19,10 +19,14 @@ def choose(wanted: str = "") -> str:
     """
     if wanted and wanted not in CHOICES:
         raise StartError(f"POSTHOUSE_LOOP is {wanted!r}, expected one of: {', '.join(CHOICES)}")
-    has_uvloop = find_spec("uvloop") is not None
-    if wanted == "uvloop" and not has_uvloop:
+    if wanted == "uvloop" and not has_uvloop():
         raise StartError("POSTHOUSE_LOOP asks for uvloop, which is not installed")
-    return wanted or ("uvloop" if has_uvloop else "asyncio")
+    return wanted or ("uvloop" if has_uvloop() else "asyncio")
+
+
+def has_uvloop() -> bool:
+    """Whether uvloop is installed (it does not import it)."""
+    return find_spec("uvloop") is not None
 
 
 def factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 
 from posthouse.config.specs import Config
 from posthouse.errors import ConfigError, StartError
+from posthouse.observe.process_log import ProcessLog
 from posthouse.server import pidfile, signals
 from posthouse.server.accepting import Admission
-from posthouse.server.listeners import Listener, Listeners
+from posthouse.server.listeners import Listener, Listeners, Served
 from posthouse.server.ready import ready_line
 from posthouse.server.sockets import ListenKey
 from posthouse.server.watch import Watch
@@ -55,22 +56,14 @@ class Serving(Protocol):
     def in_flight(self) -> int: ...
     def handler(self, key: ListenKey) -> Any: ...
     def start(self) -> None: ...
-    def retire(self) -> None: ...
-
-
-class Log(Protocol):
-    """The process log."""
-
-    def info(self, what: str, **fields: object) -> None: ...
-    def warn(self, what: str, **fields: object) -> None: ...
-    def error(self, what: str, **fields: object) -> None: ...
+    def retire(self, successor: Any = None) -> None: ...
 
 
 class Parts(Protocol):
     """What a worker is made of, and whom it tells: handed in by the command."""
 
     @property
-    def log(self) -> Log: ...
+    def log(self) -> ProcessLog: ...
 
     def build(self, config: Config, previous: Any) -> Serving:
         """A generation that does not serve yet. Raises ConfigError or StartError."""
@@ -159,19 +152,23 @@ class Worker:
         if self._settings.pidfile:
             pidfile.write(self._settings.pidfile)
         self._tell_notices(config)
-        await self._serve(generation, bound)
+        await self._serve(config, generation, bound)
         signals.listen(self._loop, self)
         self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
         self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
         _settle_memory()
 
-    async def _serve(self, generation: Serving, bound: Mapping[ListenKey, socket.socket]) -> None:
+    async def _serve(
+        self, config: Config, generation: Serving, bound: Mapping[ListenKey, socket.socket]
+    ) -> None:
         """From here on nothing can fail: `generation` takes the place of the one that serves now."""
         old, self._generation = self._generation, generation
         generation.start()
-        await self._listeners.swap({key: generation.handler(key) for key in generation.listen}, bound)
+        limits = connection_limits(config)
+        served = {key: Served(generation.handler(key), limits.get(key, 0)) for key in generation.listen}
+        await self._listeners.swap(served, bound)
         if old is not None:
-            old.retire()
+            old.retire(generation)
             self._retired = [one for one in self._retired if one.in_flight] + [old]
 
     # --- reload
@@ -219,7 +216,7 @@ class Worker:
             raise
         self._loaded = loaded
         self._tell_notices(loaded.config)
-        await self._serve(generation, bound)
+        await self._serve(loaded.config, generation, bound)
         took = round((self._loop.time() - began) * 1000)
         self._log.info(
             "reloaded",
@@ -233,12 +230,13 @@ class Worker:
     def _tell_refusal(self, error: Exception, cause: str) -> None:
         if isinstance(error, ConfigError):
             for mistake in error.mistakes:
-                hint = {"hint": mistake.hint} if mistake.hint else {}
-                self._log.error("configuration", place=str(mistake.place), mistake=mistake.message, **hint)
+                place = str(mistake.place)
+                what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+                self._log.error("configuration", key=place, place=place, mistake=what)
             reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
         else:
             reason = str(error) if isinstance(error, StartError) else repr(error)
-        self._log.error("reload failed, the old configuration stays", cause=cause, reason=reason)
+        self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
 
     def _tell_notices(self, config: Config) -> None:
         for notice in config.notices:
@@ -266,6 +264,8 @@ class Worker:
                 await asyncio.sleep(DRAIN_LOOK_SECONDS)
             cut = self._in_flight()
             self._listeners.abort()
+            await asyncio.sleep(0)  # the connections learn of it, so that their exchanges are logged
+            await asyncio.sleep(0)
             self._log.info("stopped", cut=cut)
         finally:
             self._end(STOPPED)
@@ -297,7 +297,20 @@ class Worker:
         while trace is not None:
             where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
             trace = trace.tb_next
-        self._log.error("internal error", message=context.get("message", ""), error=repr(error), where=where)
+        self._log.error(
+            "internal error", key=where, message=context.get("message", ""), error=repr(error), where=where
+        )
+
+
+def connection_limits(config: Config) -> dict[ListenKey, int]:
+    """`limits connections` by address: as with v1's limits, the smallest of the sites that share one."""
+    limits: dict[ListenKey, int] = {}
+    for site in config.sites:
+        for address in site.addresses:
+            key = (site.bind, address.port)
+            if site.limits.connections is not None:
+                limits[key] = min(site.limits.connections, limits.get(key, site.limits.connections))
+    return limits
 
 
 def _settle_memory() -> None:

@@ -1,0 +1,89 @@
+"""Process: one worker in this process, put together from its parts and run until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from posthouse.adapt import Adapted
+from posthouse.config.specs import Config
+from posthouse.observe.access_log import AccessLog
+from posthouse.observe.process_log import Format, ProcessLog
+from posthouse.server import generation, loops
+from posthouse.server.runtime import Runtime
+from posthouse.server.worker import Settings, Worker
+
+
+def open_log(output: str, format: Format) -> ProcessLog:
+    """The process log: to a file or "stderr". Raises StartError."""
+    return ProcessLog(output, format)
+
+
+class Process:
+    """The parts of a worker (see `worker.Parts`), made before it and closed after it.
+
+    loop                the value of POSTHOUSE_LOOP
+    load                reads the configuration again; None: it did not come from a file
+    is_case_sensitive   CASE_SENSITIVE_PATH
+    Raises StartError when the loop can't be had.
+    """
+
+    def __init__(
+        self, log: ProcessLog, loop: str, load: Callable[[], Adapted | None], *, is_case_sensitive: bool
+    ) -> None:
+        self.log = log
+        self.load = load
+        self._loop = loops.factory(loops.choose(loop))()
+        self._runtime = Runtime(self._loop, self.log, is_case_sensitive=is_case_sensitive)
+        self.listener = self._runtime.listener
+        self.reopen_logs = self._runtime.reopen_logs
+
+    def build(self, config: Config, previous: Any) -> generation.Generation:
+        return generation.build(config, self._runtime, previous)
+
+    def announce(self, ready: str) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be closed
+            print(ready, file=sys.stderr, flush=True)
+
+    def serve(self, loaded: Adapted, settings: Settings) -> int:
+        """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            return self._loop.run_until_complete(Worker(loaded, settings, self).run())
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._runtime.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self.log.close()
+        asyncio.set_event_loop(None)
+        self._loop.close()
+
+
+def dry_build(config: Config) -> None:
+    """Build all of a configuration and throw it away; not even log files are opened.
+
+    Raises ConfigError for what only building can find (a misspelt policy).
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        generation.build(config, _DryRuntime(loop, ProcessLog()), None).retire()
+    finally:
+        loop.close()
+
+
+class _DryRuntime(Runtime):
+    """Opens no log files."""
+
+    def open_log(self, output: str) -> AccessLog:
+        return super().open_log(os.devnull)
+
+    def close_log(self, output: str) -> None:
+        super().close_log(os.devnull)
