@@ -163,6 +163,7 @@ class ScriptedBackend:
         self.address = f"127.0.0.1:{self.port}"
         self._threads: list[threading.Thread] = []
         self._is_closing = False
+        self._released = threading.Event()
         self._accepter = threading.Thread(target=self._accept, name=f"backend {self.port}", daemon=True)
         self._accepter.start()
 
@@ -207,9 +208,19 @@ class ScriptedBackend:
     def clear(self) -> None:
         """Forget what was recorded, answer 200 "ok" again, and end all connections that are open."""
         self.on_request, self.on_connect = answer_ok, None
+        self.release()
         self.close_connections()
         with self._changed:
             self.requests, self.unfinished, self.connections, self.violations = [], [], [], []
+
+    def hold(self) -> None:
+        """For scripts that must not read: block the calling thread until release() (or close())."""
+        self._released.wait(self.timeout)
+
+    def release(self) -> None:
+        """Let go all threads in hold()."""
+        self._released.set()
+        self._released = threading.Event()
 
     def close_connections(self) -> None:
         """End every open connection from this side (their threads see the end and stop)."""
@@ -229,6 +240,7 @@ class ScriptedBackend:
             pass
         self._listener.close()
         self._accepter.join(5)
+        self.release()
         self.close_connections()
         for thread in self._threads:
             thread.join(5)

@@ -109,15 +109,15 @@ class Posthouse:
         assert found, f"no {expression.pattern!r} in stderr of pid {self.pid}:\n{self.stderr()}"
         return found
 
-    def access_log(self) -> list[str]:
-        """The lines of `access.log` in the working directory so far."""
-        path = self.directory / "access.log"
-        return path.read_text("latin-1").splitlines() if path.exists() else []
+    def access_log(self, name: str = "access.log") -> list[str]:
+        """The lines of the log file of that name in the working directory so far."""
+        path = self.directory / name
+        return path.read_text("latin-1").split("\n")[:-1] if path.exists() else []
 
-    def wait_access(self, count: int, timeout: float = 5.0) -> list[str]:
-        """Wait until the access log has at least `count` lines (it is written in batches); returns all."""
+    def wait_access(self, count: int, name: str = "access.log", timeout: float = 5.0) -> list[str]:
+        """Wait until that log has at least `count` lines (it is written in batches); returns all."""
         deadline = time.monotonic() + timeout
-        while len(lines := self.access_log()) < count and time.monotonic() < deadline:
+        while len(lines := self.access_log(name)) < count and time.monotonic() < deadline:
             time.sleep(0.02)
         assert len(lines) >= count, f"{len(lines)} of {count} lines in the access log: {lines}"
         return lines
