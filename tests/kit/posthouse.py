@@ -104,7 +104,7 @@ class Posthouse:
 
     def wait_stderr(self, pattern: str | re.Pattern[str], timeout: float = 5.0) -> re.Match[str]:
         """Wait until stderr holds a match; AssertionError after the timeout or when the process ends."""
-        expression = re.compile(pattern, re.MULTILINE)
+        expression = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
         found = self._wait(lambda: expression.search(self.stderr()), timeout)
         assert found, f"no {expression.pattern!r} in stderr of pid {self.pid}:\n{self.stderr()}"
         return found
