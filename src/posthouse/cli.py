@@ -6,6 +6,7 @@ signal.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ V1_FLAGS = frozenset(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the words name; its exit code. Never raises, never shows a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Starting makes only what stays: collecting on the way costs a tenth of the time. The worker turns it on.
+    gc.disable()
     try:
         return _dispatch(words)
     except UsageError as error:
@@ -48,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:  # before the worker listens to signals: stopped as asked
         return DONE
+    finally:
+        gc.enable()
 
 
 def _dispatch(words: list[str]) -> int:

@@ -20,6 +20,9 @@ from posthouse.server.sockets import ListenKey
 BURST = 64
 """Connections that asyncio's own loop accepts in one turn: how far one listener can shoot past the limit."""
 
+RETRY_SECONDS = 1.0
+"""When accepting can't go on for want of descriptors, it is tried again after this."""
+
 
 class Counted(Protocol):
     """What accepting needs of `net.listener.Listener`."""
@@ -39,7 +42,10 @@ class Acceptor:
     limit  connections of this address at most, 0 = only the worker's limit
     """
 
-    __slots__ = ("_factory", "_is_wanted", "_loop", "_server", "key", "limit", "listener", "socket")
+    __slots__ = (
+        *("_factory", "_is_wanted", "_loop", "_opening", "_server"),
+        *("key", "limit", "listener", "socket"),
+    )
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class Acceptor:
         self._factory: Callable[[], Any] = listener.connection
         self._server: asyncio.AbstractServer | None = None
         self._is_wanted = False
+        self._opening: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         state = "accepting" if self.is_accepting else "paused"
@@ -65,14 +72,22 @@ class Acceptor:
     def is_accepting(self) -> bool:
         return self._is_wanted
 
-    async def accept(self, factory: Callable[[], Any] | None = None) -> None:
-        """Start or go on accepting; with `factory` making the connections from now on."""
+    def accept(self, factory: Callable[[], Any] | None = None) -> None:
+        """Start or go on accepting; with `factory` making the connections from now on.
+
+        Raises OSError when no descriptor is left.
+        """
         self._factory = factory or self._factory
         if self._is_wanted:
             return
-        self._is_wanted = True
         duplicate = self.socket.dup()
         duplicate.setblocking(False)
+        self._is_wanted = True
+        task = self._loop.create_task(self._open(duplicate))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, duplicate: socket.socket) -> None:
         server = await self._loop.create_server(self._factory, sock=duplicate, backlog=BURST)
         if not self._is_wanted or self._server is not None:  # paused or closed while the server was made
             server.close()
@@ -106,7 +121,7 @@ class Admission:
     limit  connections of the whole worker; each acceptor may have a lower one of its own
     """
 
-    __slots__ = ("_acceptors", "_left", "_log", "_loop", "_resuming", "limit")
+    __slots__ = ("_acceptors", "_left", "_log", "_loop", "limit")
 
     def __init__(self, limit: int, loop: asyncio.AbstractEventLoop, log: ProcessLog) -> None:
         self.limit = limit
@@ -114,7 +129,6 @@ class Admission:
         self._loop = loop
         self._log = log
         self._left = limit
-        self._resuming: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<Admission connections={self.count()} limit={self.limit}>"
@@ -123,7 +137,7 @@ class Admission:
         """Downstream connections that are open now."""
         return sum(len(acceptor.listener.connections) for acceptor in self._acceptors.values())
 
-    async def admit(self, acceptor: Acceptor) -> None:
+    def admit(self, acceptor: Acceptor) -> None:
         """Begin to accept there, within the limits."""
         self._acceptors[acceptor.key] = acceptor
         connection = acceptor.listener.connection
@@ -135,7 +149,7 @@ class Admission:
                 self._loop.call_soon(self._loop.call_soon, self.look)
             return connection()
 
-        await acceptor.accept(counted)
+        acceptor.accept(counted)
         self.look()
 
     def dismiss(self, key: ListenKey) -> None:
@@ -154,9 +168,7 @@ class Admission:
                 acceptor.pause()
                 self._warn(acceptor, count)
             elif not acceptor.is_accepting and self._has_room(acceptor, count):
-                task = self._loop.create_task(acceptor.accept())
-                self._resuming.add(task)
-                task.add_done_callback(self._resuming.discard)
+                self._resume(acceptor)
         # While somebody waits, every connection that ends is a reason to look again; otherwise none is told.
         is_waiting = not all(acceptor.is_accepting for acceptor in self._acceptors.values())
         room = [self.limit - count]
@@ -165,6 +177,12 @@ class Admission:
             if acceptor.limit:
                 room.append(acceptor.limit - len(acceptor.listener.connections))
         self._left = max(1, min(room))
+
+    def _resume(self, acceptor: Acceptor) -> None:
+        try:
+            acceptor.accept()
+        except OSError:  # all descriptors are taken by others; nobody would tell us when that is over
+            self._loop.call_later(RETRY_SECONDS, self.look)
 
     def _is_over(self, acceptor: Acceptor, count: int) -> bool:
         own = acceptor.limit

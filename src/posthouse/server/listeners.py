@@ -93,7 +93,7 @@ class Listeners:
         for key, (acceptor, listener) in self._acceptors.items():
             listener.plan, acceptor.limit = served[key]
         for acceptor in new:
-            await self._admission.admit(acceptor)
+            self._admission.admit(acceptor)
         await self._close(gone)
         self._admission.look()
 

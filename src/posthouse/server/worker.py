@@ -317,3 +317,4 @@ def _settle_memory() -> None:
     """What was made to start lives on: later collections need not look at it again."""
     gc.collect()
     gc.freeze()
+    gc.enable()

@@ -1,0 +1,243 @@
+"""Accepting, pausing at a limit and going on: real loopback sockets, both kinds of event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import cast
+
+import pytest
+
+from posthouse.server import accepting, sockets
+from posthouse.server.accepting import Acceptor, Admission
+from unit.server.fakes import EchoListener, Remembering, until
+
+
+class Door:
+    """An acceptor on a free loopback port, with clients that knock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.listener = EchoListener("a")
+        self.bound = sockets.bind(("127.0.0.1", 0))
+        self.acceptor = Acceptor(("127.0.0.1", 0), self.bound, self.listener, loop)
+        self.clients: list[socket.socket] = []
+
+    def knock(self) -> socket.socket:
+        """A further client; the kernel connects it whether anybody accepts or not."""
+        client = socket.create_connection(self.bound.getsockname(), 5)
+        self.clients.append(client)
+        return client
+
+    def inside(self) -> int:
+        return len(self.listener.connections)
+
+    async def close(self) -> None:
+        await self.acceptor.close()
+        self.listener.abort()
+        await until(lambda: not self.inside())
+        for client in self.clients:
+            client.close()
+
+
+def test_paused_nobody_is_refused(loop: asyncio.AbstractEventLoop) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        door.acceptor.accept()
+        door.knock()
+        await until(lambda: door.inside() == 1)
+
+        door.acceptor.pause()
+        late = door.knock()
+        late.sendall(b"hello")
+        await turns()
+        assert door.inside() == 1
+        assert not door.acceptor.is_accepting
+
+        door.acceptor.accept()
+        await until(lambda: door.inside() == 2)
+        assert await loop.sock_recv(nonblocking(late), 100) == b"a:hello"
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_paused_while_it_begins(loop: asyncio.AbstractEventLoop) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        door.acceptor.accept()
+        door.acceptor.pause()
+        door.knock()
+        await turns()
+        assert door.inside() == 0
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_begun_twice_it_accepts_once(loop: asyncio.AbstractEventLoop) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        door.acceptor.accept()
+        door.acceptor.accept()
+        door.acceptor.pause()
+        door.acceptor.accept()
+        door.knock()
+        await until(lambda: door.inside() == 1)
+        await turns()
+        assert door.inside() == 1
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_closing_serves_those_who_wait(loop: asyncio.AbstractEventLoop) -> None:
+    """The kernel has told them that they are connected: a reset would be a lost request."""
+
+    async def conversation() -> None:
+        door = Door(loop)
+        waiting = [door.knock() for _ in range(3)]
+        for client in waiting:
+            client.sendall(b"hello")
+        await door.acceptor.close()
+        assert door.bound.fileno() == -1
+        for client in waiting:
+            assert await loop.sock_recv(nonblocking(client), 100) == b"a:hello"
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_at_the_limit_accepting_pauses_and_goes_on(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        admission = Admission(2, loop, log)
+        admission.admit(door.acceptor)
+        clients = [door.knock() for _ in range(2)]
+        await until(lambda: not door.acceptor.is_accepting)
+        late = door.knock()
+        await turns()
+        assert door.inside() == admission.count() == 2
+        (warning,) = log.of("accepting paused at the connection limit")
+        assert warning["level"] == "WARN"
+        assert (warning["listener"], warning["connections"], warning["most"]) == ("127.0.0.1:0", 2, 2)
+
+        clients[0].close()
+        await until(lambda: door.acceptor.is_accepting or door.inside() == 2)
+        late.sendall(b"hello")
+        assert await loop.sock_recv(nonblocking(late), 100) == b"a:hello"
+        assert len(log.lines()) == 1, "one line a minute, however often it pauses"
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_one_listener_at_its_own_limit_leaves_the_other_alone(
+    loop: asyncio.AbstractEventLoop, log: Remembering
+) -> None:
+    async def conversation() -> None:
+        small, large = Door(loop), Door(loop)
+        small.acceptor.limit = 1
+        large.acceptor.key = ("127.0.0.1", 1)
+        admission = Admission(100, loop, log)
+        admission.admit(small.acceptor)
+        admission.admit(large.acceptor)
+        for door in (small, small, large, large):
+            door.knock()
+        await until(lambda: large.inside() == 2 and not small.acceptor.is_accepting)
+        assert large.acceptor.is_accepting
+        # The kernel may have handed over a second one in the same turn; no more than a burst.
+        assert small.inside() >= 1
+
+        small.acceptor.limit = 0
+        admission.look()
+        await until(lambda: small.inside() == 2)
+        await small.close()
+        await large.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_resumes_only_when_a_sixteenth_is_free(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        admission = Admission(32, loop, log)
+        admission.admit(door.acceptor)
+        clients = [door.knock() for _ in range(32)]
+        await until(lambda: not door.acceptor.is_accepting)
+        clients[0].close()
+        await until(lambda: door.inside() == 31)
+        assert not door.acceptor.is_accepting
+        clients[1].close()
+        await until(lambda: door.acceptor.is_accepting)
+        assert door.listener.on_closed is None, "nobody is told of closed connections while there is room"
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_without_a_descriptor_it_is_tried_again(
+    loop: asyncio.AbstractEventLoop, log: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        admission = Admission(1, loop, log)
+        admission.admit(door.acceptor)
+        client = door.knock()
+        await until(lambda: not door.acceptor.is_accepting)
+        monkeypatch.setattr(accepting, "RETRY_SECONDS", 0.01)
+        listening, door.acceptor.socket = door.acceptor.socket, cast(socket.socket, NoDescriptors())
+        client.close()
+        await until(lambda: not door.inside())
+        assert not door.acceptor.is_accepting
+        door.acceptor.socket = listening
+        await until(lambda: door.acceptor.is_accepting)
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_dismissed_it_is_left_alone(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        admission = Admission(1, loop, log)
+        admission.admit(door.acceptor)
+        door.knock()
+        await until(lambda: not door.acceptor.is_accepting)
+        admission.dismiss(door.acceptor.key)
+        assert door.listener.on_closed is None
+        assert admission.count() == 0
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_live_objects_introduce_themselves(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+    async def conversation() -> None:
+        door = Door(loop)
+        admission = Admission(7, loop, log)
+        assert repr(door.acceptor) == "<Acceptor 127.0.0.1:0 paused connections=0>"
+        admission.admit(door.acceptor)
+        assert repr(door.acceptor) == "<Acceptor 127.0.0.1:0 accepting connections=0>"
+        assert repr(admission) == "<Admission connections=0 limit=7>"
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+class NoDescriptors:
+    """A socket in a process that has none left."""
+
+    def dup(self) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+def nonblocking(client: socket.socket) -> socket.socket:
+    client.setblocking(False)
+    return client
+
+
+async def turns() -> None:
+    """Enough turns of the loop for anything that was to happen."""
+    for _ in range(20):
+        await asyncio.sleep(0)
