@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from posthouse.net.downstream_h1 import DownstreamH1, Plan
+from posthouse.net.downstream_answer import DownstreamAnswer
+from posthouse.net.downstream_h1 import DownstreamH1
+from posthouse.net.handler import Plan
 from posthouse.net.reactor import Reactor
 
 
@@ -22,7 +24,7 @@ class Listener:
         self.reactor = reactor
         self.plan = plan
         self.scheme = scheme
-        self.connections: set[DownstreamH1] = set()
+        self.connections: set[DownstreamAnswer] = set()
         self.is_draining = False
         self.on_closed: Callable[[], None] | None = None
 
@@ -33,7 +35,7 @@ class Listener:
         """The protocol of a new connection (asyncio's protocol factory)."""
         return DownstreamH1(self)
 
-    def forget(self, connection: DownstreamH1) -> None:
+    def forget(self, connection: DownstreamAnswer) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
         if self.on_closed is not None:

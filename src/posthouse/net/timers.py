@@ -25,6 +25,8 @@ class Timed(Protocol):
     """When it is due, monotonic seconds; NEVER = not at all."""
     bucket: int
     """The bucket it stands in; 0 = none. Owned by Timers."""
+    wake: float
+    """When that bucket is due; NEVER = none. Owned by Timers."""
 
     def on_deadline(self, now: float) -> None:
         """Called at or after the deadline; the deadline is NEVER then."""
@@ -48,20 +50,24 @@ class Timers:
         self._armed = 0
 
     def set(self, timed: Timed, deadline: float) -> None:
-        """Give `timed` a deadline (monotonic seconds), earlier or later than before."""
-        timed.deadline = deadline
-        bucket = timed.bucket
-        if deadline == NEVER or (bucket and deadline >= bucket * TICK):
-            return
-        self._put(timed, int(deadline / TICK) + 1)
+        """Give `timed` a deadline (monotonic seconds), earlier or later than before.
 
-    def _put(self, timed: Timed, number: int) -> None:
+        Where each 0.1 µs counts the caller does this itself: set `deadline`, and call `put` if it is below `wake`.
+        """
+        timed.deadline = deadline
+        if deadline < timed.wake:
+            self.put(timed)
+
+    def put(self, timed: Timed) -> None:
+        """See to it that `timed` is looked at when its deadline has come."""
+        number = int(timed.deadline / TICK) + 1
         old = timed.bucket
         if old:
             if old <= number:
                 return
             self._leave(timed)
         timed.bucket = number
+        timed.wake = number * TICK
         members = self._buckets.get(number)
         if members is None:
             self._buckets[number] = {timed}
@@ -81,6 +87,7 @@ class Timers:
         if members is not None:
             members.discard(timed)
         timed.bucket = 0
+        timed.wake = NEVER
 
     def _arm(self, number: int) -> None:
         self._armed = number
@@ -105,4 +112,4 @@ class Timers:
             timed.deadline = NEVER
             timed.on_deadline(now)
         elif deadline != NEVER:
-            self._put(timed, int(deadline / TICK) + 1)
+            self.put(timed)

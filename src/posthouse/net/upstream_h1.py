@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable
-from typing import Final, Protocol
+from typing import Final
 
 from posthouse.errors import Failure, FailureKind, ProtocolError, Sent, Side
 from posthouse.net.flow import Flow
+from posthouse.net.handler import ResponseHandler
 from posthouse.net.idle import IDLE_SECONDS, IdleConnections
 from posthouse.net.pump import PUMP_FROM, Pump
 from posthouse.net.reactor import Reactor
@@ -25,26 +26,6 @@ INFORMATIONAL: Final = 32
 """1xx heads per response; a backend that sends more is broken."""
 
 _IDLE, _HEAD, _SIZED_BODY, _CHUNKED_BODY, _OPEN_BODY, _COMPLETE, _GONE = range(7)
-
-
-class ResponseHandler(Protocol):
-    """What a response is for (an exchange)."""
-
-    def on_informational(self, head: ResponseHead) -> None: ...
-    def on_upgrade(self, head: ResponseHead, rest: bytes) -> None:
-        """101: from here on the connection is not HTTP; `rest` came after the head."""
-
-    def on_response(self, head: ResponseHead, body: bytes, is_end: bool, length: int) -> None:
-        """The final head with what came of the body; length: -1 = unknown, 0 = no body follows."""
-
-    def on_response_body(self, data: bytes) -> None: ...
-    def on_response_end(self, trailers: list[Field]) -> None: ...
-    def on_upstream_failure(self, failure: Failure) -> None:
-        """The backend broke off or took too long; the connection is closed already."""
-
-    def on_upstream_full(self) -> None: ...
-    def on_upstream_ready(self) -> None: ...
-    def on_response_pumped(self, size: int) -> None: ...
 
 
 class UpstreamH1:
@@ -67,7 +48,16 @@ class UpstreamH1:
             "exchange",
             "flow",
         ),
-        *("idle_timeout", "is_chunking", "is_reused", "is_sent", "is_request_complete", "key", "transport"),
+        *(
+            "idle_timeout",
+            "is_chunking",
+            "is_reused",
+            "is_sent",
+            "is_request_complete",
+            "key",
+            "transport",
+            "wake",
+        ),
     )
 
     def __init__(self, reactor: Reactor, idle: IdleConnections, key: Hashable) -> None:
@@ -86,6 +76,7 @@ class UpstreamH1:
         self.exchange: ResponseHandler | None = None
         self.deadline = NEVER
         self.bucket = 0
+        self.wake = NEVER
         self.idle_timeout = NEVER
         self.is_reused = False
         self.is_sent = False
@@ -123,6 +114,12 @@ class UpstreamH1:
         """Bytes of the backend."""
         state = self._state
         if state == _HEAD:
+            if not self._buffer:
+                end = data.find(b"\r\n\r\n")
+                head = self._reactor.codec.known_response(data[:end]) if end > 0 else None
+                if head is not None and head.status >= 200 and self.exchange is not None:
+                    self._begin_body(self.exchange, head, data[end + 4 :])
+                    return
             self._read_head(self._buffer + data if self._buffer else data)
         elif state == _SIZED_BODY:
             self._read_sized(data)
@@ -179,21 +176,27 @@ class UpstreamH1:
 
     # -- the request ---------------------------------------------------------------------------------------------
 
-    def begin(self, exchange: ResponseHandler, *, is_bodiless: bool) -> None:
-        """Carry this exchange. is_bodiless: its response has no body whatever the fields say (HEAD)."""
+    def begin(self, exchange: ResponseHandler, idle_timeout: float, *, is_bodiless: bool) -> None:
+        """Carry this exchange. is_bodiless: its response has no body whatever the fields say (HEAD).
+
+        idle_timeout  seconds that the backend has for each next byte of its response
+        """
         self.exchange = exchange
+        self.idle_timeout = idle_timeout
         self._state = _HEAD
-        self._informational = 0
         self._is_bodiless = is_bodiless
         self._head = None
         self.is_sent = False
-        self.is_chunking = False
-        self.is_request_complete = False
 
     def send(self, data: bytes) -> None:
-        """Bytes of the request: its head, with body bytes or without."""
+        """The whole request, or its head when a body follows."""
         self.is_sent = True
         self.transport.write(data)
+
+    def expect_body(self, *, is_chunking: bool) -> None:
+        """A request body follows the head."""
+        self.is_chunking = is_chunking
+        self.is_request_complete = False
 
     def send_body(self, data: bytes) -> None:
         """Body bytes, framed as the head said. `data` is not empty."""
@@ -205,19 +208,17 @@ class UpstreamH1:
             self.transport.write(encode_last_chunk(trailers))
         self.is_request_complete = True
 
-    def wait(self, seconds: float) -> None:
-        """The backend has so long for the head of its response, or for its next byte of it, from now on."""
+    def wait(self, seconds: float, now: float) -> None:
+        """The backend has so long from `now` for the head of its response."""
         self._wait = seconds
-        if seconds == NEVER:
-            self.deadline = NEVER
-        else:
-            self._reactor.timers.set(self, self._reactor.clock() + seconds)
+        self.deadline = deadline = now + seconds
+        if deadline < self.wake:
+            self._reactor.timers.put(self)
 
     def _progress(self) -> None:
-        if self.idle_timeout != NEVER:
-            self._reactor.timers.set(self, self._reactor.clock() + self.idle_timeout)
-        else:
-            self.deadline = NEVER
+        self.deadline = deadline = self._reactor.clock() + self.idle_timeout
+        if deadline < self.wake:
+            self._reactor.timers.put(self)
 
     def block(self, reason: int) -> None:
         """Stop reading the response because of `reason`; the backend is not to blame for the time that takes."""
@@ -388,17 +389,26 @@ class UpstreamH1:
     def release(self, most: int) -> None:
         """The exchange is over: keep the connection warm if it is clean, else close it."""
         self.exchange = None
-        if not (self.can_reuse and self.is_request_complete and most and self._state == _COMPLETE):
-            self.close()
-            return
-        self._state = _IDLE
-        self.is_reused = True
-        if self.flow.is_paused:
-            self.flow.unblock(-1)
-        if self.transport.get_write_buffer_size() or not self._idle.release(self, most):
+        transport = self.transport
+        if (
+            not (self.can_reuse and self.is_request_complete and most and self._state == _COMPLETE)
+            or transport.get_write_buffer_size()
+            or transport.is_closing()
+        ):
             self.close()
         else:
-            self._reactor.timers.set(self, self._reactor.clock() + IDLE_SECONDS)
+            self._state = _IDLE
+            self.is_reused = True
+            self.is_chunking = False
+            self._informational = 0
+            if self.flow.is_paused:
+                self.flow.unblock(-1)
+            if not self._idle.release(self, most):
+                self.close()
+                return
+            self.deadline = deadline = self._reactor.clock() + IDLE_SECONDS
+            if deadline < self.wake:
+                self._reactor.timers.put(self)
 
     def close(self) -> None:
         """Close at once; unsent bytes are dropped."""

@@ -36,7 +36,7 @@ class Target:
     query      with its "?", or b""
     """
 
-    __slots__ = ("authority", "is_asterisk", "key", "path", "query", "raw", "wire_path")
+    __slots__ = ("authority", "is_asterisk", "is_special", "key", "path", "query", "raw", "wire_path")
 
     def __init__(self, raw: bytes, path: str, key: str, wire_path: bytes, query: bytes) -> None:
         self.raw = raw
@@ -46,11 +46,7 @@ class Target:
         self.query = query
         self.authority: bytes | None = None
         self.is_asterisk = False
-
-    @property
-    def wire(self) -> bytes:
-        """Path and query as sent to a backend that adds nothing."""
-        return self.wire_path + self.query
+        self.is_special = False
 
 
 def normalise(decoded: bytes) -> bytes:
@@ -106,7 +102,7 @@ class Targets:
             return self._origin(raw)
         if raw == b"*":
             target = Target(raw, "*", "*", raw, b"")
-            target.is_asterisk = True
+            target.is_asterisk = target.is_special = True
             return target
         match = _ABSOLUTE.match(raw)
         if match is None:
@@ -114,6 +110,7 @@ class Targets:
         rest = raw[match.end() :]
         target = self._origin(rest if rest.startswith(b"/") else b"/" + rest)
         target.authority = match.group(1)
+        target.is_special = True
         return target
 
     def _origin(self, raw: bytes) -> Target:

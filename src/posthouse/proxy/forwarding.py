@@ -12,38 +12,23 @@ from posthouse.protocol.fields import Field
 from posthouse.proxy.route import VIA
 
 if TYPE_CHECKING:
-    from posthouse.proxy.exchange import Exchange
+    from posthouse.proxy.subject import ExchangeFacts
 
 
-def connection_lines(peer: str, scheme: str) -> bytes:
-    """The lines that are the same for every request of an untrusted peer's connection."""
-    return b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (
-        peer.encode("ascii", "replace"),
-        scheme.encode("ascii"),
-    )
-
-
-def untrusted_lines(exchange: Exchange, connection: bytes, *, is_transparent: bool) -> bytes:
-    """All lines for a request of an untrusted peer; the warm path."""
+def untrusted_lines(exchange: ExchangeFacts, *, is_transparent: bool) -> bytes:
+    """All lines for a request of an untrusted peer."""
     head = exchange.head
-    via = b"".join([field.wire for field in head.fields.via]) if head.fields.via else b""
+    peer = exchange.peer.encode("ascii", "replace")
+    lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (peer, exchange.scheme.encode("ascii"))
+    if head.host:
+        lines += b"X-Forwarded-Host: %b\r\n" % head.host
     if is_transparent:
-        return (
-            b"%bX-Forwarded-Host: %b\r\nX-Real-IP: %b\r\nX-Forwarded-Port: %b\r\n%bVia: 1.1 posthouse\r\n"
-            % (
-                connection,
-                head.host,
-                exchange.peer.encode("ascii", "replace"),
-                server_port(exchange),
-                via,
-            )
-        )
-    if not head.host:
-        return b"%b%bVia: 1.1 posthouse\r\n" % (connection, via)
-    return b"%bX-Forwarded-Host: %b\r\n%bVia: 1.1 posthouse\r\n" % (connection, head.host, via)
+        lines += b"X-Real-IP: %b\r\nX-Forwarded-Port: %b\r\n" % (peer, server_port(exchange))
+    via = b"".join([field.wire for field in head.fields.via])
+    return b"%b%bVia: 1.1 posthouse\r\n" % (lines, via)
 
 
-def fields_of(exchange: Exchange, *, is_trusted: bool, is_transparent: bool) -> list[Field]:
+def fields_of(exchange: ExchangeFacts, *, is_trusted: bool, is_transparent: bool) -> list[Field]:
     """The same as fields, for rules that act on them, and for trusted peers."""
     given = exchange.head.fields.forwarding if is_trusted else []
     peer = exchange.peer.encode("ascii", "replace")
@@ -64,7 +49,7 @@ def fields_of(exchange: Exchange, *, is_trusted: bool, is_transparent: bool) -> 
     return [*ours, *exchange.head.fields.via, VIA]
 
 
-def server_port(exchange: Exchange) -> bytes:
+def server_port(exchange: ExchangeFacts) -> bytes:
     """The port in the Host field, else 80 or 443 by the scheme (caddy1.md 5.3)."""
     _, colon, port = exchange.head.host.rpartition(b":")
     if colon and port.isdigit():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from posthouse.errors import ProtocolError
 from posthouse.protocol.h1 import HeadLimits, RequestHead
 from posthouse.proxy import reply
 from posthouse.proxy.exchange import Exchange
-from posthouse.proxy.ports import Services, Stream
+from posthouse.proxy.ports import NEVER, Services, Stream
 from posthouse.proxy.site import Sites
 
 
@@ -24,29 +24,31 @@ class Tally(Protocol):
 class ListenerPlan:
     """Sites, limits and timeouts of one listening address. `timeouts` is net's, handed through."""
 
-    __slots__ = ("limits", "services", "sites", "tally", "timeouts")
+    __slots__ = ("has_totals", "limits", "services", "sites", "tally", "timeouts")
 
     def __init__(
-        self, sites: Sites, limits: HeadLimits, timeouts: object, services: Services, tally: Tally
+        self, sites: Sites, limits: HeadLimits, timeouts: Any, services: Services, tally: Tally
     ) -> None:
         self.sites = sites
         self.limits = limits
         self.timeouts = timeouts
+        self.has_totals: bool = timeouts.read != NEVER or timeouts.write != NEVER
         self.services = services
         self.tally = tally
 
-    def begin(self, stream: Stream, head: RequestHead) -> Exchange:
+    def begin(self, stream: Stream, head: RequestHead, now: float) -> Exchange:
         """A new exchange, pinned to this generation."""
         self.tally.in_flight += 1
-        return Exchange(self, stream, head)
+        return Exchange(self, stream, head, now)
 
     def finished(self, exchange: Exchange) -> None:
         """An exchange is over: write its lines."""
         tally = self.tally
         tally.in_flight -= 1
-        site = exchange.site_found
+        site = exchange.course.site
         if site is not None and site.logs:
-            for scope in site.scopes(exchange.key):
+            exchange.finished = self.services.clock()
+            for scope in site.scopes(exchange.course.key):
                 scope.sink.write(scope.line(exchange))
         if not tally.in_flight:
             tally.on_last_finished()

@@ -17,7 +17,7 @@ from posthouse.protocol.target import Target, Targets, cut_prefix
 from posthouse.proxy.rewrite import HeaderProgram, field_line
 
 if TYPE_CHECKING:
-    from posthouse.proxy.exchange import Exchange
+    from posthouse.proxy.subject import ExchangeFacts
 
 VIA: Final = Field(b"Via", b"1.1 posthouse")
 LOOP_LIMIT: Final = 16
@@ -116,18 +116,22 @@ class Route:
         """Where the Caddyfile sets the timer whose end this failure is; None for a default, or another failure."""
         return dict(self.spec.pool.timeouts.places).get(_TIMERS.get(kind, ""))
 
-    def wire_target(self, exchange: Exchange, origin: Origin) -> bytes:
+    def wire_target(self, exchange: ExchangeFacts, origin: Origin) -> bytes:
         """The request target that goes to a backend."""
-        path, target = exchange.wire_path, exchange.head.target
-        if self._without and exchange.key.startswith(self._without):
-            cut = Target(b"", exchange.path, exchange.key, path, target.query)
+        course, target = exchange.course, exchange.head.target
+        path = course.wire_path
+        if self._without and course.key.startswith(self._without):
+            cut = Target(b"", course.path, course.key, path, target.query)
             path = cut_prefix(cut, self._without, self._targets)[1]
         if origin.has_base:
             return origin.join(path, target.query)
         return path + target.query
 
-    def request_head(self, exchange: Exchange, backend: Backend) -> bytes:
-        """The whole head of an attempt, built afresh; ends with the empty line."""
+    def request_head(self, exchange: ExchangeFacts, backend: Backend) -> bytes:
+        """The whole head of an attempt, built afresh; ends with the empty line.
+
+        Where no rule of the site makes it differ from request to request, the course keeps it for the next one.
+        """
         origin = self.origins[backend]
         head = exchange.head
         fields = head.fields
@@ -138,15 +142,18 @@ class Route:
             authority, lines = self._apply_rules(exchange, authority)
         if origin.authorization and exchange.field(b"authorization") is None:
             lines += origin.authorization
-        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
+        data = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
             head.method,
             self.wire_target(exchange, origin),
             authority,
             lines,
-            exchange.framing_lines,
+            exchange.course.framing_lines,
         )
+        if self.is_plain:
+            exchange.course.heads[backend] = data
+        return data
 
-    def _apply_rules(self, exchange: Exchange, authority: bytes) -> tuple[bytes, bytes]:
+    def _apply_rules(self, exchange: ExchangeFacts, authority: bytes) -> tuple[bytes, bytes]:
         program = self.upstream_program
         if program.host is not None:
             line = field_line(b"Host", program.host.expand(exchange))

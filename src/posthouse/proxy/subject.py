@@ -13,10 +13,9 @@ from posthouse.proxy import forwarding
 
 if TYPE_CHECKING:
     from posthouse.proxy.body import RequestBody
-    from posthouse.proxy.plan import ListenerPlan
+    from posthouse.proxy.course import Course
     from posthouse.proxy.ports import Cancellable, Services, Stream, Upstream
     from posthouse.proxy.route import Route
-    from posthouse.proxy.site import Site
 
 
 class ExchangeFacts:
@@ -27,44 +26,32 @@ class ExchangeFacts:
             "attempts",
             "backend",
             "body",
-            "body_limit",
             "connection",
+            "course",
             "dialling",
             "finished",
-            "framing_lines",
             "head",
-        ),
-        *(
             "id",
             "is_answering",
+        ),
+        *(
             "is_continued",
-            "key",
+            "is_finished",
             "last_backend",
             "last_failure",
             "limit_timer",
-            "path",
-            "plan",
-        ),
-        *(
             "response",
             "route",
             "services",
-            "site_found",
-            "size",
-            "stale_retries",
-            "started",
-            "status",
-            "stream",
         ),
-        *("timer", "tried", "waits", "wire_path"),
+        *("size", "stale_retries", "started", "status", "stream", "timer", "tried", "waits"),
     )
 
-    plan: ListenerPlan
+    course: Course
     services: Services
     stream: Stream
     head: RequestHead
     response: ResponseHead | None
-    site_found: Site | None
     route: Route | None
     backend: Backend | None
     last_backend: Backend | None
@@ -73,7 +60,6 @@ class ExchangeFacts:
     timer: Cancellable | None
     limit_timer: Cancellable | None
     body: RequestBody | None
-    body_limit: int | None
     last_failure: Failure | None
     tried: tuple[Backend, ...]
     started: float
@@ -85,11 +71,8 @@ class ExchangeFacts:
     stale_retries: int
     is_answering: bool
     is_continued: bool
-    key: str
-    path: str
+    is_finished: bool
     id: str
-    wire_path: bytes
-    framing_lines: bytes
 
     def __repr__(self) -> str:
         method, target = self.head.method.decode("latin-1"), self.head.target.raw.decode("latin-1")
@@ -98,7 +81,8 @@ class ExchangeFacts:
     @property
     def site(self) -> str:
         """The site's first address as written."""
-        return self.site_found.address if self.site_found is not None else ""
+        site = self.course.site
+        return site.address if site is not None else ""
 
     @property
     def method(self) -> bytes:
@@ -113,7 +97,7 @@ class ExchangeFacts:
     @property
     def rewrite_target(self) -> bytes:
         """Without the site's path prefix."""
-        return (self.wire_path or self.head.target.wire_path) + self.head.target.query
+        return (self.course.wire_path or self.head.target.wire_path) + self.head.target.query
 
     @property
     def version(self) -> bytes:
@@ -143,17 +127,17 @@ class ExchangeFacts:
     @property
     def is_peer_trusted(self) -> bool:
         """Whether the peer is one of the site's `trusted_proxies`."""
-        site = self.site_found
+        site = self.course.site
         return site is not None and site.has_trusted and site.trusts(self.stream.peer)
 
     @property
     def client_ip(self) -> str:
         """The client's address, seen through trusted proxies."""
-        if not self.is_peer_trusted:
+        site = self.course.site
+        if site is None or not self.is_peer_trusted:
             return self.stream.peer
-        assert self.site_found is not None
         chain = [field.value for field in self.head.fields.forwarding if field.lower == b"x-forwarded-for"]
-        return self.site_found.client_ip(self.stream.peer, chain)
+        return site.client_ip(self.stream.peer, chain)
 
     @property
     def request_id(self) -> str:
@@ -174,7 +158,7 @@ class ExchangeFacts:
     @property
     def failure(self) -> str | None:
         """The failure that decided the outcome; None after a success, also one that took several attempts."""
-        if self.last_failure is None or (self.finished and self.is_success):
+        if self.last_failure is None or (self.is_finished and self.is_success):
             return None
         return self.last_failure.kind.value
 
@@ -214,14 +198,10 @@ class ExchangeFacts:
 
     def forwarding_lines(self, is_transparent: bool) -> bytes:
         """Our X-Forwarded-* and Via lines."""
-        site = self.site_found
-        if site is not None and site.has_trusted and site.trusts(self.stream.peer):
+        if self.is_peer_trusted:
             return b"".join([field.wire for field in self.forwarding_fields(is_transparent)])
-        connection = self.stream.memo
-        if connection is None:
-            connection = self.stream.memo = forwarding.connection_lines(self.stream.peer, self.stream.scheme)
-        return forwarding.untrusted_lines(self, connection, is_transparent=is_transparent)  # type: ignore[arg-type]
+        return forwarding.untrusted_lines(self, is_transparent=is_transparent)
 
     def forwarding_fields(self, is_transparent: bool) -> list[Field]:
         """The same as fields, for rules that act on them."""
-        return forwarding.fields_of(self, is_trusted=self.is_peer_trusted, is_transparent=is_transparent)  # type: ignore[arg-type]
+        return forwarding.fields_of(self, is_trusted=self.is_peer_trusted, is_transparent=is_transparent)

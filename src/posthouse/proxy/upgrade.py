@@ -29,15 +29,14 @@ def is_answered(head: RequestHead, response: ResponseHead) -> bool:
 
 def join(exchange: Exchange, connection: Upstream, head: ResponseHead, rest: bytes) -> None:
     """Send the 101 on, with the rules that responses get, and make a tunnel of the two connections."""
-    assert exchange.site_found is not None and exchange.route is not None
-    program = exchange.site_found.response_program(exchange.key, exchange.route)
+    assert exchange.route is not None
+    program = exchange.course.program
     lines = b"".join(program.apply(head.fields.kept, exchange))
     stream, services = exchange.stream, exchange.services
     protocol = head.fields.protocol or b""
     early = stream.leave_http()
     stream.transport.write(
-        b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n"
-        % (head.reason, lines, protocol)
+        b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (head.reason, lines, protocol)
     )
 
     def ended(size: int) -> None:

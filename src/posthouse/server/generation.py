@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from posthouse.balance.pool import Pool, build_pool
 from posthouse.config.specs import Config, LimitsSpec, LogSpec, RouteSpec, SiteSpec, TimeoutsSpec
 from posthouse.errors import ConfigError, Mistake, StartError
-from posthouse.net.downstream_h1 import DownstreamTimeouts
+from posthouse.net.handler import DownstreamTimeouts
 from posthouse.observe.access_log import compile_line
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.plan import ListenerPlan

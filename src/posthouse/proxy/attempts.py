@@ -1,0 +1,246 @@
+"""Attempts: the tries of one exchange at its backends. Hops 5 and 6 of a request's life, and what follows a failure.
+
+Laws:
+1. A backend is acquired right before it is used and released exactly once, on every way out (`_leave_backend`).
+2. Every attempt's head is built afresh; body bytes are replayed only from what was kept from the first on.
+3. Once a byte of the final response went downstream nothing is retried; what breaks then is shown as broken.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from posthouse.balance.backend import Backend
+from posthouse.balance.retry import RetryFacts, is_backend_fault, is_stale
+from posthouse.errors import Failure, FailureKind, Sent, Side
+from posthouse.protocol.fields import Field
+from posthouse.proxy import reply
+from posthouse.proxy.body import RequestBody
+from posthouse.proxy.ports import NO_PEER, PEER_FULL, Upstream
+from posthouse.proxy.route import Route
+from posthouse.proxy.subject import ExchangeFacts
+
+CONTINUE_SECONDS: Final = 1.0
+"""How long a backend may think about `Expect` before we say 100 ourselves (as RFC 9110 10.1.1 allows a client)."""
+PENDING_BYTES: Final = 64 * 1024
+"""Body bytes taken from the client while there is no backend yet; reading pauses at this mark."""
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Attempts(ExchangeFacts):
+    """The part of an exchange that deals with backends until one answers."""
+
+    __slots__ = ()
+
+    def _attempt(self, now: float) -> None:
+        """Choose a backend and use it, or fail."""
+        route, services, course = self.route, self.services, self.course
+        assert route is not None
+        pool = route.pool
+        backend = pool.select(self, now, self.tried)
+        if backend is None:
+            kind = pool.why_not(now)
+            self._fail(Failure(kind, Side.POSTHOUSE, "no backend can be used now", Sent.NOTHING))
+            return
+        pool.acquire(backend)
+        self.backend = backend
+        self.attempts += 1
+        if self.last_failure is not None and is_stale(self.last_failure):
+            connection = None
+        else:
+            connection = services.acquire(backend, is_careful=not course.head.is_idempotent)
+        if connection is not None:
+            self._send(connection, now)
+        else:
+            self.dialling = services.dial(backend, route.spec.pool.timeouts, self._on_dialled)
+
+    def _on_dialled(self, dialled: Upstream | Failure) -> None:
+        self.dialling = None
+        if isinstance(dialled, Failure):
+            self._fail(dialled)
+        elif self.is_finished:
+            dialled.close()
+        else:
+            self._send(dialled, self.services.clock())
+
+    def _send(self, connection: Upstream, now: float) -> None:
+        route, backend, body, head = self.route, self.backend, self.body, self.head
+        assert route is not None and backend is not None
+        self.connection = connection
+        connection.begin(self, route.idle_timeout, is_bodiless=head.method == b"HEAD")
+        data = self.course.heads.get(backend) or route.request_head(self, backend)
+        if body is None:
+            connection.send(data)
+        else:
+            self._send_with_body(connection, body, data)
+        if self.connection is connection:
+            connection.wait(route.response_timeout, now)
+            if self.stream.is_full:
+                connection.block(PEER_FULL)
+
+    def _send_with_body(self, connection: Upstream, body: RequestBody, data: bytes) -> None:
+        connection.expect_body(is_chunking=self.head.fields.is_chunked)
+        kept = body.replay()
+        if kept and not self.head.fields.is_chunked:
+            connection.send(data + kept)
+        else:
+            connection.send(data)
+            if kept:
+                connection.send_body(kept)
+        if body.is_complete:
+            connection.send_end(body.trailers)
+        if not self.head.is_idempotent:
+            # It was handed over; it will not be sent again.
+            body.forget()
+        self.stream.unblock(NO_PEER)
+        if self.course.has_expect and not body.received and not body.is_complete:
+            self.timer = self.services.call_later(CONTINUE_SECONDS, self._say_continue)
+        if not body.is_kept and not body.is_complete:
+            self.stream.pump_to(connection.transport)
+
+    def _say_continue(self) -> None:
+        self.timer = None
+        if not self.is_finished and self.response is None and not self.is_continued:
+            self.is_continued = True
+            self.stream.send_informational(_CONTINUE)
+
+    def _expire(self) -> None:
+        self.limit_timer = None
+        assert self.route is not None
+        reason = f"the exchange took over {self.route.exchange_timeout:g} s"
+        backend = self.backend
+        self._drop_connection()
+        self._fail(Failure(FailureKind.EXCHANGE_TIMEOUT, Side.POSTHOUSE, reason), backend)
+
+    def on_upstream_full(self) -> None:
+        """The backend reads too slowly."""
+        self.stream.block(PEER_FULL)
+
+    def on_upstream_ready(self) -> None:
+        """The backend caught up."""
+        self.stream.unblock(PEER_FULL)
+
+    # -- failure -------------------------------------------------------------------------------------------------
+
+    def on_upstream_failure(self, failure: Failure) -> None:
+        """The backend broke off or took too long; its connection is closed already."""
+        if not self.is_finished:
+            self.connection = None
+            self._fail(failure)
+
+    def _fail(self, failure: Failure, backend: Backend | None = None) -> None:
+        """An attempt came to nothing: again, or tell the client. backend: whose attempt it was, if not the current."""
+        route = self.route
+        assert route is not None
+        now = self.services.clock()
+        if self.backend is not None:
+            backend = self.backend
+            self.tried = self.tried if is_stale(failure) else (*self.tried, backend)
+            self._leave_backend()
+            if is_backend_fault(failure):
+                route.pool.fail(backend, now)
+        if failure.side is not Side.POSTHOUSE or self.last_failure is None:
+            self.last_failure = failure
+        if not is_stale(failure):
+            self._log_failure(failure, backend)
+        if self.is_answering:
+            self.stream.reset()
+            self._finish()
+            return
+        delay = route.retry.next(failure, self._retry_facts(route, now))
+        if delay is None:
+            self._answer_failure(route, now)
+        else:
+            self._again(failure, delay)
+
+    def _retry_facts(self, route: Route, now: float) -> RetryFacts:
+        return RetryFacts(
+            elapsed=now - self.started,
+            waits=self.waits,
+            stale_retries=self.stale_retries,
+            is_idempotent=self.head.is_idempotent,
+            can_replay=self.body is None or self.body.is_kept,
+            has_untried=route.pool.has_untried(now, self.tried),
+            is_response_sent=self.is_answering,
+            chance=self.services.chance(),
+        )
+
+    def _again(self, failure: Failure, delay: float) -> None:
+        if self.body is not None and not self.body.is_complete and self.body.kept_size >= PENDING_BYTES:
+            self.stream.block(NO_PEER)
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.last_failure = failure
+        if delay == 0.0:
+            self.stale_retries += is_stale(failure)
+            self._attempt(self.services.clock())
+        else:
+            self.waits += 1
+            self.timer = self.services.call_later(delay, self._try_again)
+
+    def _try_again(self) -> None:
+        self.timer = None
+        self._attempt(self.services.clock())
+
+    def _answer_failure(self, route: Route, now: float) -> None:
+        failure = self.last_failure
+        assert failure is not None
+        status = reply.failure_status(failure.kind)
+        extra: list[Field] = []
+        if status == 503:
+            seconds = route.pool.retry_after(now)
+            if seconds is not None:
+                extra.append(Field(b"Retry-After", b"%d" % (int(seconds) + 1)))
+        self.answer(status, extra=extra)
+
+    def _log_failure(self, failure: Failure, backend: Backend | None) -> None:
+        assert self.route is not None
+        facts: dict[str, object] = {"failure": failure.kind.value, "reason": failure.reason}
+        if backend is not None:
+            facts |= {"upstream": backend.endpoint.text, "attempt": self.attempts}
+        place = self.route.timer_place(failure.kind)
+        if place is not None:
+            facts["place"] = place
+        self.services.log.error(
+            "upstream failed" if failure.side is Side.UPSTREAM else "exchange failed",
+            key=f"{failure.kind} {facts.get('upstream')}",
+            **facts,
+            site=self.site,
+            method=self.head.method.decode("latin-1"),
+            uri=self.head.target.raw.decode("latin-1"),
+        )
+
+    # -- ways out ------------------------------------------------------------------------------------------------
+
+    def _leave_connection(self) -> None:
+        """A clean end of the attempt: the connection is kept if it can be, the backend is free."""
+        connection, backend, route = self.connection, self.backend, self.route
+        assert connection is not None and backend is not None and route is not None
+        self.connection = self.backend = None
+        self.last_backend = backend
+        connection.release(route.keepalive)
+        route.pool.release(backend)
+
+    def _drop_connection(self) -> None:
+        """An unclean end of the attempt: whatever runs towards the backend is cut."""
+        if self.dialling is not None:
+            self.dialling.cancel()
+            self.dialling = None
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+        self._leave_backend()
+
+    def _leave_backend(self) -> None:
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            assert self.route is not None
+            self.last_backend = backend
+            self.route.pool.release(backend)
+
+    def answer(self, status: int, body: bytes | None = None, extra: list[Field] | None = None) -> None:
+        """Answer ourselves; the exchange does."""
+
+    def _finish(self) -> None:
+        """Record it; the exchange does."""
