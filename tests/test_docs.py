@@ -1,0 +1,305 @@
+"""The pages tell the truth: their Caddyfiles are judged, their numbers are those of the code.
+
+A fence of a page that begins with three back-quotes and the word caddyfile is a whole Caddyfile and may say more:
+
+    caddyfile              no mistake and no warning
+    caddyfile warning      the next fence is the first line of each warning
+    caddyfile error        the next fence is what `posthouse validate` shows of its mistakes
+    caddyfile NAME.conf    not a whole one, but what the page's other examples import by that name
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posthouse.adapt import Adapted, adapt
+from posthouse.balance.maglev import SLOTS_PER_BACKEND, TABLE_SIZES
+from posthouse.balance.policies import _LATER as LATER_POLICIES
+from posthouse.balance.policies import POLICIES
+from posthouse.balance.rendezvous import TABLE_ABOVE
+from posthouse.caddyfile.messages import render
+from posthouse.config.specs import LimitsSpec, LogSpec, PoolSpec, TimeoutsSpec
+from posthouse.config.units import parse_duration, parse_size
+from posthouse.directives import DIRECTIVES, Later, Never
+from posthouse.directives.proxy import PROPERTIES, _later
+from posthouse.errors import ConfigError
+from posthouse.server.process import dry_build
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ENVIRONMENT = {"PORT": "8080", "BACKEND": "localhost:9001"}
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+# --- Caddyfiles ------------------------------------------------------------------------------------------
+
+
+def examples(path: Path) -> Iterator[tuple[str, str, str]]:
+    """What a page's Caddyfile fences say after that word, their text, and the text of the fence after each."""
+    found = FENCE.findall(path.read_text())
+    for (info, text), (_, following) in zip(found, [*found, ("", "")][1:], strict=True):
+        words = info.split()
+        if words[:1] == ["caddyfile"]:
+            yield " ".join(words[1:]), text, following
+
+
+EXAMPLES = [
+    pytest.param(path, kind, text, following, id=f"{path.relative_to(ROOT)}-{number}")
+    for path in PAGES
+    for number, (kind, text, following) in enumerate(examples(path), 1)
+]
+
+
+def judged(text: str) -> Adapted:
+    """What `posthouse validate` looks at. Raises ConfigError."""
+    adapted = adapt(text, "Caddyfile", env=ENVIRONMENT)
+    try:
+        dry_build(adapted.config)
+    except ConfigError as error:
+        error.sources = adapted.sources  # type: ignore[attr-defined]
+        raise
+    return adapted
+
+
+@pytest.mark.parametrize(("path", "kind", "text", "following"), EXAMPLES)
+def test_examples_are_judged_as_the_page_says(
+    path: Path, kind: str, text: str, following: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, part, _ in examples(path):
+        if "." in name:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(part)
+    if "." in kind:
+        assert f"import {kind}" in path.read_text()
+    elif kind == "error":
+        with pytest.raises(ConfigError) as caught:
+            judged(text)
+        sources = getattr(caught.value, "sources", {})
+        assert "".join(render(one, sources) + "\n" for one in caught.value.mistakes) == following
+    else:
+        assert kind in ("", "warning")
+        adapted = judged(text)
+        shown = [render(one, {}) for one in adapted.config.notices]
+        assert shown == (following.splitlines() if kind == "warning" else [])
+
+
+def test_the_examples_are_there() -> None:
+    assert len(EXAMPLES) > 20
+
+
+# --- Tables ----------------------------------------------------------------------------------------------
+
+
+def tables(text: str) -> Iterator[list[list[str]]]:
+    """The tables of a page, each as rows of cells; the first row is the heading."""
+    for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block.splitlines()]
+        yield [row for row in rows if not set("".join(row)) <= set("-: ")]
+
+
+def table(name: str, *heading: str) -> dict[str, list[str]]:
+    """The rows of the one table of a page whose heading begins so, by first cell without back-quotes."""
+    [found] = [rows for rows in tables(page(name)) if rows[0][: len(heading)] == list(heading)]
+    return {row[0].strip("`"): row[1:] for row in found[1:]}
+
+
+def value(cell: str) -> float | int | None:
+    """What a cell says: a duration, a size, a number; `off` is None."""
+    text = cell.strip("`")
+    if text == "off":
+        return None
+    for read in (int, parse_duration, parse_size):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    raise AssertionError(f"{cell!r} is no value")
+
+
+def code(cited: str) -> Any:
+    """The value of `net/idle.py: IDLE_SECONDS`, or the default of `config/specs.py: LimitsSpec.header`."""
+    file, name = cited.strip("`").split(": ")
+    found: Any = importlib.import_module("posthouse." + file.removesuffix(".py").replace("/", "."))
+    for part in name.split("."):
+        defaults = {one.name: one.default for one in fields(found)} if isinstance(found, type) else {}
+        found = defaults[part] if part in defaults else getattr(found, part)
+    return found
+
+
+LIMITS = {
+    "header": LimitsSpec().header,
+    "fields": LimitsSpec().fields,
+    "body": None,
+    "request target": code("protocol/h1.py: TARGET_BYTES"),
+    "chunk line": code("protocol/chunked.py: CHUNK_LINE"),
+    "trailers": code("protocol/chunked.py: TRAILERS"),
+    "head of a response": code("protocol/h1.py: RESPONSE_HEAD_BYTES"),
+    "lines in it": code("protocol/h1.py: RESPONSE_FIELDS"),
+    "1xx responses before one answer": code("net/upstream_h1.py: INFORMATIONAL"),
+}
+
+
+def test_limits() -> None:
+    rows = table("docs/limits-and-timeouts.md", "limit", "default")
+    assert rows.pop("connections")[0] == "half of the descriptors"
+    assert code("server/descriptors.py: connection_limit")(1000) == 500
+    assert {name: value(cells[0]) for name, cells in rows.items()} == LIMITS
+    assert LimitsSpec().body == ()
+
+
+def test_timeouts_of_the_client() -> None:
+    rows = table("docs/limits-and-timeouts.md", "timeout", "default", "what it bounds", "past it")
+    assert {name: value(cells[0]) for name, cells in rows.items()} == {
+        one.name: one.default for one in fields(TimeoutsSpec) if one.name != "given"
+    }
+
+
+def timeouts_of_the_backend() -> dict[str, float | None]:
+    spec = PoolSpec("", ())
+    return {
+        "timeout": spec.timeouts.connect,
+        "response_timeout": spec.timeouts.response,
+        "idle_timeout": spec.timeouts.idle,
+        "tunnel_timeout": spec.timeouts.tunnel,
+        "exchange_timeout": spec.timeouts.exchange,
+        "try_duration": spec.retry.duration,
+    }
+
+
+def test_timeouts_of_the_backend() -> None:
+    [rows] = [
+        found
+        for found in tables(page("docs/limits-and-timeouts.md"))
+        if found[0] == ["timeout", "default", "what it bounds"]
+    ]
+    assert {name.strip("`"): value(cell) for name, cell, _ in rows[1:]} == timeouts_of_the_backend()
+
+
+def test_properties_of_proxy() -> None:
+    """Every property of this release has a row with its default, every other one is named as not in it."""
+    text = page("docs/proxy-directive.md")
+    rows = {name.split()[0]: cells for name, cells in table("docs/proxy-directive.md", "property").items()}
+    assert set(rows) == {name for name, reader in PROPERTIES.items() if reader.read is not _later}
+    spec = PoolSpec("", ())
+    known: dict[str, float | int | None] = {
+        **timeouts_of_the_backend(),
+        "max_conns": spec.max_conns,
+        "keepalive": spec.keepalive,
+        "fail_timeout": spec.passive.fail_timeout,
+        "max_fails": spec.passive.max_fails,
+        "try_interval": spec.retry.interval,
+        "replay_limit": spec.retry.replay_limit,
+        "fallback_delay": spec.timeouts.fallback_delay,
+    }
+    shown = {name: value(cells[0]) for name, cells in rows.items() if cells[0] and name in known}
+    assert shown == known
+    assert rows["policy"][0].strip("`") == spec.policy.name
+    later = text.partition("Not in this release yet, and refused with that message:")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z_]+)`", later))
+    missing = {name for name, reader in PROPERTIES.items() if reader.read is _later} - named
+    assert {name for name in missing if not name.startswith("health_check")} == set()
+    assert named <= set(PROPERTIES) | {"upstream"}
+
+
+def test_policies() -> None:
+    text = page("docs/policies.md")
+    rows = table("docs/policies.md", "policy", "choice")
+    assert list(rows) == [POLICIES[name.split()[0]].usage for name in rows]
+    assert {name.split()[0] for name in rows} == set(POLICIES)
+    [later] = [line for line in text.splitlines() if line.endswith("not in this release yet.")]
+    assert set(re.findall(r"`(\w+)`", later)) == set(LATER_POLICIES)
+    assert f"Up to {TABLE_ABOVE} backends" in text
+    steps = [TABLE_ABOVE, *(size // SLOTS_PER_BACKEND for size in TABLE_SIZES)]
+    assert f"past {steps[0]}, {steps[1]}, {steps[2]} or {steps[3]} backends" in text
+    assert f"at most {steps[4]} backends" in text
+
+
+def test_directives() -> None:
+    text = page("docs/caddyfile.md")
+    cells = " ".join(table("docs/caddyfile.md", "directive"))
+    section = text.partition("\n## Directives")[2].partition("\n### ")[0]
+    later, never = section.partition("Not in this release yet")[2].split("Not part of Posthouse")
+    of_kind = {
+        kind: {name for name, reader in DIRECTIVES.items() if isinstance(reader, kind)}
+        for kind in (Later, Never)
+    }
+    assert set(re.findall(r"`(\w+)`", later)) - {"tls"} == of_kind[Later]
+    assert set(re.findall(r"`(\w+)`", never)) - {"proxy"} == of_kind[Never]
+    known = set(DIRECTIVES) - of_kind[Later] - of_kind[Never]
+    named = {name for name in known if re.search(rf"\b{name}\b", cells)}
+    assert named == known
+    assert LogSpec().output == "access.log"
+
+
+def test_sizes_of_a_configuration() -> None:
+    rows = table("docs/caddyfile.md", "", "at most")
+    assert [value(cells[0]) for cells in rows.values()] == [
+        code("caddyfile/imports.py: MAX_SIZE"),
+        code("caddyfile/lexer.py: MAX_TOKENS"),
+        code("caddyfile/imports.py: MAX_DEPTH"),
+        code("caddyfile/environment.py: MAX_EXPANDED"),
+        code("caddyfile/lexer.py: MAX_MISTAKES"),
+    ]
+
+
+# --- Numbers in sentences --------------------------------------------------------------------------------
+
+SENTENCES = {
+    "docs/limits-and-timeouts.md": [
+        ("up to {} of them", "server/sockets.py: BACKLOG"),
+        ("may be late by {}", "net/timers.py: TICK"),
+        ("while there is no backend yet | {}", "proxy/attempts.py: PENDING_BYTES"),
+        ("`replay_limit`, {};", "config/specs.py: RetrySpec.replay_limit"),
+        ("on the same connection | {}", "net/downstream_h1.py: PIPELINE_BYTES"),
+        ("on its way | {} in each direction", "net/pump.py: _HIGH_WATER"),
+        ("idle | {},", "net/idle.py: IDLE_SECONDS"),
+        ("{} per backend (`keepalive`)", "config/specs.py: PoolSpec.keepalive"),
+        ("`100 Continue` | {}", "proxy/attempts.py: CONTINUE_SECONDS"),
+        ("after an early answer | {}", "net/downstream_answer.py: DRAIN_BYTES"),
+        ("the last answer | {} or", "net/downstream_answer.py: LINGER_SECONDS"),
+        ("or {}, dropped", "net/downstream_answer.py: LINGER_BYTES"),
+        ("is used for {},", "net/resolver.py: ANSWER_SECONDS"),
+        ("`fallback_delay` ({})", "config/specs.py: UpstreamTimeouts.fallback_delay"),
+    ],
+    "docs/proxy-directive.md": [
+        ("says nothing for {} is", "proxy/attempts.py: CONTINUE_SECONDS"),
+        ("up to {} of body", "net/downstream_answer.py: DRAIN_BYTES"),
+        ("passed a Posthouse {} times", "proxy/route.py: LOOP_LIMIT"),
+        ("per backend, for {} at most", "net/idle.py: IDLE_SECONDS"),
+    ],
+    "docs/headers.md": [("brings {} of them", "proxy/route.py: LOOP_LIMIT")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence", "cited"),
+    [(name, sentence, cited) for name, pairs in SENTENCES.items() for sentence, cited in pairs],
+)
+def test_numbers_in_sentences(name: str, sentence: str, cited: str) -> None:
+    plain = " ".join(page(name).split())
+    before, after = (re.escape(part) for part in sentence.split("{}"))
+    found = re.findall(before + r"(\d+(?:\.\d+)?[a-zA-Z]*)" + after, plain)
+    assert [value(text) for text in found] == [code(cited)], found
+
+
+def test_limits_of_the_threat_model() -> None:
+    """Its table names the constant of each limit; both must say the same."""
+    [rows] = [found for found in tables(page("THREAT_MODEL.md")) if found[0][-1] == "in the code"]
+    assert len(rows) > 20
+    wrong = []
+    for what, limit, *_, cited in rows[1:]:
+        if value(limit) != code(cited):
+            wrong.append(f"{what}: {limit}, but {cited} is {code(cited)}")
+    assert not wrong, "\n".join(wrong)
