@@ -112,7 +112,7 @@ class DownstreamAnswer:
         status  b"200 OK"; lines: field lines, each with CRLF; mode: NO_BODY, SIZED (lines hold the Content-Length)
         or STREAMED; body: first bytes, b"" allowed; is_end: nothing follows, and there are no trailers
         """
-        if self._state != COMPLETE and not self._can_drain():
+        if self._listener.is_draining or (self._state != COMPLETE and not self._can_drain()):
             self.is_persistent = False
         if mode == STREAMED:
             if self._version_10:

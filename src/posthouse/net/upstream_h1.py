@@ -36,7 +36,17 @@ class UpstreamH1:
     """
 
     __slots__ = (
-        *("_buffer", "_chunked", "_head", "_idle", "_informational", "_is_bodiless", "_pump", "_reactor"),
+        *(
+            "_buffer",
+            "_chunked",
+            "_head",
+            "_idle",
+            "_informational",
+            "_informational_bytes",
+            "_is_bodiless",
+            "_pump",
+            "_reactor",
+        ),
         *(
             "_remaining",
             "_state",
@@ -70,7 +80,7 @@ class UpstreamH1:
         self._pump: Pump | None = None
         self._head: ResponseHead | None = None
         self._remaining = 0
-        self._informational = 0
+        self._informational = self._informational_bytes = 0
         self._is_bodiless = False
         self._wait = NEVER
         self.exchange: ResponseHandler | None = None
@@ -249,7 +259,7 @@ class UpstreamH1:
                     self._buffer = b""
                     self._begin_body(exchange, head, data[end + 4 :])
                     return
-                self._count_informational(head)
+                self._count_informational(end)
             except ProtocolError as error:
                 self._fail(FailureKind.MALFORMED, error.reason)
                 return
@@ -271,10 +281,13 @@ class UpstreamH1:
         if len(data) > RESPONSE_HEAD_BYTES:
             raise ProtocolError(502, "response head over the limit")
 
-    def _count_informational(self, head: ResponseHead) -> None:
+    def _count_informational(self, size: int) -> None:
         self._informational += 1
+        self._informational_bytes += size
         if self._informational > INFORMATIONAL:
             raise ProtocolError(502, f"more than {INFORMATIONAL} informational responses")
+        if self._informational_bytes > RESPONSE_HEAD_BYTES:
+            raise ProtocolError(502, "informational responses over the limit of a head")
 
     def _begin_body(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
         self._head = head
@@ -400,7 +413,7 @@ class UpstreamH1:
             self._state = _IDLE
             self.is_reused = True
             self.is_chunking = False
-            self._informational = 0
+            self._informational = self._informational_bytes = 0
             if self.flow.is_paused:
                 self.flow.unblock(-1)
             if not self._idle.release(self, most):

@@ -178,6 +178,8 @@ class ResponseFields:
             raise ProtocolError(502, "Content-Length together with Transfer-Encoding")
         self.is_close = b"close" in options
         self.is_keep_alive = b"keep-alive" in options
+        if b"upgrade" not in options:
+            self.protocol = None
         nominated = options - {b"close", b"keep-alive", b"upgrade"}
         passing = (0, VIA, DATE, HOST, EXPECT, FORWARDING)
         self.kept = [field for field in fields if field.kind in passing and field.lower not in nominated]

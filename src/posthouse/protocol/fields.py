@@ -56,7 +56,16 @@ _KINDS: Final[dict[bytes, int]] = {
 }
 
 PROTECTED_NAMES: Final = frozenset(
-    (b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"te", b"trailer")
+    (
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"keep-alive",
+        b"upgrade",
+        b"te",
+        b"trailer",
+        b"expect",
+    )
 )
 """Framing and hop-by-hop fields: header rules have no say over them."""
 

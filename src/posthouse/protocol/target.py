@@ -21,7 +21,10 @@ _MUST_ENCODE = re.compile(rb"[\"<>\\^`{|}\x80-\xff]")
 _ENCODE_TOO = re.compile(rb"[\"<>\\^`{|}\[\]\x80-\xff]")
 _SLASHES = re.compile(rb"/{2,}")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
-_AUTHORITY = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=%\-]+)(?::([0-9]{0,5}))?")
+_AUTHORITY = re.compile(
+    rb"(\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+;=\-]|%[0-9A-Fa-f]{2})+)(?::([0-9]{0,5}))?"
+)
+"""RFC 3986 3.2.2, without user information, which no Host has."""
 
 SAFE_IN_PATH: Final = "/-._~!$&'()*+,;=:@"
 

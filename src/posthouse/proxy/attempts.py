@@ -24,6 +24,8 @@ CONTINUE_SECONDS: Final = 1.0
 """How long a backend may think about `Expect` before we say 100 ourselves (as RFC 9110 10.1.1 allows a client)."""
 PENDING_BYTES: Final = 64 * 1024
 """Body bytes taken from the client while there is no backend yet; reading pauses at this mark."""
+_SAYS_LESS: Final = frozenset((FailureKind.NO_BACKEND, FailureKind.FULL))
+"""What does not replace an earlier failure of the same exchange: that one says why there is no backend left."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -34,6 +36,8 @@ class Attempts(ExchangeFacts):
 
     def _attempt(self, now: float) -> None:
         """Choose a backend and use it, or fail."""
+        if self.is_finished:
+            return
         route, services, course = self.route, self.services, self.course
         assert route is not None
         pool = route.pool
@@ -92,14 +96,27 @@ class Attempts(ExchangeFacts):
         if not self.head.is_idempotent:
             # It was handed over; it will not be sent again.
             body.forget()
+        else:
+            self._limit_kept(body)
         self.stream.unblock(NO_PEER)
-        if self.course.has_expect and not body.received and not body.is_complete:
-            self.timer = self.services.call_later(CONTINUE_SECONDS, self._say_continue)
+        if self.course.has_expect and not body.received and not self.is_continued:
+            self._stop_continue_timer()
+            self.continue_timer = self.services.call_later(CONTINUE_SECONDS, self._say_continue)
         if not body.is_kept and not body.is_complete:
             self.stream.pump_to(connection.transport)
 
+    def _limit_kept(self, body: RequestBody) -> None:
+        assert self.route is not None
+        if body.kept_size > self.route.replay_limit:
+            body.forget()
+
+    def _stop_continue_timer(self) -> None:
+        if self.continue_timer is not None:
+            self.continue_timer.cancel()
+            self.continue_timer = None
+
     def _say_continue(self) -> None:
-        self.timer = None
+        self._stop_continue_timer()
         if not self.is_finished and self.response is None and not self.is_continued:
             self.is_continued = True
             self.stream.send_informational(_CONTINUE)
@@ -139,7 +156,7 @@ class Attempts(ExchangeFacts):
             self._leave_backend()
             if is_backend_fault(failure):
                 route.pool.fail(backend, now)
-        if failure.side is not Side.POSTHOUSE or self.last_failure is None:
+        if self.last_failure is None or failure.kind not in _SAYS_LESS:
             self.last_failure = failure
         if not is_stale(failure):
             self._log_failure(failure, backend)
@@ -171,7 +188,6 @@ class Attempts(ExchangeFacts):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        self.last_failure = failure
         if delay == 0.0:
             self.stale_retries += is_stale(failure)
             self._attempt(self.services.clock())

@@ -56,6 +56,7 @@ class Exchange(Attempts):
         self.dialling: Cancellable | None = None
         self.timer: Cancellable | None = None
         self.limit_timer: Cancellable | None = None
+        self.continue_timer: Cancellable | None = None
         self.body: RequestBody | None = None
         self.last_failure: Failure | None = None
         self.response: ResponseHead | None = None
@@ -76,7 +77,7 @@ class Exchange(Attempts):
             return
         route = course.route
         assert route is not None
-        if not is_end or body:
+        if self.head.has_body:
             self.body = RequestBody(body, is_end=is_end)
             if course.body_limit is not None and len(body) > course.body_limit:
                 self._give_up(ProtocolError(413, "limits body"), FailureKind.CLIENT_MALFORMED)
@@ -104,6 +105,8 @@ class Exchange(Attempts):
         if body is None or self.is_finished:
             return
         body.received += len(data)
+        if self.continue_timer is not None:
+            self._stop_continue_timer()
         if self.course.body_limit is not None and body.received > self.course.body_limit:
             self._give_up(ProtocolError(413, "limits body"), FailureKind.CLIENT_MALFORMED)
             return
@@ -121,11 +124,6 @@ class Exchange(Attempts):
             connection.wait(self.route.response_timeout, self.services.clock())  # type: ignore[union-attr]
         if not body.is_kept:
             self.stream.pump_to(connection.transport)
-
-    def _limit_kept(self, body: RequestBody) -> None:
-        assert self.route is not None
-        if body.kept_size > self.route.replay_limit:
-            body.forget()
 
     def on_body_pumped(self, size: int) -> None:
         """Body bytes went straight to the backend."""
@@ -218,8 +216,10 @@ class Exchange(Attempts):
         self.last_failure = None
         self.status = head.status
         self.size = len(body)
-        if self.timer is not None:
-            self._early_answer()
+        if self.continue_timer is not None:
+            # The client still waits for its 100, and may never send the body.
+            self._stop_continue_timer()
+            self.stream.close_after_answer()
         if length >= 0 and head.sized_lines and self.course.program.is_empty and self.head.method != b"HEAD":
             mode = SIZED
             lines = head.sized_lines
@@ -248,13 +248,6 @@ class Exchange(Attempts):
         if length >= 0:
             return SIZED, lines + fields.length_wire
         return STREAMED, lines + b"".join([field.wire for field in fields.trailer])
-
-    def _early_answer(self) -> None:
-        """The answer came while the client still waited for its 100: it may never send the body."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        self.stream.close_after_answer()
 
     def on_response_body(self, data: bytes) -> None:
         """More of the response body."""
@@ -296,15 +289,15 @@ class Exchange(Attempts):
         self._finish()
 
     def _stop_timers(self) -> None:
-        for timer in (self.timer, self.limit_timer):
+        for timer in (self.timer, self.limit_timer, self.continue_timer):
             if timer is not None:
                 timer.cancel()
-        self.timer = self.limit_timer = None
+        self.timer = self.limit_timer = self.continue_timer = None
 
     def _finish(self) -> None:
         """Record it. Runs once."""
         self.is_finished = True
-        if self.timer is not None or self.limit_timer is not None:
+        if self.timer is not None or self.limit_timer is not None or self.continue_timer is not None:
             self._stop_timers()
         if self.backend is not None:
             self._leave_backend()

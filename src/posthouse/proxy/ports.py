@@ -86,6 +86,7 @@ class Timed(Protocol):
 
     deadline: float
     bucket: int
+    wake: float
 
     def on_deadline(self, now: float) -> None: ...
 

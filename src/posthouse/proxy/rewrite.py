@@ -15,14 +15,12 @@ from typing import Final, cast
 from posthouse.config.specs import HeaderRule
 from posthouse.observe.placeholders import Template, compile_template
 from posthouse.observe.record import Subject
-from posthouse.protocol.fields import PROTECTED_NAMES, Field
+from posthouse.protocol.fields import FORWARDING, PROTECTED_NAMES, VIA, Field, kind_of
 
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-OURS: Final = frozenset(
-    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"via")
-)
-"""Fields that we write on every request (the port only under `transparent`), so that rules may act on them."""
+_OURS: Final = (FORWARDING, VIA)
+"""Kinds of fields that we write, or let pass from trusted peers, beside the ordinary ones; rules may act on them."""
 
 
 def field_line(name: bytes, value: str) -> bytes:
@@ -56,7 +54,7 @@ class _Group:
 class HeaderProgram:
     """Rules for one head."""
 
-    __slots__ = ("_drops", "_lines", "_wild", "host", "is_empty", "touches_ours")
+    __slots__ = ("_drops", "_lines", "_wild", "host", "is_empty", "touches_ours", "writes_authorization")
 
     def __init__(self, rules: Iterable[HeaderRule]) -> None:
         groups: dict[bytes, _Group] = {}
@@ -69,7 +67,8 @@ class HeaderProgram:
         self._drops = frozenset(name for name, group in groups.items() if group.drops)
         self._lines = [line for group in groups.values() for line in group.lines]
         self.is_empty = not (groups or self._wild)
-        self.touches_ours = bool(self._wild) or bool(OURS & self._drops)
+        self.touches_ours = bool(self._wild) or any(kind_of(name) in _OURS for name in self._drops)
+        self.writes_authorization = b"authorization" in groups and bool(groups[b"authorization"].lines)
 
     def _fold(self, groups: dict[bytes, _Group], rule: HeaderRule) -> None:
         name = rule.name.encode("utf-8")
@@ -96,6 +95,10 @@ class HeaderProgram:
             if name.startswith(prefix) and name.endswith(suffix):
                 group.drops = True
                 group.lines.clear()
+
+    def drops(self, lower: bytes) -> bool:
+        """Whether a field of this lower-case name does not go on."""
+        return not self._keeps(lower)
 
     def _keeps(self, lower: bytes) -> bool:
         if lower in self._drops:

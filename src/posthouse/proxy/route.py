@@ -13,7 +13,7 @@ from posthouse.balance.retry import Retry
 from posthouse.config.specs import EndpointSpec, RouteSpec
 from posthouse.errors import FailureKind, Place
 from posthouse.protocol.fields import Field
-from posthouse.protocol.target import Target, Targets, cut_prefix
+from posthouse.protocol.target import Target, Targets, cut_prefix, split_authority
 from posthouse.proxy.rewrite import HeaderProgram, field_line
 
 if TYPE_CHECKING:
@@ -135,12 +135,12 @@ class Route:
         origin = self.origins[backend]
         head = exchange.head
         fields = head.fields
-        authority = head.host if self.spec.is_transparent else origin.authority
+        authority = head.host if self.spec.is_transparent and head.host else origin.authority
         if self.is_plain:
             lines = fields.kept_wire + exchange.forwarding_lines(self.spec.is_transparent)
         else:
             authority, lines = self._apply_rules(exchange, authority)
-        if origin.authorization and exchange.field(b"authorization") is None:
+        if origin.authorization and not self._has_authorization(exchange):
             lines += origin.authorization
         data = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
             head.method,
@@ -153,11 +153,18 @@ class Route:
             exchange.course.heads[backend] = data
         return data
 
+    def _has_authorization(self, exchange: ExchangeFacts) -> bool:
+        program = self.upstream_program
+        if program.writes_authorization:
+            return True
+        return exchange.field(b"authorization") is not None and not program.drops(b"authorization")
+
     def _apply_rules(self, exchange: ExchangeFacts, authority: bytes) -> tuple[bytes, bytes]:
         program = self.upstream_program
         if program.host is not None:
-            line = field_line(b"Host", program.host.expand(exchange))
-            authority = line[6:-2] if line else authority
+            made = field_line(b"Host", program.host.expand(exchange))[6:-2]
+            if split_authority(made) is not None:
+                authority = made
         fields = exchange.head.fields
         if program.touches_ours:
             lines = program.apply(

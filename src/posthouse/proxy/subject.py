@@ -27,24 +27,15 @@ class ExchangeFacts:
             "backend",
             "body",
             "connection",
+            "continue_timer",
             "course",
             "dialling",
             "finished",
             "head",
-            "id",
-            "is_answering",
         ),
-        *(
-            "is_continued",
-            "is_finished",
-            "last_backend",
-            "last_failure",
-            "limit_timer",
-            "response",
-            "route",
-            "services",
-        ),
-        *("size", "stale_retries", "started", "status", "stream", "timer", "tried", "waits"),
+        *("id", "is_answering", "is_continued", "is_finished", "last_backend", "last_failure", "limit_timer"),
+        *("response", "route", "services", "size", "stale_retries", "started", "status", "stream", "timer"),
+        *("tried", "waits"),
     )
 
     course: Course
@@ -59,6 +50,7 @@ class ExchangeFacts:
     dialling: Cancellable | None
     timer: Cancellable | None
     limit_timer: Cancellable | None
+    continue_timer: Cancellable | None
     body: RequestBody | None
     last_failure: Failure | None
     tried: tuple[Backend, ...]

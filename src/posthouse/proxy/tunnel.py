@@ -79,18 +79,8 @@ class Tunnel:
     """Two joined connections. `on_end(bytes to the client)` is called once."""
 
     __slots__ = (
-        *(
-            "_clock",
-            "_downstream",
-            "_ends",
-            "_idle",
-            "_on_end",
-            "_size",
-            "_timers",
-            "_upstream",
-            "bucket",
-            "deadline",
-        ),
+        *("_clock", "_downstream", "_ends", "_idle", "_on_end", "_size", "_timers", "_upstream"),
+        *("bucket", "deadline", "wake"),
     )
 
     def __init__(
@@ -103,6 +93,7 @@ class Tunnel:
         self._size = 0
         self.deadline = NEVER
         self.bucket = 0
+        self.wake = NEVER
 
     def join(
         self, downstream: asyncio.Transport, upstream: asyncio.Transport, early: bytes, rest: bytes
