@@ -39,12 +39,9 @@ class Never:
     instead: str
 
 
-_NO_FILES = "Posthouse serves no files"
-_PROXY_TO_FILES = "put a file server behind it and `proxy` to that"
-
 DIRECTIVES: dict[str, Reader | Later | Never] = {
-    "root": Never(_NO_FILES, _PROXY_TO_FILES),
-    "index": Never(_NO_FILES, _PROXY_TO_FILES),
+    "root": Later(),
+    "index": Later(),
     "bind": bind.read,
     "limits": limits.read,
     "timeouts": timeouts.read,
@@ -56,7 +53,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
     "request_id": request_id.read,
     "log": log.read,
     "rewrite": Later(),
-    "ext": Never(_NO_FILES, _PROXY_TO_FILES),
+    "ext": Later(),
     "gzip": Later(),
     "header": header.read,
     "errors": Later(),
@@ -67,7 +64,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
     "internal": Later(),
     "pprof": Never("it shows the insides of a Go program", "use a profiler for Python such as py-spy"),
     "expvar": Never("it shows the variables of a Go program", "the access log tells what each request did"),
-    "push": Never("browsers have given up HTTP/2 push", "send `Link: …; rel=preload`; 103 responses pass"),
+    "push": Later(),
     "templates": Never("Posthouse makes no pages", "let the application behind `proxy` make them"),
     "proxy": proxy.read,
     "fastcgi": Never(
@@ -79,7 +76,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
         "WebSocket upgrades pass `proxy` by themselves; to serve a command, put websocketd behind it",
     ),
     "markdown": Never("Posthouse makes no pages", "let the application behind `proxy` make them"),
-    "browse": Never(_NO_FILES, _PROXY_TO_FILES),
+    "browse": Later(),
 }
 
 FOREIGN = {
