@@ -156,6 +156,19 @@ def test_the_path_of_a_site_is_matched_like_from(stage: Stage, target: str, sent
     assert stage.get("/sho", host="shop.test").status == 404
 
 
+def test_letter_case_counts_where_the_environment_says_so() -> None:
+    caddyfile = "http://127.0.0.1:0 {\n bind 127.0.0.1\n proxy /api BACKEND {\n except /OLD\n }\n}"
+    expected = {"/api/x": 200, "/API/x": 404, "/api/OLD": 404, "/api/old": 200}
+    with ScriptedBackend() as backend:
+        for env, answers in (
+            ({"CASE_SENSITIVE_PATH": "1"}, expected),
+            ({}, {"/API/x": 200, "/api/old": 404}),
+        ):
+            with Posthouse(caddyfile, BACKEND=backend.address, env=env) as posthouse:
+                found = {path: get(posthouse.port, path, host="127.0.0.1").status for path in answers}
+            assert found == answers
+
+
 def test_proxies_of_the_environment_are_not_used() -> None:
     caddyfile = "http://127.0.0.1:0 {\n bind 127.0.0.1\n proxy / BACKEND\n}"
     with ScriptedBackend() as backend, ScriptedBackend() as other:
