@@ -275,6 +275,7 @@ def test_a_reader_that_stalls_stops_the_other(stage: Stage, client: RawClient, s
 
     stage.backend.on_connect = tunnel(backend_side)
     open_tunnel(client)
+    got.extend(client.buffer)
     before = stage.posthouse.memory()
     here = threading.Thread(target=receive if side == "client" else send, args=(client.socket,))
     here.start()
@@ -294,7 +295,7 @@ def test_early_bytes_wait_for_the_101(stage: Stage, client: RawClient) -> None:
 
     def look_first(connection: BackendConnection) -> None:
         connection.read_head()
-        connection.socket.settimeout(0.3)
+        connection.socket.settimeout(0.1)
         with pytest.raises(TimeoutError):
             connection.fill()
         assert connection.buffer == b""
