@@ -15,7 +15,6 @@ from kit import Posthouse, ScriptedBackend, Stage, get, request, response
 CADDYFILE = """
 http://:PORT {
     bind 127.0.0.1
-    log / access.log json
     header / X-Site-Path {path}
     header / X-Site-Arg {?a}
     proxy / BACKEND {
@@ -35,6 +34,11 @@ http://:PORT {
         header_downstream +X-Down-Added {?a}
         header_downstream X-Down-Back {<X-Back}
     }
+}
+http://lines.test:PORT {
+    bind 127.0.0.1
+    log / access.log json
+    proxy / BACKEND
 }
 http://plain.test:PORT {
     bind 127.0.0.1
@@ -115,14 +119,15 @@ def test_set_to_nothing_removes_a_forged_field(stage: Stage) -> None:
 
 
 def test_every_request_is_one_line_of_json(stage: Stage) -> None:
-    before = len(stage.posthouse.access_log())
-    targets = ['/a%0a%22?q="\\', "/%0d%0a", "/{status}", "/\xff\xfe", "/%1b[31m", "/x?a=%0aX"]
-    agents = ['quote"quote', "back\\slash", "{host}", "\xff\x80", "a\tb", "%0a"]
+    targets = ['/a%0a%22?q="\\', "/%0d%0a", "/{status}", "/\xff\xfe", "/%1b[31m", "/x?a=%0aX", "/last"]
+    agents = ['quote"quote', "back\\slash", "{host}", "\xff\x80", "a\tb", "%0a", ""]
     for target, agent in zip(targets, agents, strict=True):
-        assert stage.get(target, [("User-Agent", agent), ("Referer", agent)]).status in (200, 400)
-    stage.posthouse.wait_access(before + len(targets))
-    lines = (stage.posthouse.directory / "access.log").read_bytes().splitlines()[before:]
+        fields = [("User-Agent", agent), ("Referer", agent)]
+        assert stage.get(target, fields, host="lines.test").status in (200, 400)
+    stage.posthouse.wait_access(len(targets))
+    lines = (stage.posthouse.directory / "access.log").read_bytes().splitlines()
     assert len(lines) == len(targets)
+    assert b"/last" in lines[-1]
     for line in lines:
         assert not any(byte < 0x20 or byte == 0x7F for byte in line)
         assert {"ts", "peer", "method", "uri", "status", "user_agent"} <= set(json.loads(line))

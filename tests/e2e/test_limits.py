@@ -287,17 +287,19 @@ def test_stalled_backends_cost_little(stage: Stage, is_chunked: bool) -> None:
         client.send(request("POST", "/", [framing]))
         client.socket.setblocking(False)
 
-    sent = [0]
+    block = chunk(BLOCK, last=False) if is_chunked else BLOCK
+    sent = [0] * len(clients)
 
     def push() -> int:
-        for client in clients:
+        for number, client in enumerate(clients):
             try:
-                sent[0] += client.socket.send(chunk(BLOCK, last=False) if is_chunked else BLOCK)
+                while True:
+                    sent[number] += client.socket.send(block[sent[number] % len(block) :])
             except BlockingIOError:
                 pass
-        return sent[0]
+        return sum(sent)
 
-    assert wait_still(push) < 100 << 20
+    assert 0 < wait_still(push) < 100 << 20
     assert stage.posthouse.memory() - before < 8 << 20
     for client in clients:
         client.reset()

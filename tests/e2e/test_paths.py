@@ -137,7 +137,6 @@ HARMLESS = [
     "/a%3Fb%23c",
     "/%c0%ae%c0%ae/x",
     "/a[b]",
-    "/a|b",
 ]
 
 

@@ -217,7 +217,7 @@ BODIES = {
     "leading-zeros": b"000000000000000a\r\n0123456789\r\n0\r\n\r\n",
     "many-zeros-last": b"a\r\n0123456789\r\n0000\r\n\r\n",
     "single-bytes": b"".join(b"1\r\n%c\r\n" % byte for byte in b"0123456789") + b"0\r\n\r\n",
-    "looks-like-chunks": b"10\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n\r\nx\r\n0\r\n\r\n",
+    "looks-like-chunks": b"11\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n\r\nx\r\n0\r\n\r\n",
 }
 DECODED = {"empty": b"", "looks-like-chunks": b"\r\n0\r\n\r\n\r\n0\r\n\r\n\r\nx"}
 

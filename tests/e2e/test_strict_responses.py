@@ -21,8 +21,7 @@ def assert_bad_gateway(stage: Stage, data: bytes, method: str = "GET", *, close:
         answer = client.exchange(request(method, "/bad"), method)
         assert answer.status == 502, answer
         assert b"POISON" not in answer.body
-        if client.is_open():
-            assert client.exchange(request("GET", "/next")).body == b"good /next"
+        stage.assert_next(client)
     bad = next(connection for connection in stage.backend.connections if connection.sent)
     assert bad.wait_gone()
     stage.assert_unpoisoned()

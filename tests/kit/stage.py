@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from kit.backend import BackendConnection, ScriptedBackend, answer_ok
 from kit.client import RawClient, get
-from kit.http1 import Fields, Request, Response, response
+from kit.http1 import Fields, Request, Response, Truncated, request, response
 from kit.posthouse import Posthouse
 
 ONE_ROUTE = """
@@ -102,6 +102,16 @@ class Stage:
             return None
 
         self.backend.on_request = answer
+
+    def assert_next(self, client: RawClient) -> None:
+        """After answer_bad(): if the client's connection was kept, its next request gets its own answer."""
+        client.send(request("GET", "/next"))
+        try:
+            answer = client.read_response()
+        except Truncated as ended:
+            assert (ended.partial, ended.data) == (None, b"")
+        else:
+            assert (answer.status, answer.body) == (200, b"good /next")
 
     def assert_unpoisoned(self) -> None:
         """After answer_bad(): new clients get what they asked for."""
