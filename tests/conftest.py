@@ -42,8 +42,15 @@ def shared_stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 @pytest.fixture
 def stage(shared_stage: Stage) -> Iterator[Stage]:
-    """The module's stage, as good as new; what Posthouse wrote meanwhile is shown if the test fails."""
+    """The module's stage, as good as new; what Posthouse wrote meanwhile is shown if the test fails.
+
+    Whatever a peer does, it is no internal error, and Posthouse lives on.
+    """
     shared_stage.clear()
     before = len(shared_stage.posthouse.stderr())
     yield shared_stage
-    print(shared_stage.posthouse.stderr()[before:])
+    written = shared_stage.posthouse.stderr()[before:]
+    print(written)
+    assert "internal error" not in written
+    assert "Traceback" not in written
+    assert shared_stage.posthouse.process.poll() is None

@@ -28,6 +28,7 @@ class Stage:
     """
 
     def __init__(self, caddyfile: str = ONE_ROUTE, **options: Any) -> None:
+        self._clients: list[RawClient] = []
         self.backend = ScriptedBackend()
         try:
             self.posthouse = Posthouse(caddyfile, BACKEND=self.backend.address, **options)
@@ -42,16 +43,25 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close_clients()
         self.posthouse.stop()
         self.backend.close()
 
     def clear(self) -> None:
         """Forget what the backend saw, let it answer 200 "ok" again, drop its connections."""
+        self._close_clients()
         self.backend.clear()
 
+    def _close_clients(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
     def client(self, port: int | None = None) -> RawClient:
-        """A new client connection."""
-        return RawClient(port or self.port)
+        """A new client connection; closed by the next clear() at the latest."""
+        client = RawClient(port or self.port)
+        self._clients.append(client)
+        return client
 
     def get(
         self,
