@@ -62,7 +62,18 @@ class DownstreamAnswer:
             "_total",
             "_version_10",
         ),
-        *("bucket", "deadline", "exchange", "flow", "is_persistent", "memo", "peer", "peer_port", "scheme"),
+        *(
+            "bucket",
+            "deadline",
+            "exchange",
+            "flow",
+            "is_persistent",
+            "memo",
+            "peer_lines",
+            "peer",
+            "peer_port",
+            "scheme",
+        ),
         *("transport", "wake"),
     )
 
@@ -95,6 +106,7 @@ class DownstreamAnswer:
         self.peer = ""
         self.peer_port = 0
         self.memo: object = None
+        self.peer_lines = b""
 
     def __repr__(self) -> str:
         return f"<DownstreamH1 {self.peer}:{self.peer_port} state={self._state} exchange={self.exchange!r}>"

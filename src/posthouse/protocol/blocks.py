@@ -31,6 +31,24 @@ _NEVER_UPGRADED_TO: Final = re.compile(rb"h2c|http(?:/.*)?|tls(?:/.*)?")
 """Upgrades that would hide another HTTP or TLS from us (reliability.md 2.17)."""
 
 
+_NO_FIELDS: Final[list[Field]] = []
+"""Shared by all blocks that lack a kind of field; never changed."""
+_NO_OPTIONS: Final[frozenset[bytes]] = frozenset()
+_UNDERSTOOD: Final = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))
+
+
+def _index(fields: list[Field]) -> dict[bytes, bytes]:
+    """Values by lower-case name."""
+    values: dict[bytes, bytes] = {}
+    for field in fields:
+        lower = field.lower
+        if lower in values:
+            values[lower] += (b"; " if lower == b"cookie" else b",") + field.value
+        else:
+            values[lower] = field.value
+    return values
+
+
 class RequestFields:
     """The field block of a request with what framing and routing need, read once.
 
@@ -41,7 +59,16 @@ class RequestFields:
     """
 
     __slots__ = (
-        *("all", "expects_continue", "forwarding", "has_te_trailers", "host", "host_name", "host_value"),
+        *(
+            "_values",
+            "all",
+            "expects_continue",
+            "forwarding",
+            "has_te_trailers",
+            "host",
+            "host_name",
+            "host_value",
+        ),
         *(
             "is_chunked",
             "is_close",
@@ -60,55 +87,55 @@ class RequestFields:
         self.host: Field | None = None
         self.host_value = b""
         self.host_name = ""
+        self._values: dict[bytes, bytes] | None = None
         self.length = -1
-        self.is_chunked = False
-        self.is_close = False
-        self.is_keep_alive = False
-        self.expects_continue = False
-        self.has_te_trailers = False
+        self.is_chunked = self.is_close = self.is_keep_alive = False
+        self.expects_continue = self.has_te_trailers = False
         self.protocols: bytes | None = None
-        self.trailer: list[Field] = []
-        self.forwarding: list[Field] = []
-        self.via: list[Field] = []
-        special = [field for field in fields if field.kind]
-        nominated = self._read(special)
-        if nominated:
-            self.kept = [field for field in fields if not field.kind and field.lower not in nominated]
-        else:
-            self.kept = [field for field in fields if not field.kind]
-        self.kept_wire = b"".join([field.wire for field in self.kept])
+        self.trailer = self.forwarding = self.via = _NO_FIELDS
+        kept = [field for field in fields if not field.kind]
+        if len(kept) != len(fields):
+            nominated = self._read([field for field in fields if field.kind])
+            if nominated:
+                kept = [field for field in kept if field.lower not in nominated]
+        self.kept = kept
+        self.kept_wire = b"".join([field.wire for field in kept])
 
     def _read(self, special: list[Field]) -> frozenset[bytes]:
         options: set[bytes] = set()
         for field in special:
             kind = field.kind
             if kind == HOST:
-                self._read_host(field)
+                if self.host is not None:
+                    raise ProtocolError(400, "more than one Host")
+                self.host = field
+            elif kind == CONNECTION:
+                options.update(parse_list(field.value))
             elif kind == CONTENT_LENGTH:
                 self._read_length(field)
             elif kind == TRANSFER_ENCODING:
                 self._read_coding(field)
-            elif kind == CONNECTION:
-                options.update(parse_list(field.value))
             else:
                 self._read_other(kind, field)
         if self.is_chunked and self.length >= 0:
             raise ProtocolError(400, "Content-Length together with Transfer-Encoding")
-        self._read_options(options)
-        return frozenset(options - {b"close", b"keep-alive", b"upgrade", b"te"})
-
-    def _read_options(self, options: set[bytes]) -> None:
-        self.is_close = b"close" in options
-        self.is_keep_alive = b"keep-alive" in options
         if b"upgrade" not in options or self.length > 0 or self.is_chunked:
             self.protocols = None
+        if not options:
+            self.has_te_trailers = False
+            return _NO_OPTIONS
+        self.is_close = b"close" in options
+        self.is_keep_alive = b"keep-alive" in options
         if b"te" not in options:
             self.has_te_trailers = False
+        return frozenset(options - _UNDERSTOOD)
 
-    def _read_host(self, field: Field) -> None:
-        if self.host is not None:
-            raise ProtocolError(400, "more than one Host")
-        self.host = field
+    def value(self, name: bytes) -> bytes | None:
+        """A field by lower-case name, None if absent; several lines joined (RFC 9110 5.3; cookies: RFC 9113 8.2.3)."""
+        values = self._values
+        if values is None:
+            values = self._values = _index(self.all)
+        return values.get(name)
 
     def _read_length(self, field: Field) -> None:
         if self.length >= 0:
@@ -123,24 +150,18 @@ class RequestFields:
         self.is_chunked = True
 
     def _read_other(self, kind: int, field: Field) -> None:
-        if kind == DATE:
-            field_list = None
-        elif kind == FORWARDING:
-            field_list = self.forwarding
+        if kind == FORWARDING:
+            self.forwarding = [*self.forwarding, field]
         elif kind == VIA:
-            field_list = self.via
+            self.via = [*self.via, field]
         elif kind == TRAILER:
-            field_list = self.trailer
-        else:
-            field_list = None
-            if kind == UPGRADE:
-                self._read_upgrade(field)
-            elif kind == EXPECT:
-                self._read_expect(field)
-            elif kind == TE:
-                self.has_te_trailers = b"trailers" in parse_list(field.value)
-        if field_list is not None:
-            field_list.append(field)
+            self.trailer = [*self.trailer, field]
+        elif kind == UPGRADE:
+            self._read_upgrade(field)
+        elif kind == EXPECT:
+            self._read_expect(field)
+        elif kind == TE:
+            self.has_te_trailers = b"trailers" in parse_list(field.value)
 
     def _read_upgrade(self, field: Field) -> None:
         wanted = [name for name in parse_list(field.value) if not _NEVER_UPGRADED_TO.fullmatch(name)]

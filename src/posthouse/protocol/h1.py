@@ -13,7 +13,7 @@ from typing import Final
 from posthouse.errors import ProtocolError
 from posthouse.protocol.blocks import RequestFields, ResponseFields
 from posthouse.protocol.chunked import has_bare_line_break
-from posthouse.protocol.fields import FieldMemo, is_token
+from posthouse.protocol.fields import FieldMemo, Sightings, is_token
 from posthouse.protocol.target import Target, Targets, split_authority
 
 TARGET_BYTES: Final = 16 * 1024
@@ -22,6 +22,7 @@ RESPONSE_FIELDS: Final = 256
 """Fields of a response: twice the default for requests, since applications set many cookies at once."""
 _MEMO_BLOCKS: Final = 512
 _MEMO_BLOCK_BYTES: Final = 2048
+_MEMO_HOST_BYTES: Final = 256
 
 _METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"))
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
@@ -97,13 +98,15 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0
 class Codec:
     """Reads heads, with the memos that make it fast. One per process; shared by all connections."""
 
-    __slots__ = ("_blocks", "_responses", "memo", "targets")
+    __slots__ = ("_blocks", "_hosts", "_responses", "_sightings", "memo", "targets")
 
     def __init__(self, is_case_sensitive: bool = False) -> None:
         self.memo = FieldMemo()
         self.targets = Targets(is_case_sensitive)
         self._blocks: dict[bytes, RequestFields] = {}
         self._responses: dict[bytes, ResponseHead] = {}
+        self._hosts: dict[bytes, str] = {}
+        self._sightings = Sightings()
 
     def read_request(self, data: bytes, end: int, limits: HeadLimits) -> RequestHead:
         """The head that is data[:end] (without its final CRLFCRLF). Raises ProtocolError (400 405 414 417 431)."""
@@ -149,13 +152,21 @@ class Codec:
     def _read_fields(self, block: bytes, limits: HeadLimits) -> RequestFields:
         fields = RequestFields(self.memo.parse_block(block, limits.fields))
         if fields.host is not None:
-            fields.host_value = fields.host.value
-            fields.host_name = read_host(fields.host.value)
-        if len(block) <= _MEMO_BLOCK_BYTES:
+            fields.host_value = value = fields.host.value
+            fields.host_name = self._hosts.get(value) or self._read_host(value)
+        if len(block) <= _MEMO_BLOCK_BYTES and self._sightings.met_before(block):
             if len(self._blocks) >= _MEMO_BLOCKS:
                 self._blocks.clear()
             self._blocks[block] = fields
         return fields
+
+    def _read_host(self, value: bytes) -> str:
+        name = read_host(value)
+        if len(self._hosts) >= _MEMO_BLOCKS:
+            self._hosts.clear()
+        if len(value) <= _MEMO_HOST_BYTES:
+            self._hosts[value] = name
+        return name
 
     def judge_partial(self, data: bytes, place: int, limits: HeadLimits) -> None:
         """A head that has not ended yet: refuse at once what can't become good. `place`: already judged up to here.
@@ -193,7 +204,7 @@ class Codec:
         if fields.is_chunked and minor == b"0":
             raise ProtocolError(502, "Transfer-Encoding in HTTP/1.0")
         head = ResponseHead(b"HTTP/1." + minor, int(status), reason or b"", fields)
-        if len(raw) <= _MEMO_BLOCK_BYTES:
+        if len(raw) <= _MEMO_BLOCK_BYTES and self._sightings.met_before(raw):
             if len(self._responses) >= _MEMO_BLOCKS:
                 self._responses.clear()
             self._responses[raw] = head

@@ -12,10 +12,14 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from posthouse.errors import ProtocolError
+from posthouse.protocol.fields import Sightings
 
 _ALLOWED = re.compile(rb"[\x21\x22\x24-\x7e\x80-\xff]+")
-_PLAIN_PATH = re.compile(rb"/(?:[A-Za-z0-9_\-~!$&'()*+,;=:@]+(?:\.[A-Za-z0-9_\-~!$&'()*+,;=:@]+)*/?)*")
-"""Paths whose normal form is themselves: no escapes, no empty segment, no segment that begins with a dot."""
+_PLAIN = re.compile(
+    rb"(/(?:[A-Za-z0-9_\-~!$&'()*+,;=:@]+(?:\.[A-Za-z0-9_\-~!$&'()*+,;=:@]+)*/?)*)"
+    rb"((?:\?[\x21\x22\x24-\x7e\x80-\xff]*)?)"
+)
+"""Targets whose path is its own normal form: no escapes, no empty segment, no segment that begins with a dot."""
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 _MUST_ENCODE = re.compile(rb"[\"<>\\^`{|}\x80-\xff]")
 _ENCODE_TOO = re.compile(rb"[\"<>\\^`{|}\[\]\x80-\xff]")
@@ -76,7 +80,7 @@ def has_dot_segments(decoded: bytes) -> bool:
 class Targets:
     """Judges request targets and remembers the latest (bounded: emptied when full)."""
 
-    __slots__ = ("is_case_sensitive", "memo")
+    __slots__ = ("_sightings", "is_case_sensitive", "memo")
 
     _MEMO: Final = 2048
     _MEMO_BYTES: Final = 512
@@ -84,6 +88,7 @@ class Targets:
     def __init__(self, is_case_sensitive: bool = False) -> None:
         self.is_case_sensitive = is_case_sensitive
         self.memo: dict[bytes, Target] = {}
+        self._sightings = Sightings()
 
     def key(self, path: str) -> str:
         """A normal-form path as matchers compare it."""
@@ -91,8 +96,14 @@ class Targets:
 
     def parse(self, raw: bytes) -> Target:
         """A target that is not in the memo. Raises ProtocolError(400)."""
-        target = self._judge(raw)
-        if len(raw) <= self._MEMO_BYTES:
+        match = _PLAIN.fullmatch(raw)
+        if match is not None:
+            path, query = match.groups()
+            text = path.decode("ascii")
+            target = Target(raw, text, text if self.is_case_sensitive else text.lower(), path, query)
+        else:
+            target = self._judge(raw)
+        if len(raw) <= self._MEMO_BYTES and self._sightings.met_before(raw):
             if len(self.memo) >= self._MEMO:
                 self.memo.clear()
             self.memo[raw] = target
@@ -118,9 +129,6 @@ class Targets:
 
     def _origin(self, raw: bytes) -> Target:
         path, mark, query = raw.partition(b"?")
-        if _PLAIN_PATH.fullmatch(path) is not None:
-            text = path.decode("ascii")
-            return Target(raw, text, self.key(text), path, mark + query)
         if _BAD_ESCAPE.search(path) is not None:
             raise ProtocolError(400, "invalid percent-encoding in the path")
         decoded = unquote_to_bytes(path)

@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 
 def untrusted_lines(exchange: ExchangeFacts, *, is_transparent: bool) -> bytes:
     """All lines for a request of an untrusted peer."""
-    head = exchange.head
-    peer = exchange.peer.encode("ascii", "replace")
-    lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (peer, exchange.scheme.encode("ascii"))
-    if head.host:
-        lines += b"X-Forwarded-Host: %b\r\n" % head.host
+    head, stream = exchange.head, exchange.stream
+    lines = stream.peer_lines
+    if not lines:
+        peer = stream.peer.encode("ascii", "replace")
+        lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (peer, stream.scheme.encode("ascii"))
+        stream.peer_lines = lines
+    via = b"".join([field.wire for field in head.fields.via]) if head.fields.via else b""
     if is_transparent:
-        lines += b"X-Real-IP: %b\r\nX-Forwarded-Port: %b\r\n" % (peer, server_port(exchange))
-    via = b"".join([field.wire for field in head.fields.via])
-    return b"%b%bVia: 1.1 posthouse\r\n" % (lines, via)
+        via = b"X-Real-IP: %b\r\nX-Forwarded-Port: %b\r\n%b" % (
+            stream.peer.encode("ascii", "replace"),
+            server_port(exchange),
+            via,
+        )
+    if not head.host:
+        return b"%b%bVia: 1.1 posthouse\r\n" % (lines, via)
+    return b"%bX-Forwarded-Host: %b\r\n%bVia: 1.1 posthouse\r\n" % (lines, head.host, via)
 
 
 def fields_of(exchange: ExchangeFacts, *, is_trusted: bool, is_transparent: bool) -> list[Field]:

@@ -31,7 +31,9 @@ class Stream(Protocol):
     peer_port: int
     scheme: str
     memo: Any
-    """For the exchange's use: what stays the same for all requests of the connection."""
+    """For the exchange's use: the course of the last request."""
+    peer_lines: bytes
+    """For the exchange's use: the lines that say who the peer is; b"" until they are made."""
     transport: asyncio.Transport
 
     @property

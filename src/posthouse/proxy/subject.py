@@ -171,10 +171,7 @@ class ExchangeFacts:
 
     def field(self, name: bytes) -> bytes | None:
         """A request field by lower-case name, all lines joined."""
-        values = [field.value for field in self.head.fields.all if field.lower == name]
-        if not values:
-            return None
-        return values[0] if len(values) == 1 else (b"; " if name == b"cookie" else b",").join(values)
+        return self.head.fields.value(name)
 
     def response_field(self, name: bytes) -> bytes | None:
         """A response field by lower-case name, all lines joined."""

@@ -18,7 +18,9 @@ from posthouse.server import sockets
 from posthouse.server.sockets import ListenKey
 
 BURST = 64
-"""Connections that asyncio's own loop accepts in one turn: how far one listener can shoot past the limit."""
+"""Connections that asyncio's own loop accepts in one turn, at most; uvloop takes them one by one.
+It asks for their objects in the next turn and counts them in the one after, so that a listener can shoot past a
+limit by some bursts: never more than an eighth of the limit each."""
 
 RETRY_SECONDS = 1.0
 """When accepting can't go on for want of descriptors, it is tried again after this."""
@@ -40,11 +42,12 @@ class Acceptor:
     """One listening address: the socket that was bound, and who makes a connection of what it accepts.
 
     limit  connections of this address at most, 0 = only the worker's limit
+    burst  connections accepted in one turn of the loop
     """
 
     __slots__ = (
         *("_factory", "_is_wanted", "_loop", "_opening", "_server"),
-        *("key", "limit", "listener", "socket"),
+        *("burst", "key", "limit", "listener", "socket"),
     )
 
     def __init__(
@@ -58,6 +61,7 @@ class Acceptor:
         self.socket = listening
         self.listener = listener
         self.limit = 0
+        self.burst = BURST
         self._loop = loop
         self._factory: Callable[[], Any] = listener.connection
         self._server: asyncio.AbstractServer | None = None
@@ -88,12 +92,12 @@ class Acceptor:
         task.add_done_callback(self._opening.discard)
 
     async def _open(self, duplicate: socket.socket) -> None:
-        server = await self._loop.create_server(self._factory, sock=duplicate, backlog=BURST)
+        server = await self._loop.create_server(self._factory, sock=duplicate, backlog=self.burst)
         if not self._is_wanted or self._server is not None:  # paused or closed while the server was made
             server.close()
             return
         self._server = server
-        # The loop has called listen(BURST) on what is the same kernel socket.
+        # The loop has called listen(burst) on what is the same kernel socket.
         self.socket.listen(sockets.BACKLOG)
 
     def pause(self) -> None:
@@ -140,6 +144,7 @@ class Admission:
     def admit(self, acceptor: Acceptor) -> None:
         """Begin to accept there, within the limits."""
         self._acceptors[acceptor.key] = acceptor
+        acceptor.burst = max(1, min(BURST, self.limit // 8, (acceptor.limit or self.limit) // 8))
         connection = acceptor.listener.connection
 
         def counted() -> Any:

@@ -100,6 +100,7 @@ class Listeners:
     def _add(self, key: ListenKey, listening: socket.socket, served: Served) -> Acceptor:
         listener = self._make(served.plan)
         acceptor = Acceptor(key, listening, listener, self._loop)
+        acceptor.limit = served.limit
         self._acceptors[key] = (acceptor, listener)
         return acceptor
 

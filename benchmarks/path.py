@@ -1,0 +1,123 @@
+"""CPU of the request's path without sockets: `python -m benchmarks.path`.
+
+Both transports are stand-ins, the backend answers inside `write`; what is left is Posthouse's own work. Prints the
+best of several rounds in µs per request; noise only ever adds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import tempfile
+import time
+from typing import Any
+
+from posthouse.adapt import adapt
+from posthouse.observe.process_log import ProcessLog
+from posthouse.server.generation import build
+from posthouse.server.runtime import Runtime
+
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 23 Nov 2026 19:00:00 GMT\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 5\r\nConnection: keep-alive\r\n\r\nhello"
+)
+HEAD = (
+    b"GET /api/users?id=%d HTTP/1.1\r\nHost: example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n"
+    b"Accept: text/html,application/xhtml+xml\r\nAccept-Language: en-US\r\nAccept-Encoding: gzip, deflate, br\r\n"
+    b"Cookie: session=%d\r\nX-Request-Id: %d\r\nCache-Control: max-age=0\r\nReferer: http://example.com/\r\n\r\n"
+)
+
+
+class FakeTransport:
+    """As much of a transport as the path uses."""
+
+    def __init__(self) -> None:
+        self.protocol: Any = None
+        self.answers = False
+
+    def write(self, data: bytes) -> None:
+        """A backend answers at once."""
+        if self.answers:
+            self.protocol.data_received(ANSWER)
+
+    def get_extra_info(self, name: str) -> Any:
+        """An address."""
+        return ("192.0.2.7", 40000) if name == "peername" else None
+
+    def is_closing(self) -> bool:
+        """Never."""
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        """Nothing waits."""
+        return 0
+
+    def abort(self) -> None:
+        """Nothing to do."""
+
+
+def connect(protocol: Any, *, answers: bool) -> Any:
+    """Join a protocol and a stand-in."""
+    transport = FakeTransport()
+    transport.protocol = protocol
+    transport.answers = answers
+    protocol.connection_made(transport)
+    return protocol
+
+
+def prepare(caddyfile: str, loop: asyncio.AbstractEventLoop) -> Any:
+    """A client's connection with warm backends behind it."""
+    from posthouse.net.upstream_h1 import UpstreamH1
+
+    runtime = Runtime(loop, ProcessLog("stderr"))
+    generation = build(adapt(caddyfile, "bench").config, runtime, None)
+    generation.start()
+    for pool in generation.pools.values():
+        for backend in pool.backends:
+            upstream = connect(UpstreamH1(runtime.reactor, runtime.idle, backend), answers=True)
+            runtime.idle.release(upstream, 64)
+    return connect(runtime.listener(generation.handler(generation.listen[0])).connection(), answers=False)
+
+
+def measure(name: str, caddyfile: str, *, is_different: bool, rounds: int = 7, count: int = 20_000) -> None:
+    """Print the best round."""
+    loop = asyncio.new_event_loop()
+    client = prepare(caddyfile, loop)
+    best = float("inf")
+    number = 0
+    gc.collect()
+    gc.freeze()
+    for _ in range(rounds):
+        heads = [HEAD % ((number + i,) * 3 if is_different else (1, 1, 1)) for i in range(count)]
+        number += count
+        began = time.process_time()
+        for head in heads:
+            client.data_received(head)
+        best = min(best, (time.process_time() - began) / count * 1e6)
+    print(f"{name:40} {best:6.2f} µs")
+    loop.close()
+
+
+def main() -> None:
+    """All rows."""
+    proxy = "proxy / 127.0.0.1:9000"
+    rules = "\n".join(f"header_upstream X-Rule-{i} value{i}" for i in range(12))
+    with tempfile.NamedTemporaryFile() as log:
+        rows = [
+            ("same head", f"http://:80 {{\n{proxy}\n}}", False),
+            ("different heads", f"http://:80 {{\n{proxy}\n}}", True),
+            ("transparent, different", f"http://:80 {{\n{proxy} {{\ntransparent\n}}\n}}", True),
+            ("12 rules, different", f"http://:80 {{\n{proxy} {{\n{rules}\n}}\n}}", True),
+            ("3 backends, same", f"http://:80 {{\n{proxy} 127.0.0.1:9001 127.0.0.1:9002\n}}", False),
+            ("log common, same", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", False),
+            ("log common, different", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", True),
+            ("log json, same", f"http://:80 {{\n{proxy}\nlog / {log.name} json\n}}", False),
+        ]
+        for name, caddyfile, is_different in rows:
+            if len(sys.argv) < 2 or sys.argv[1] in name:
+                measure(name, caddyfile, is_different=is_different)
+
+
+if __name__ == "__main__":
+    main()
