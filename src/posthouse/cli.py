@@ -6,10 +6,12 @@ signal.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from posthouse.commands import COMMANDS, find
 from posthouse.commands.command_line import UsageError, suggestion
@@ -31,8 +33,13 @@ V1_FLAGS = frozenset(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that the words name; its exit code. Never raises, never shows a traceback."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run the command that the words name; its exit code. Never raises, never shows a traceback.
+
+    argv  None: those of the process, which ends here then
+    """
+    if argv is None:
+        _end(main(sys.argv[1:]))
+    words = list(argv or ())
     # Starting makes only what stays: collecting on the way costs a tenth of the time. The worker turns it on.
     gc.disable()
     try:
@@ -99,6 +106,19 @@ def _instead(name: str) -> str:
         "caddyfile-to-json": "posthouse adapt",
     }.get(name.lstrip("-"))
     return f"; use `{ours}`" if ours else ""
+
+
+def _end(code: int) -> NoReturn:
+    """End the process now: neither a thread that waits for a name server nor a transport can hold it up.
+
+    A profiler or debugger that is to write its findings at exit gets the long way.
+    """
+    if sys.getprofile() is None and sys.gettrace() is None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _discard_stdout() -> None:

@@ -37,8 +37,8 @@ class Process:
     ) -> None:
         self.log = log
         self.load = load
-        self._loop = loops.factory(loops.choose(loop))()
-        self._runtime = Runtime(self._loop, self.log, is_case_sensitive=is_case_sensitive)
+        self.loop = loops.factory(loops.choose(loop))()
+        self._runtime = Runtime(self.loop, self.log, is_case_sensitive=is_case_sensitive)
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
 
@@ -51,20 +51,20 @@ class Process:
 
     def serve(self, loaded: Adapted, settings: Settings) -> int:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
-        asyncio.set_event_loop(self._loop)
+        asyncio.set_event_loop(self.loop)
         try:
-            return self._loop.run_until_complete(Worker(loaded, settings, self).run())
+            return self.loop.run_until_complete(Worker(loaded, settings, self).run())
         finally:
             self._close()
 
     def _close(self) -> None:
+        """Write what is to be written. The loop stays open: uvloop's close waits for transports that are."""
         self._runtime.close()
-        for task in asyncio.all_tasks(self._loop):
+        for task in asyncio.all_tasks(self.loop):
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self.loop.run_until_complete(asyncio.sleep(0))
         self.log.close()
         asyncio.set_event_loop(None)
-        self._loop.close()
 
 
 def dry_build(config: Config) -> None:

@@ -1,0 +1,430 @@
+"""The worker: start, reload and stop as methods, with generations that only count."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import re
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posthouse.config.specs import AddressSpec, Config, LimitsSpec, SiteSpec
+from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, StartError
+from posthouse.server import listeners, sockets, watch, worker
+from posthouse.server.sockets import ListenKey
+from posthouse.server.worker import Settings, Worker, connection_limits
+from unit.server.fakes import EchoListener, Remembering, until
+
+
+def config_for(*ports: int, limit: int | None = None) -> Config:
+    """A site per port, on 127.0.0.1."""
+    limits = LimitsSpec(connections=limit)
+    return Config(
+        tuple(
+            SiteSpec((AddressSpec("", "http", "", port, ""),), bind="127.0.0.1", limits=limits)
+            for port in ports
+        )
+    )
+
+
+@dataclass
+class Loaded:
+    config: Config
+    sources: dict[str, str] = field(default_factory=dict)
+
+
+class CountingGeneration:
+    """A generation whose plans are its number; what was done to it is in `story`."""
+
+    def __init__(self, number: int, config: Config, story: list[str]) -> None:
+        self.number = number
+        self.config = config
+        self.story = story
+        self.in_flight = 0
+
+    @property
+    def listen(self) -> tuple[ListenKey, ...]:
+        return tuple((site.bind, site.addresses[0].port) for site in self.config.sites)
+
+    def handler(self, key: ListenKey) -> int:
+        return self.number
+
+    def start(self) -> None:
+        self.story.append(f"start {self.number}")
+
+    def retire(self, successor: Any = None) -> None:
+        after = f" for {successor.number}" if successor else ""
+        self.story.append(f"retire {self.number}{after}")
+
+
+class Cast:
+    """The parts of a worker, played by the test: it says what `load` finds and whether building works."""
+
+    def __init__(self, log: Remembering) -> None:
+        self.log = log
+        self.story: list[str] = []
+        self.generations: list[CountingGeneration] = []
+        self.made: list[EchoListener] = []
+        self.ready = ""
+        self.reopened = 0
+        self.next: Callable[[], Loaded | None] = lambda: None
+        self.building: Exception | None = None
+
+    def build(self, config: Config, previous: Any) -> CountingGeneration:
+        if self.building is not None:
+            raise self.building
+        generation = CountingGeneration(previous.number + 1 if previous else 1, config, self.story)
+        self.generations.append(generation)
+        return generation
+
+    def listener(self, plan: Any) -> EchoListener:
+        self.made.append(EchoListener(plan))
+        return self.made[-1]
+
+    def load(self) -> Loaded | None:
+        return self.next()
+
+    def reopen_logs(self) -> None:
+        self.reopened += 1
+
+    def announce(self, ready: str) -> None:
+        self.ready = ready
+
+
+class Stage:
+    """A worker that runs while the test talks to it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+        self.loop = loop
+        self.log = log
+        self.cast = Cast(log)
+        self.worker = Worker(Loaded(config_for(0)), Settings(), self.cast)
+
+    def play(self, conversation: Callable[[], Coroutine[Any, Any, None]], **settings: Any) -> int:
+        """Start the worker, hold the conversation, stop; the exit code."""
+        self.worker = Worker(Loaded(config_for(0), {"Caddyfile": ""}), Settings(**settings), self.cast)
+
+        async def both() -> int:
+            running = self.loop.create_task(self.worker.run())
+            await until(lambda: self.cast.ready or running.done())
+            if not running.done():
+                await conversation()
+                self.worker.stop("TEST")
+            return await asyncio.wait_for(running, 10)
+
+        return self.loop.run_until_complete(both())
+
+    async def wait_for(self, what: str) -> dict[str, object]:
+        """The last line of the log about it, once there is one more than when it was asked."""
+        before = len(self.log.of(what))
+        await until(lambda: len(self.log.of(what)) > before)
+        return self.log.of(what)[-1]
+
+    @property
+    def port(self) -> int:
+        return int(self.cast.ready.split()[1].rsplit(":", 1)[1])
+
+
+@pytest.fixture
+def stage(
+    loop: asyncio.AbstractEventLoop, log: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stage]:
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(listeners, "IDLE_GRACE_SECONDS", 0.0)
+    yield Stage(loop, log)
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGHUP,
+        signal.SIGUSR2,
+    ):
+        loop.remove_signal_handler(number)
+    gc.enable()
+
+
+# --- start and stop
+
+
+def test_start_tells_where_and_stops_with_0(stage: Stage) -> None:
+    async def conversation() -> None:
+        pid = os.getpid()
+        assert re.fullmatch(rf"ready: http://127\.0\.0\.1:\d+ \(pid {pid}, workers 1\)", stage.cast.ready)
+        assert stage.cast.story == ["start 1"]
+        assert repr(stage.worker).startswith(f"<Worker pid={pid} ")
+
+    assert stage.play(conversation) == 0
+    assert [line["what"] for line in stage.log.lines()] == ["started", "stopping", "stopped"]
+
+
+def test_a_start_that_fails_leaves_nothing_open(stage: Stage, tmp_path: Path) -> None:
+    async def conversation() -> None:
+        raise AssertionError("it must not start")
+
+    with pytest.raises(StartError, match="cannot write the pid file"):
+        stage.play(conversation, pidfile=str(tmp_path / "no" / "pid"))
+    stage.cast.building = ConfigError(Mistake(NOWHERE, "no such policy"))
+    with pytest.raises(ConfigError, match="no such policy"):
+        stage.play(conversation)
+    assert stage.cast.ready == ""
+
+
+def test_the_pid_file_is_there_while_it_runs(stage: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+
+    async def conversation() -> None:
+        assert path.read_text() == f"{os.getpid()}\n"
+
+    stage.play(conversation, pidfile=str(path))
+    assert not path.exists()
+
+
+def test_stopping_waits_for_what_runs(stage: Stage) -> None:
+    async def conversation() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(b"work")
+        assert await reader.read(100) == b"1:work"
+        stage.cast.generations[0].in_flight = 1
+        stage.worker.stop("TERM")
+        await stage.wait_for("stopping")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", stage.port), 2)
+        assert stage.log.of("stopped") == []
+        stage.cast.generations[0].in_flight = 0
+        writer.close()
+        await stage.wait_for("stopped")
+
+    assert stage.play(conversation) == 0
+    assert stage.log.of("stopped")[0]["cut"] == 0
+
+
+def test_past_the_grace_it_cuts_and_counts(stage: Stage) -> None:
+    async def conversation() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(b"work")
+        await reader.read(100)
+        stage.cast.generations[0].in_flight = 1
+        stage.worker.stop("TERM")
+        await stage.wait_for("stopped")
+        try:
+            assert await reader.read() == b""
+        except ConnectionResetError:
+            pass
+        writer.close()
+
+    assert stage.play(conversation, grace=0.02) == 0
+    assert stage.log.of("stopped")[0]["cut"] == 1
+
+
+def test_a_second_signal_is_2(stage: Stage) -> None:
+    async def conversation() -> None:
+        stage.cast.generations[0].in_flight = 3
+        stage.worker.stop("TERM")
+
+    assert stage.play(conversation) == 2
+    assert stage.log.of("stopped by a second signal")[0]["cut"] == 3
+
+
+def test_signals_reach_the_worker(stage: Stage) -> None:
+    async def conversation() -> None:
+        os.kill(os.getpid(), signal.SIGUSR2)
+        line = await stage.wait_for("upgrade by signal is not in this release yet; nothing was done")
+        assert line["signal"] == "USR2"
+        os.kill(os.getpid(), signal.SIGINT)
+        await stage.wait_for("stopping")
+
+    assert stage.play(conversation) == 2
+
+
+def test_notices_are_told(stage: Stage) -> None:
+    async def conversation() -> None:
+        notice = Notice(Place("Caddyfile", 1, 2), "listens on 2015")
+        stage.cast.next = lambda: Loaded(Config(config_for(0).sites, (notice,)))
+        stage.worker.reload("USR1")
+        await stage.wait_for("reloaded")
+
+    stage.play(conversation)
+    (line,) = stage.log.of("configuration")
+    assert (line["level"], line["place"], line["notice"]) == ("WARN", "Caddyfile:1:2", "listens on 2015")
+
+
+# --- reload
+
+
+def test_reload_swaps_and_retires(stage: Stage) -> None:
+    async def conversation() -> None:
+        stage.cast.next = lambda: Loaded(config_for(0))
+        stage.worker.reload("USR1")
+        line = await stage.wait_for("reloaded")
+        assert (line["generation"], line["cause"]) == (2, "USR1")
+        assert stage.cast.made[0].plan == 2
+        assert len(stage.cast.made) == 1, "the listener stays"
+
+    stage.play(conversation)
+    assert stage.cast.story == ["start 1", "start 2", "retire 1 for 2"]
+    assert stage.cast.reopened == 1
+
+
+def test_asked_again_meanwhile_it_is_done_once_more(stage: Stage) -> None:
+    async def conversation() -> None:
+        stage.cast.next = lambda: Loaded(config_for(0))
+        for _ in range(5):
+            stage.worker.reload("HUP")
+        await until(lambda: len(stage.log.of("reloaded")) == 2)
+
+    stage.play(conversation)
+    assert len(stage.cast.generations) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConfigError([Mistake(Place("C", 1, 1), "a"), Mistake(Place("C", 2, 1), "b")]), "2 mistakes"),
+        (ConfigError(Mistake(Place("C", 1, 1), "a", hint="b?")), "1 mistake"),
+        (StartError("cannot read C: No such file or directory"), "cannot read C: No such file or directory"),
+        (ZeroDivisionError("a bug"), "ZeroDivisionError('a bug')"),
+    ],
+)
+@pytest.mark.parametrize("where", ["load", "build"])
+def test_a_failing_reload_changes_nothing(stage: Stage, error: Exception, told: str, where: str) -> None:
+    def fail() -> Loaded:
+        raise error
+
+    async def conversation() -> None:
+        stage.cast.next = fail if where == "load" else lambda: Loaded(config_for(0))
+        stage.cast.building = error if where == "build" else None
+        stage.worker.reload("USR1")
+        line = await stage.wait_for("reload failed, the old configuration stays")
+        assert (line["level"], line["reason"]) == ("ERROR", told)
+        stage.cast.building = None
+        stage.cast.next = lambda: Loaded(config_for(0))
+        stage.worker.reload("USR1")
+        await stage.wait_for("reloaded")
+
+    stage.play(conversation)
+    assert stage.cast.story == ["start 1", "start 2", "retire 1 for 2"]
+    if isinstance(error, ConfigError):
+        shown = [line["mistake"] for line in stage.log.of("configuration")]
+        assert shown in (["a", "b"], ["a (b?)"])
+
+
+def test_a_taken_port_at_reload_retires_the_new_generation(stage: Stage) -> None:
+    async def conversation() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            stage.cast.next = lambda: Loaded(config_for(0, taken.getsockname()[1]))
+            stage.worker.reload("USR1")
+            line = await stage.wait_for("reload failed, the old configuration stays")
+        assert "already in use" in str(line["reason"])
+        assert stage.cast.made[0].plan == 1
+
+    stage.play(conversation)
+    assert stage.cast.story == ["start 1", "retire 2"]
+
+
+def test_what_came_from_no_file_is_not_reloaded_but_logs_are(stage: Stage) -> None:
+    async def conversation() -> None:
+        stage.worker.reload("HUP")
+        await stage.wait_for(worker.CANNOT_RELOAD)
+
+    stage.play(conversation)
+    assert stage.cast.reopened == 1
+    assert stage.cast.story == ["start 1"]
+
+
+def test_no_reload_while_stopping(stage: Stage) -> None:
+    async def conversation() -> None:
+        stage.cast.next = lambda: Loaded(config_for(0))
+        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+        writer.write(b"work")
+        await reader.read(100)
+        stage.worker.stop("TERM")
+        stage.worker.reload("USR1")
+        await stage.wait_for("stopping")
+        writer.close()
+        await stage.wait_for("stopped")
+
+    stage.play(conversation)
+    assert stage.log.of("reloaded") == []
+
+
+def test_exchanges_of_retired_generations_count_too(stage: Stage) -> None:
+    async def conversation() -> None:
+        stage.cast.next = lambda: Loaded(config_for(0))
+        stage.cast.generations[0].in_flight = 2
+        stage.worker.reload("USR1")
+        await stage.wait_for("reloaded")
+        stage.cast.generations[1].in_flight = 3
+        stage.worker.stop("TERM")
+        assert (await stage.wait_for("stopping"))["in_flight"] == 5
+
+    stage.play(conversation)
+
+
+def test_watching_reloads_only_what_means_something_else(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_SECONDS", 0.01)
+    monkeypatch.chdir(tmp_path)
+    caddyfile = tmp_path / "Caddyfile"
+    caddyfile.write_text(":80\n")
+    loads: list[int] = []
+
+    def found(*ports: int) -> Callable[[], Loaded]:
+        def load() -> Loaded:
+            loads.append(len(ports))
+            return Loaded(config_for(*ports), {"Caddyfile": ""})
+
+        return load
+
+    async def conversation() -> None:
+        stage.cast.next = found(0)
+        caddyfile.write_text(":80 \n")
+        await until(lambda: loads)
+        assert stage.log.of("reloaded") == []
+        with sockets.bind(("127.0.0.1", 0)) as probe:
+            port = sockets.port_of(probe)
+        stage.cast.next = found(0, port)
+        caddyfile.write_text(":80\n:81\n")
+        assert (await stage.wait_for("reloaded"))["cause"] == "watch"
+
+    stage.play(conversation, is_watching=True)
+    assert stage.cast.reopened == 0
+
+
+# --- the rest
+
+
+def test_a_bug_in_a_callback_is_one_line(stage: Stage) -> None:
+    def bug() -> None:
+        raise ZeroDivisionError("on purpose")
+
+    async def conversation() -> None:
+        asyncio.get_running_loop().call_soon(bug)
+        line = await stage.wait_for("internal error")
+        assert line["error"] == "ZeroDivisionError('on purpose')"
+        assert str(line["where"]).startswith("test_worker.py:")
+
+    assert stage.play(conversation) == 0
+
+
+def test_no_descriptors_is_no_bug(stage: Stage) -> None:
+    async def conversation() -> None:
+        error = OSError(24, "Too many open files")
+        asyncio.get_running_loop().call_exception_handler({"message": "accept failed", "exception": error})
+
+    stage.play(conversation)
+    assert len(stage.log.of("no descriptor left for a further connection")) == 1
+    assert stage.log.of("internal error") == []
+
+
+def test_the_smallest_limit_of_an_address_counts() -> None:
+    sites = (*config_for(80, limit=7).sites, *config_for(80, limit=5).sites, *config_for(81).sites)
+    assert connection_limits(Config(sites)) == {("127.0.0.1", 80): 5}
