@@ -149,6 +149,21 @@ def test_transparent(stage: Stage, host: str, port: bytes) -> None:
     assert asked.field("X-Forwarded-Host") == host.encode()
 
 
+def test_same_head_from_other_places(stage: Stage) -> None:
+    """Nothing is remembered from one request for the next: same bytes, other peers and other sites."""
+    for _ in range(2):
+        for host, value in (("trusting.test", b"1.2.3.4"), ("site.test", b"127.0.0.1")):
+            for port in (1, 2):
+                with stage.client() as client:
+                    data = request("GET", "/", [("X-Forwarded-For", "1.2.3.4")], host=host)
+                    for _ in range(port):
+                        assert client.exchange(data).status == 200
+                asked = stage.backend.requests[-1]
+                assert asked.field("X-Client") == value
+                assert (asked.field("X-Forwarded-For") or b"").endswith(b"127.0.0.1")
+                assert (asked.field("X-Forwarded-For") == b"127.0.0.1") == (host == "site.test")
+
+
 def test_rules_come_after_ours(stage: Stage) -> None:
     assert stage.get("/", FORGED, host="ruled.test").status == 200
     [asked] = stage.backend.requests

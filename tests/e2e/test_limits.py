@@ -130,6 +130,22 @@ def test_fields_of_a_site(stage: Stage, count: int, status: int) -> None:
         assert client.exchange(request("GET", "/", fields)).status == status
 
 
+@pytest.mark.parametrize("kind", ["head", "fields", "body"])
+def test_one_site_accepts_nothing_for_another(stage: Stage, kind: str) -> None:
+    """The same bytes, first where they are within the limits, then where they are not, then again."""
+    data, status = {
+        "head": (padded("/", 3 * KB), 431),
+        "fields": (request("GET", "/", [(f"X-{number}", "1") for number in range(20)]), 431),
+        "body": (request("POST", "/", body=b"a" * 2 * KB), 413),
+    }[kind]
+    for _ in range(3):
+        with stage.client() as client:
+            assert client.exchange(data).status == 200
+            assert client.exchange(data).status == 200
+        with stage.client(small(stage)) as client:
+            assert client.exchange(data).status == status
+
+
 # Bodies.
 
 

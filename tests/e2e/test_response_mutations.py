@@ -18,16 +18,6 @@ from kit.tables import POISON
 COUNT = int(os.environ.get("POSTHOUSE_MUTATIONS", "1200"))
 SEED = int(os.environ.get("POSTHOUSE_SEED", "1"))
 
-CADDYFILE = """
-http://:PORT {
-    bind 127.0.0.1
-    proxy / BACKEND {
-        response_timeout 200ms
-        idle_timeout 200ms
-    }
-}
-"""
-
 CHUNKED = [("Transfer-Encoding", "chunked")]
 SEEDS = [
     response(200, [("X-A", "1")], b"some body"),

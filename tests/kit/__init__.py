@@ -40,6 +40,8 @@ Stage
     One backend and one Posthouse in front of it for a whole module: `.client()`, `.get()`,
     `.assert_refused(data)`, `.assert_serves()`. The fixture `stage` gives it, cleared, to each test; a module
     that writes a constant CADDYFILE gets that instead of one catch-all route.
+kit.tables, kit.mutations
+    SMUGGLED and POISON, odd bytes, `named` rows for parametrize; seeded mutations of messages.
 wait_still(count)
     waits until a number that others change has stayed the same for a while: the stop of a flow.
 request, response, chunk
