@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +129,11 @@ def value(cell: str) -> float | int | None:
 
 
 def code(cited: str) -> Any:
-    """The value of `net/idle.py: IDLE_SECONDS`, or the default of `config/specs.py: LimitsSpec.header`."""
+    """The value of `net/idle.py: IDLE_SECONDS`; the default of a field (`config/specs.py: LimitsSpec.header`)."""
     file, name = cited.strip("`").split(": ")
     found: Any = importlib.import_module("posthouse." + file.removesuffix(".py").replace("/", "."))
     for part in name.split("."):
-        defaults = {one.name: one.default for one in fields(found)} if isinstance(found, type) else {}
+        defaults = {one.name: one.default for one in fields(found)} if is_dataclass(found) else {}
         found = defaults[part] if part in defaults else getattr(found, part)
     return found
 
