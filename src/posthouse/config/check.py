@@ -35,6 +35,7 @@ def https_notices(site: SiteSpec) -> list[Notice]:
         Notice(
             one.place,
             f"`{one.text}` is served over plain HTTP on port {one.port}: HTTPS is not in this release yet",
+            len(one.text),
         )
         for one in site.addresses
         if is_implicitly_https(one)

@@ -14,6 +14,9 @@ _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110 5.1: a token."""
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FRAMING = ("content-length", "transfer-encoding")
+_HOP_BY_HOP = ("keep-alive", "te", "trailer", "expect")
+"""Connection and Upgrade are not among them: hand-written forms of the `websocket` preset set those, and upgrades
+pass anyway."""
 
 
 def header_rule(name: Token, values: Sequence[Token]) -> HeaderRule:
@@ -22,13 +25,15 @@ def header_rule(name: Token, values: Sequence[Token]) -> HeaderRule:
     Only a name to remove may hold a `*`, at its beginning or end. The value is a template.
     """
     op, plain = _sign(name.text)
+    if plain.lower() in _FRAMING:
+        raise Rejected(name, f"no rule can change `{plain}`: it is part of how a message is framed")
+    if plain.lower() in _HOP_BY_HOP:
+        raise Rejected(name, f"no rule can change `{plain}`: it ends at each proxy (RFC 9110 7.6.1)")
     if op == "remove":
         if len(values) > 1:
             raise Rejected(values[1], f"too many arguments: a name to remove, {quote(name)}, stands alone")
         return HeaderRule(op, _pattern(name, plain), "", name.place)
     field_name(name, plain)
-    if plain.lower() in _FRAMING:
-        raise Rejected(name, f"no rule can set `{plain}`: it is part of how a message is framed")
     if not values:
         raise Rejected(
             name, f"a value for {quote(name)} is missing", f"to remove the field, write `-{plain}`"

@@ -50,6 +50,7 @@ class DownstreamAnswer:
             "_is_late",
             "_last_data",
             "_last_head",
+            "_look_out",
         ),
         *(
             "_listener",
@@ -90,6 +91,7 @@ class DownstreamAnswer:
         self._last_data = b""
         self._last_head: RequestHead | None = None
         self._total: asyncio.TimerHandle | None = None
+        self._look_out: asyncio.TimerHandle | None = None
         self._is_advancing = False
         self._is_chunking = False
         self._is_full = False
@@ -326,6 +328,6 @@ class DownstreamAnswer:
         exchange = self.exchange
         if self._state == COMPLETE or exchange is None:
             self._lose(FailureKind.CLIENT_TIMEOUT)
-            self.transport.abort()
+            self.reset_connection()
         else:
             exchange.on_request_broken(ProtocolError(408, "timeouts read"), FailureKind.CLIENT_TIMEOUT)

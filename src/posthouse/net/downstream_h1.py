@@ -20,7 +20,7 @@ from posthouse.net.downstream_answer import (
     SIZED_BODY,
     DownstreamAnswer,
 )
-from posthouse.net.flow import PIPELINED, Flow
+from posthouse.net.flow import PIPELINED, Flow, has_hung_up
 from posthouse.net.handler import Handler
 from posthouse.net.pump import PUMP_FROM, Pump
 from posthouse.net.timers import NEVER
@@ -29,6 +29,8 @@ from posthouse.protocol.h1 import RequestHead
 
 LAST_HEAD_BYTES: Final = 1024
 """A head up to this size is kept to compare the next one with; more would cost too much per idle connection."""
+LOOK_OUT_SECONDS: Final = 0.25
+"""How often a client whose bytes we don't read now is looked after."""
 PIPELINE_BYTES: Final = 64 * 1024
 """Reading pauses when more than this of later requests waits behind the current one."""
 
@@ -271,7 +273,7 @@ class DownstreamH1(DownstreamAnswer):
     def _keep_for_later(self, data: bytes) -> None:
         self._buffer += data
         if len(self._buffer) > PIPELINE_BYTES:
-            self.flow.block(PIPELINED)
+            self.block(PIPELINED)
 
     @property
     def has_whole_request(self) -> bool:
@@ -283,6 +285,20 @@ class DownstreamH1(DownstreamAnswer):
         self.flow.block(reason)
         if self._state in (SIZED_BODY, CHUNKED_BODY):
             self.deadline = NEVER
+        if self._look_out is None:
+            self._look_out = self._reactor.loop.call_later(LOOK_OUT_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """While reading is paused the event loop does not tell us that the client went away: ask the kernel."""
+        self._look_out = None
+        if self._state == GONE or not self.flow.is_paused:
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0 and has_hung_up(sock.fileno()):
+            self._lose(FailureKind.CLIENT_GONE)
+            self.transport.abort()
+        else:
+            self._look_out = self._reactor.loop.call_later(LOOK_OUT_SECONDS, self._look)
 
     def unblock(self, reason: int) -> None:
         """`reason` is gone."""

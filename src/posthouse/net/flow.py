@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import Final, Protocol
 
 PEER_FULL: Final = 1
@@ -10,6 +11,13 @@ NO_PEER: Final = 2
 """There is no backend connection yet to pass the body to."""
 PIPELINED: Final = 4
 """The next request is already here while the current one is being answered."""
+
+
+def has_hung_up(descriptor: int) -> bool:
+    """Whether the peer of a socket has closed or reset it, whatever waits unread; one system call."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 class Readable(Protocol):

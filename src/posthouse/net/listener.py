@@ -35,6 +35,12 @@ class Listener:
         """The protocol of a new connection (asyncio's protocol factory)."""
         return DownstreamH1(self)
 
+    def use(self, plan: Plan) -> None:
+        """A new generation serves: no connection holds on to what it worked out with the old one."""
+        self.plan = plan
+        for connection in self.connections:
+            connection.memo = None
+
     def forget(self, connection: DownstreamAnswer) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
@@ -54,5 +60,5 @@ class Listener:
         """Cut what is left; answers how many connections that were."""
         left = tuple(self.connections)
         for connection in left:
-            connection.transport.abort()
+            connection.reset_connection()
         return len(left)

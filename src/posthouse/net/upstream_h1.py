@@ -315,8 +315,12 @@ class UpstreamH1:
 
     def _begin_chunked(self, exchange: ResponseHandler, head: ResponseHead, rest: bytes) -> None:
         self._chunked = reader = ChunkedReader(self._reactor.codec.memo, RESPONSE_FIELDS)
-        data = reader.feed(rest) if rest else b""
         self._state = _CHUNKED_BODY
+        try:
+            data = reader.feed(rest) if rest else b""
+        except ProtocolError as error:
+            self._fail(FailureKind.MALFORMED, error.reason)
+            return
         if not reader.is_done:
             self._progress()
             exchange.on_response(head, data, False, -1)

@@ -20,6 +20,9 @@ class Listener(Counted, Protocol):
 
     plan: Any
 
+    def use(self, plan: Any) -> None:
+        """Hand requests to `plan` from now on."""
+
     def drain(self) -> None:
         """No further request on any connection; those that are idle stay open."""
 
@@ -91,7 +94,8 @@ class Listeners:
         new = [self._add(key, listening, served[key]) for key, listening in bound.items()]
         gone = [self._acceptors.pop(key) for key in list(self._acceptors) if key not in served]
         for key, (acceptor, listener) in self._acceptors.items():
-            listener.plan, acceptor.limit = served[key]
+            plan, acceptor.limit = served[key]
+            listener.use(plan)
         for acceptor in new:
             self._admission.admit(acceptor)
         await self._close(gone)

@@ -55,10 +55,13 @@ class EchoListener:
     """What `net.listener.Listener` is to a worker."""
 
     def __init__(self, plan: Any) -> None:
-        self.plan = plan
+        self.use(plan)
         self.connections: set[Echo] = set()
         self.on_closed: Callable[[], None] | None = None
         self.is_draining = False
+
+    def use(self, plan: Any) -> None:
+        self.plan = plan
 
     def connection(self) -> Echo:
         return Echo(self)
