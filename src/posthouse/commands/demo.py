@@ -60,18 +60,15 @@ def introduction(port: int, backends: list[int], pids: list[int], text: str) -> 
         lines.append(f"  backend {name:<6} http://127.0.0.1:{backend}/  (pid {pid})")
     lines += ["", "The Caddyfile that it uses:", ""]
     lines += [f"  {line}" for line in text.expandtabs(4).splitlines()]
-    lines += [
-        "",
-        "Try, in another terminal:",
-        "",
-        f"  curl {url}/            again and again: the backends take turns",
-        f"  curl -N {url}/events   a stream: each event comes at once",
-        f"  kill {pids[0]:<28} one backend dies, and no request fails",
-        "",
-        "Ctrl-C ends the demo.",
-        "",
-    ]
-    return "\n".join(lines)
+    lines += ["", "Try, in another terminal:", ""]
+    tries = {
+        f"curl {url}/": "again and again: the backends take turns",
+        f"curl -N {url}/events": "a stream: each event comes at once",
+        f"kill {pids[0]}": "one backend dies, and no request fails",
+    }
+    width = max(map(len, tries))
+    lines += [f"  {command:<{width}}   {what}" for command, what in tries.items()]
+    return "\n".join([*lines, "", "Ctrl-C ends the demo.", ""])
 
 
 @contextmanager
