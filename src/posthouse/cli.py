@@ -115,7 +115,7 @@ def _end(code: int) -> NoReturn:
     """
     if sys.getprofile() is None and sys.gettrace() is None:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it
                 stream.flush()
         os._exit(code)
     sys.exit(code)

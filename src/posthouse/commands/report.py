@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 
@@ -40,7 +41,7 @@ def show_notices(notices: tuple[Notice, ...], sources: Mapping[str, str]) -> Non
 
 
 def _print(text: str) -> None:
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError, AttributeError):  # nobody reads stderr (closed, or the pipe is broken)
+    if sys.stderr is None:  # closed by who started us; print() would take stdout instead
         return
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+        print(text, file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from posthouse.net.idle import IdleConnections
 from posthouse.net.reactor import Reactor
 from posthouse.net.resolver import Address, Resolver
 from posthouse.net.upstream_h1 import UpstreamH1
+from posthouse.net.upstream_request import UpstreamRequest
 
 Dialled = UpstreamH1 | Failure
 
@@ -137,7 +138,7 @@ def _failure(kind: FailureKind, reason: str) -> Failure:
     return Failure(kind, Side.UPSTREAM, reason, Sent.NOTHING)
 
 
-def is_quiet(connection: UpstreamH1) -> bool:
+def is_quiet(connection: UpstreamRequest) -> bool:
     """Whether nothing has arrived on an idle connection, its end included; one system call.
 
     The event loop may not have told us yet that the backend closed it. A request that can't be sent twice is worth

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from posthouse.net.upstream_h1 import UpstreamH1
+    from posthouse.net.upstream_request import UpstreamRequest
 
 IDLE_SECONDS: Final = 60.0
 """How long a connection to a backend is kept unused. Most backends close after 60 s or more; being first avoids the
@@ -19,12 +19,12 @@ class IdleConnections:
     __slots__ = ("_lanes",)
 
     def __init__(self) -> None:
-        self._lanes: dict[Hashable, list[UpstreamH1]] = {}
+        self._lanes: dict[Hashable, list[UpstreamRequest]] = {}
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes.values())
 
-    def acquire(self, key: Hashable) -> UpstreamH1 | None:
+    def acquire(self, key: Hashable) -> UpstreamRequest | None:
         """A connection to use now, or None. It is the caller's until released or closed."""
         lane = self._lanes.get(key)
         while lane:
@@ -33,7 +33,7 @@ class IdleConnections:
                 return connection
         return None
 
-    def release(self, connection: UpstreamH1, most: int) -> bool:
+    def release(self, connection: UpstreamRequest, most: int) -> bool:
         """Keep a connection for the next request; False: there are `most` already, close it."""
         lane = self._lanes.get(connection.key)
         if lane is None:
@@ -43,7 +43,7 @@ class IdleConnections:
         lane.append(connection)
         return True
 
-    def forget(self, connection: UpstreamH1) -> None:
+    def forget(self, connection: UpstreamRequest) -> None:
         """A connection ended while it was idle."""
         lane = self._lanes.get(connection.key)
         if lane is not None and connection in lane:

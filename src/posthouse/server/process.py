@@ -46,7 +46,9 @@ class Process:
         return generation.build(config, self._runtime, previous)
 
     def announce(self, ready: str) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be closed
+        if sys.stderr is None:  # closed by who started us; print() would take stdout instead
+            return
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             print(ready, file=sys.stderr, flush=True)
 
     def serve(self, loaded: Adapted, settings: Settings) -> int:

@@ -213,7 +213,6 @@ class Worker:
 
     async def _swap(self, loaded: Loaded, cause: str) -> None:
         began = self._loop.time()
-        gc.unfreeze()
         generation = self._parts.build(loaded.config, self._generation)
         try:
             bound = self._listeners.bind(generation.listen)
@@ -324,6 +323,7 @@ def connection_limits(config: Config) -> dict[ListenKey, int]:
 
 def _settle_memory() -> None:
     """What was made to start lives on: later collections need not look at it again."""
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     # The request path makes no cycles; with the default of 700 the collector would look at the memos all the time.
