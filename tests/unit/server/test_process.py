@@ -7,6 +7,7 @@ import gc
 import io
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def test_it_serves_until_stopped(
     assert process.serve(loaded, Settings()) == 0
     assert [line["what"] for line in log.lines()] == ["started", "stopping", "stopped"]
     assert capsys.readouterr().err.startswith("ready: http://127.0.0.1:")
+
+
+def test_a_closed_stderr_is_no_reason_to_write_to_stdout(
+    process: Process, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    process.announce("ready: nowhere")
+    assert capsys.readouterr().out == ""
 
 
 def test_a_failed_start_is_raised(process: Process, capsys: pytest.CaptureFixture[str]) -> None:
