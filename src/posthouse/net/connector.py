@@ -60,10 +60,16 @@ class Connector:
             async with asyncio.timeout(timeouts.connect):
                 failure = await self._connect(connection, endpoint, timeouts.fallback_delay)
         except TimeoutError:
-            failure = _failure(FailureKind.CONNECT_TIMEOUT, f"no connection within {timeouts.connect:g} s")
+            limit = "the system's limit" if timeouts.connect is None else f"{timeouts.connect:g} s"
+            failure = _failure(FailureKind.CONNECT_TIMEOUT, f"no connection within {limit}")
+        except Exception as error:
+            # Whatever it is, the exchange must learn of it: it waits for nothing else.
+            failure = Failure(FailureKind.CONNECT, Side.POSTHOUSE, repr(error), Sent.NOTHING)
         except asyncio.CancelledError:
             connection.abandon()
             raise
+        if failure is None and connection.transport.is_closing():
+            failure = _failure(FailureKind.CONNECT, "closed as soon as it was open")
         if failure is not None:
             connection.abandon()
         on_done(failure or connection)
@@ -77,6 +83,8 @@ class Connector:
                 addresses = await self._resolver.resolve(endpoint.host, endpoint.port)
             except OSError as error:
                 return _failure(FailureKind.DNS, f"{endpoint.host}: {error.strerror or error}")
+            except UnicodeError:
+                return _failure(FailureKind.DNS, f"{endpoint.host}: not a host name")
             if len(addresses) == 1:
                 await self._open(connection, addresses[0])
             else:

@@ -50,6 +50,7 @@ class DownstreamAnswer:
             "_is_late",
             "_last_data",
             "_last_head",
+            "_last_plan",
             "_look_out",
         ),
         *(
@@ -90,6 +91,7 @@ class DownstreamAnswer:
         self._pump: Pump | None = None
         self._last_data = b""
         self._last_head: RequestHead | None = None
+        self._last_plan: Plan | None = None
         self._total: asyncio.TimerHandle | None = None
         self._look_out: asyncio.TimerHandle | None = None
         self._is_advancing = False

@@ -156,7 +156,7 @@ class DownstreamH1(DownstreamAnswer):
         """A whole head is there: read it and start its exchange."""
         listener = self._listener
         plan = listener.plan
-        if data == self._last_data and plan is self._plan:
+        if data == self._last_data and plan is self._last_plan:
             # Pollers and services send the very same request again and again: comparing is cheaper than reading.
             head = self._last_head
         else:
@@ -191,6 +191,7 @@ class DownstreamH1(DownstreamAnswer):
         if len(data) == end + 4 <= LAST_HEAD_BYTES:
             self._last_data = data
             self._last_head = head
+            self._last_plan = plan
         return head
 
     def _begin_sized(self, exchange: Handler, body: bytes, length: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from posthouse.net.upstream_h1 import UpstreamH1
     from posthouse.net.upstream_request import UpstreamRequest
 
 IDLE_SECONDS: Final = 60.0
@@ -19,16 +20,16 @@ class IdleConnections:
     __slots__ = ("_lanes",)
 
     def __init__(self) -> None:
-        self._lanes: dict[Hashable, list[UpstreamRequest]] = {}
+        self._lanes: dict[Hashable, list[Any]] = {}
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes.values())
 
-    def acquire(self, key: Hashable) -> UpstreamRequest | None:
+    def acquire(self, key: Hashable) -> UpstreamH1 | None:
         """A connection to use now, or None. It is the caller's until released or closed."""
         lane = self._lanes.get(key)
         while lane:
-            connection = lane.pop()
+            connection: UpstreamH1 = lane.pop()
             if not connection.transport.is_closing():
                 return connection
         return None

@@ -32,22 +32,29 @@ class Timed(Protocol):
         """Called at or after the deadline; the deadline is NEVER then."""
 
 
+class Handle(Protocol):
+    """A call to come that can be called off."""
+
+    def cancel(self) -> object: ...
+
+
 class CallAt(Protocol):
     """The one method of an event loop that timers need."""
 
-    def call_later(self, delay: float, callback: Callable[[], None], /) -> object: ...
+    def call_later(self, delay: float, callback: Callable[[], None], /) -> Handle: ...
 
 
 class Timers:
     """All deadlines of one worker, in buckets of one TICK."""
 
-    __slots__ = ("_armed", "_buckets", "_clock", "_loop")
+    __slots__ = ("_armed", "_buckets", "_clock", "_handle", "_loop")
 
     def __init__(self, loop: CallAt, clock: Callable[[], float] = time.monotonic) -> None:
         self._loop = loop
         self._clock = clock
         self._buckets: dict[int, set[Timed]] = {}
         self._armed = 0
+        self._handle: Handle | None = None
 
     def set(self, timed: Timed, deadline: float) -> None:
         """Give `timed` a deadline (monotonic seconds), earlier or later than before.
@@ -90,8 +97,10 @@ class Timers:
         timed.wake = NEVER
 
     def _arm(self, number: int) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
         self._armed = number
-        self._loop.call_later(max(number * TICK - self._clock(), 0.001), self._tick)
+        self._handle = self._loop.call_later(max(number * TICK - self._clock(), 0.001), self._tick)
 
     def _tick(self) -> None:
         now = self._clock()
@@ -102,6 +111,7 @@ class Timers:
                     self._due(timed, now)
             self._buckets.pop(number, None)
         self._armed = 0
+        self._handle = None
         if self._buckets:
             self._arm(min(self._buckets))
 

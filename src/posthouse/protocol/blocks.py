@@ -13,7 +13,6 @@ from posthouse.errors import ProtocolError
 from posthouse.protocol.fields import (
     CONNECTION,
     CONTENT_LENGTH,
-    DATE,
     EXPECT,
     FORWARDING,
     HOST,
@@ -188,7 +187,7 @@ class ResponseFields:
         self.length = -1
         self.length_wire = b""
         self.is_chunked = False
-        self.has_date = False
+        self.has_date = any(field.lower == b"date" for field in fields)
         self.protocol: bytes | None = None
         self.trailer: list[Field] = []
         options: set[bytes] = set()
@@ -202,7 +201,7 @@ class ResponseFields:
         if b"upgrade" not in options:
             self.protocol = None
         nominated = options - {b"close", b"keep-alive", b"upgrade"}
-        passing = (0, VIA, DATE, HOST, EXPECT, FORWARDING)
+        passing = (0, VIA, HOST, EXPECT, FORWARDING)
         self.kept = [field for field in fields if field.kind in passing and field.lower not in nominated]
         self.kept_wire = b"".join([field.wire for field in self.kept])
 
@@ -219,8 +218,6 @@ class ResponseFields:
             self.is_chunked = True
         elif kind == CONNECTION:
             options.update(parse_list(field.value))
-        elif kind == DATE:
-            self.has_date = True
         elif kind == UPGRADE:
             self.protocol = field.value
         elif kind == TRAILER:

@@ -30,7 +30,6 @@ HOP: Final = 9
 FORWARDING: Final = 10
 """Says who the client was: X-Forwarded-*, X-Real-IP, Forwarded. Ours are written instead."""
 VIA: Final = 11
-DATE: Final = 12
 
 
 _KINDS: Final[dict[bytes, int]] = {
@@ -52,7 +51,6 @@ _KINDS: Final[dict[bytes, int]] = {
     b"x-real-ip": FORWARDING,
     b"forwarded": FORWARDING,
     b"via": VIA,
-    b"date": DATE,
 }
 
 PROTECTED_NAMES: Final = frozenset(
@@ -71,7 +69,7 @@ PROTECTED_NAMES: Final = frozenset(
 
 _FORBIDDEN_TRAILERS: Final = frozenset(
     (
-        *(name for name, kind in _KINDS.items() if kind not in (VIA, DATE)),
+        *(name for name, kind in _KINDS.items() if kind != VIA),
         *(b"authorization", b"cookie", b"set-cookie", b"content-encoding", b"content-type", b"content-range"),
         *(b"cache-control", b"expires", b"location", b"max-forwards", b"pragma", b"range", b"retry-after"),
         *(b"age", b"vary", b"www-authenticate", b"if-match", b"if-none-match", b"if-modified-since"),

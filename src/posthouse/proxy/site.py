@@ -15,6 +15,8 @@ from posthouse.proxy.rewrite import NO_RULES, HeaderProgram
 from posthouse.proxy.route import Route
 
 _MEMO: Final = 4096
+_HOST_NAME: Final = 253
+"""RFC 1035 2.3.4, as text."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -195,6 +197,9 @@ class Sites:
         return None
 
     def _find_host(self, host: str) -> list[tuple[str, Site]]:
+        if len(host) > _HOST_NAME:
+            # No site has such a name; looking for wildcards in 64 KB of labels would take seconds.
+            return self._by_host.get("", [])
         found = self._by_host.get(host)
         labels = host.split(".")
         for i in range(len(labels)):

@@ -14,7 +14,7 @@ from posthouse.net.connector import Connector, Dialled, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
-from posthouse.net.upstream_request import UpstreamRequest
+from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.protocol.h1 import Codec
@@ -38,7 +38,7 @@ class Runtime:
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
 
-    def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamRequest | None:
+    def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
         connection = self.idle.acquire(backend)
         while connection is not None and is_careful and not is_quiet(connection):
