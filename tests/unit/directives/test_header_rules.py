@@ -54,8 +54,8 @@ def test_the_sign_says_what_is_done(text: str, op: str, name: str, value: str) -
         ("-*X*", "at the beginning or at the end of a name, once"),
         ("-X*Y", "at the beginning or at the end of a name, once"),
         ("-X**", "at the beginning or at the end of a name, once"),
-        ("Content-Length 5", "no rule can set `Content-Length`"),
-        ("+transfer-encoding x", "no rule can set `transfer-encoding`"),
+        ("Content-Length 5", "no rule can change `Content-Length`"),
+        ("+transfer-encoding x", "no rule can change `transfer-encoding`"),
         ('X-A "b\nc"', "no line breaks"),
     ],
 )
