@@ -92,6 +92,10 @@ class _Adaptation:
         def order(one: Mistake | Notice) -> tuple[int, Place]:
             return rank.get(one.place.file, -1), one.place
 
+        if not sites and not self.mistakes:
+            # A reload that meets a file just being written must not close every listener.
+            what = "no site in this file: expected an address such as `:8080` or `example.com`"
+            self.mistakes.append(Mistake(Place(self.file, 1, 1), what))
         if self.mistakes:
             raise AdaptError(sorted(dict.fromkeys(self.mistakes), key=order), self.sources)
         notices = sorted(dict.fromkeys([*self.notices, *verdict.notices]), key=order)

@@ -166,6 +166,7 @@ class DownstreamH1(DownstreamAnswer):
         self.is_persistent = head.is_persistent and not listener.is_draining
         self._version_10 = head.version == b"HTTP/1.0"
         self._is_late = self._is_chunking = False
+        self._scanned = 0
         self.deadline = NEVER
         now = self._reactor.clock()
         self.exchange = exchange = plan.begin(self, head, now)

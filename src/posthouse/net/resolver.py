@@ -31,11 +31,12 @@ class _Answer:
 class Resolver:
     """Resolves through the system (getaddrinfo in a thread)."""
 
-    __slots__ = ("_answers", "_loop")
+    __slots__ = ("_answers", "_asking", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._answers: dict[tuple[str, int], _Answer] = {}
+        self._asking: dict[tuple[str, int], asyncio.Task[tuple[Address, ...]]] = {}
 
     async def resolve(self, host: str, port: int) -> tuple[Address, ...]:
         """Addresses of a host in the system's order, at least one.
@@ -50,16 +51,25 @@ class Resolver:
         known = self._answers.get((host, port))
         if known is not None and now - known.asked < ANSWER_SECONDS:
             return known.addresses
+        asking = self._asking.get((host, port))
+        if asking is None:
+            asking = self._asking[host, port] = self._loop.create_task(self._ask(host, port))
+            asking.add_done_callback(lambda task: self._learn(host, port, task))
         try:
-            addresses = await self._ask(host, port)
+            # Shielded: one dial that is called off must not take the answer from the others.
+            return await asyncio.shield(asking)
         except OSError:
             if known is None:
                 raise
             return known.addresses
+
+    def _learn(self, host: str, port: int, asked: asyncio.Task[tuple[Address, ...]]) -> None:
+        self._asking.pop((host, port), None)
+        if asked.cancelled() or asked.exception() is not None:
+            return
         if len(self._answers) >= _MEMO:
             self._answers.clear()
-        self._answers[host, port] = _Answer(now, addresses)
-        return addresses
+        self._answers[host, port] = _Answer(self._loop.time(), asked.result())
 
     async def _ask(self, host: str, port: int) -> tuple[Address, ...]:
         found = await self._loop.getaddrinfo(host or "localhost", port, type=socket.SOCK_STREAM)

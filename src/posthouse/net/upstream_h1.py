@@ -122,6 +122,7 @@ class UpstreamH1(UpstreamRequest):
                     return
                 self._count_informational(end)
             except ProtocolError as error:
+                self._buffer = data
                 self._fail(FailureKind.MALFORMED, error.reason)
                 return
             data = data[end + 4 :]
@@ -139,7 +140,7 @@ class UpstreamH1(UpstreamRequest):
             raise ProtocolError(502, "not an HTTP/1 response")
         if has_bare_line_break(data, max(len(self._buffer) - 2, 0)):
             raise ProtocolError(502, "bare CR or LF in the head")
-        if len(data) > RESPONSE_HEAD_BYTES:
+        if len(data) > RESPONSE_HEAD_BYTES + 3:  # three may belong to the empty line
             raise ProtocolError(502, "response head over the limit")
 
     def _count_informational(self, size: int) -> None:

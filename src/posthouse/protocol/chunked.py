@@ -20,6 +20,7 @@ TRAILERS: Final = 8 * 1024
 MAX_CHUNK: Final = 1 << 53
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_CHUNK_LINE_SO_FAR = re.compile(rb"[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
 _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 
@@ -99,10 +100,10 @@ class ChunkedReader:
 
     def _wait_for_line(self, data: bytes, place: int) -> int:
         rest = data[place:]
-        if len(rest) > CHUNK_LINE:
-            raise ProtocolError(400, f"chunk size line over {CHUNK_LINE} bytes")
         line = rest[:-1] if rest.endswith(b"\r") else rest
-        if line and _CHUNK_LINE.fullmatch(line) is None:
+        if len(line) > CHUNK_LINE:
+            raise ProtocolError(400, f"chunk size line over {CHUNK_LINE} bytes")
+        if line and _CHUNK_LINE_SO_FAR.fullmatch(line) is None:
             raise ProtocolError(400, "malformed chunk size line")
         if not line and rest:
             raise ProtocolError(400, "empty chunk size line")
@@ -140,7 +141,7 @@ class ChunkedReader:
         if end >= 0:
             return self._finish(data[place:end], data[end + 4 :])
         rest = data[place:]
-        if len(rest) > TRAILERS:
+        if len(rest) > TRAILERS + 3:  # the last three may belong to the empty line
             raise ProtocolError(400, f"trailers over {TRAILERS} bytes")
         if has_bare_line_break(rest):
             raise ProtocolError(400, "bare CR or LF in the trailers")

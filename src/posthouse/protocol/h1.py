@@ -17,6 +17,8 @@ from posthouse.protocol.fields import FieldMemo, Sightings, is_token
 from posthouse.protocol.target import Target, Targets, split_authority
 
 TARGET_BYTES: Final = 16 * 1024
+_REQUEST_LINE: Final = TARGET_BYTES + 64
+"""Without a line's end after so many bytes the target is over its limit, whatever the method."""
 RESPONSE_HEAD_BYTES: Final = 64 * 1024
 RESPONSE_FIELDS: Final = 256
 """Fields of a response: twice the default for requests, since applications set many cookies at once."""
@@ -83,10 +85,11 @@ class ResponseHead:
         self.reason = reason
         self.fields = fields
         self.status_text = b"%d %b" % (status, reason)
-        self.sized_lines = (
-            fields.kept_wire + fields.length_wire if fields.has_date and fields.length_wire else b""
-        )
+        self.sized_lines = fields.kept_wire + fields.length_wire if self._is_sized() else b""
         self.is_persistent = not fields.is_close if version == b"HTTP/1.1" else fields.is_keep_alive
+
+    def _is_sized(self) -> bool:
+        return self.fields.has_date and bool(self.fields.length_wire) and self.status not in (204, 304)
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status}>"
@@ -111,7 +114,7 @@ class Codec:
     def read_request(self, data: bytes, end: int, limits: HeadLimits) -> RequestHead:
         """The head that is data[:end] (without its final CRLFCRLF). Raises ProtocolError (400 405 414 417 431)."""
         if end > limits.size:
-            raise ProtocolError(431, f"head over {limits.size} bytes")
+            raise self._too_long(data, limits)
         line_end = data.find(b"\r\n", 0, end)
         if line_end < 0:
             line_end = end
@@ -177,10 +180,21 @@ class Codec:
             raise ProtocolError(400, "not an HTTP request")
         if has_bare_line_break(data, place):
             raise ProtocolError(400, "bare CR or LF in the head")
-        if len(data) > TARGET_BYTES and data.find(b"\r\n", 0, TARGET_BYTES + 32) < 0:
+        if len(data) > limits.size + 3 or len(data) > _REQUEST_LINE:  # three may belong to the empty line
+            self._judge_size(data, limits)
+
+    def _judge_size(self, data: bytes, limits: HeadLimits) -> None:
+        if len(data) > _REQUEST_LINE and data.find(b"\r\n", 0, _REQUEST_LINE) < 0:
             raise ProtocolError(414, f"request target over {TARGET_BYTES} bytes")
-        if len(data) > limits.size:
+        if len(data) > limits.size + 3:
             raise ProtocolError(431, f"head over {limits.size} bytes")
+
+    def _too_long(self, data: bytes, limits: HeadLimits) -> ProtocolError:
+        """Which limit a whole head is over: that of the target comes first."""
+        parts = data.split(b"\r\n", 1)[0].split(b" ")
+        if len(parts) > 1 and len(parts[1]) > TARGET_BYTES:
+            return ProtocolError(414, f"request target over {TARGET_BYTES} bytes")
+        return ProtocolError(431, f"head over {limits.size} bytes")
 
     def known_response(self, raw: bytes) -> ResponseHead | None:
         """The response head `raw` (without CRLFCRLF) if the very same one was read lately."""

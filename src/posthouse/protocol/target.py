@@ -157,11 +157,16 @@ def cut_prefix(target: Target, prefix_key: str, targets: Targets) -> tuple[str, 
 
     The encoded form of what remains survives. The result begins with exactly one slash.
     """
-    rest = target.path[len(prefix_key) :]
+    rest = _one_slash(target.path[len(prefix_key) :])
     wire = _cut_wire(target.wire_path, prefix_key, targets)
+    raw = rest.encode("utf-8", "surrogateescape")
+    if has_dot_segments(raw):
+        # "/a../x" without "/a": a cut must not make what the client could not have sent.
+        normal = normalise(raw)
+        return normal.decode("utf-8", "surrogateescape"), encode_path(normal)
     if wire is None:
         wire = encode_path(rest.encode("utf-8", "surrogateescape"))
-    return _one_slash(rest), _one_slash_wire(wire)
+    return rest, _one_slash_wire(wire)
 
 
 def _one_slash(path: str) -> str:

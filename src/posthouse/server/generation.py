@@ -19,8 +19,7 @@ from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.runtime import Runtime
-
-ListenKey = tuple[str, int]
+from posthouse.server.sockets import ListenKey
 
 
 class Generation:
