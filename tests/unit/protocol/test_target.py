@@ -29,7 +29,8 @@ def parse(raw: bytes) -> Target:
 
 SPELLINGS = [
     b"/secret/x", b"//secret/x", b"///secret//x", b"/./secret/x", b"/a/../secret/x", b"/../secret/x",
-    b"/../../secret/x", b"/a/b/../../secret/x", b"/secret/./x", b"/secret/a/../x", b"/secret//x", b"/%73ecret/x", b"/%53ecret/x",
+    b"/../../secret/x", b"/a/b/../../secret/x", b"/secret/./x", b"/secret/a/../x", b"/secret//x",
+    b"/%73ecret/x", b"/%53ecret/x",
     b"/SECRET/x", b"/Secret/X", b"/%2e/secret/x", b"/%2E/secret/x", b"/a/%2e%2e/secret/x", b"/a/%2E%2e/secret/x",
     b"/a/.%2e/secret/x", b"/a/%2e./secret/x", b"/%2fsecret/x", b"/%2Fsecret%2Fx", b"/%2f%2fsecret/x", b"/secret%2fx",
     b"/a%2f..%2fsecret/x", b"/a%2f%2e%2e%2fsecret%2fx", b"/a/..%2fsecret/x", b"/./././secret/x", b"/.//secret/x",
