@@ -7,6 +7,7 @@ free, and the backend is not to blame (`max_fails 1` would take it out).
 from __future__ import annotations
 
 import json
+import random
 import socket
 import threading
 import time
@@ -260,6 +261,33 @@ def test_while_waiting_for_a_slot(stage: Stage, log: Log) -> None:
     stage.backend.release()
     assert_free(stage)
     assert b"/waits-for-slot" not in {asked.target for asked in stage.backend.requests}
+
+
+def test_a_crowd_that_leaves_at_any_moment(stage: Stage, client: RawClient) -> None:
+    """Sixty clients, each leaving when it likes: no slot stays taken, no upstream connection open, nobody is marked."""
+    chance = random.Random(9)
+
+    def slow(asked: Request, connection: BackendConnection) -> None:
+        connection.send(response(200, [("Content-Length", "300000")], None) + bytes(150_000))
+        connection.wait_end(0.01)
+        connection.send(bytes(150_000))
+
+    stage.backend.on_request = slow
+    for number in range(60):
+        with stage.client() as leaving:
+            body = b"b" * chance.choice((1, 70_000))
+            data = (
+                request("POST", f"/crowd/{number}", body=body)
+                if number % 2
+                else request("GET", f"/crowd/{number}")
+            )
+            leaving.send(data[: chance.choice((len(data), len(data) // 2, len(data) - 1))])
+            leaving.end(chance.choice((0.001, 0.005, 0.02)))
+            leave(leaving, chance.choice(("close", "reset")))
+    stage.backend.on_request = lambda asked, connection: response(200)
+    assert client.exchange(request("GET", "/after")).status == 200
+    assert_free(stage)
+    assert len([connection for connection in stage.backend.connections if not connection.is_closed]) <= 2
 
 
 # Where no backend has the request yet.
