@@ -123,7 +123,7 @@ def test_odd_bytes_in_the_request_line(byte: int) -> None:
     for line in (
         *(odd + b"GET / HTTP/1.1", b"G" + odd + b"T / HTTP/1.1", b"GET" + odd + b" / HTTP/1.1"),
         *(b"GET / " + odd + b"HTTP/1.1", b"GET / HTTP/1.1" + odd, b"GET / HTTP/1" + odd + b"1"),
-        *(b"GET / HTTP" + odd + b"1.1"),
+        b"GET / HTTP" + odd + b"1.1",
     ):  # fmt: skip
         assert refused(line + b"\r\nHost: a") == 400
     for line in (
@@ -497,7 +497,7 @@ LINES = st.sampled_from(
         *(b"Host: a", b"Host: a", b"Host: A:80", b"host:b", b"Host: a b", b"Host:", b"A: b", b"a: \xff"),
         *(b"A : b", b" A: b"),
         *(b"Content-Length: 5", b"Content-Length: 0", b"content-length: 05", b"Content-Length: +5"),
-        *(b"Content-Length: 5, 5"),
+        b"Content-Length: 5, 5",
         *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip", b"Connection: close", b"Connection: A, x-b"),
         *(b"X-B: 1", b"X-B: 2", b"Expect: 100-continue", b"Upgrade: x", b"Connection: upgrade"),
         *(b"Via: 1.1 a", b"", b"A", b":"),
@@ -507,9 +507,9 @@ LINES = st.sampled_from(
 START = st.sampled_from(
     [
         *(b"GET / HTTP/1.1", b"GET / HTTP/1.1", b"GET / HTTP/1.1", b"POST /a%2fb?c HTTP/1.1"),
-        *(b"GET http://h/x HTTP/1.1"),
+        b"GET http://h/x HTTP/1.1",
         *(b"GET / HTTP/1.0", b"OPTIONS * HTTP/1.1", b"GET * HTTP/1.1", b"GET  / HTTP/1.1", b"G T / HTTP/1.1"),
-        *(b"FOO /../a HTTP/1.1"),
+        b"FOO /../a HTTP/1.1",
         *(b"CONNECT a:1 HTTP/1.1", b"GET /", b"", b"GET / HTTP/3.0"),
     ]
 )  # fmt: skip
@@ -571,7 +571,7 @@ def test_any_head(head: bytes, splice: bytes, place: int) -> None:
 RESPONSE_LINES = st.sampled_from(
     [
         *(b"A: b", b"a:c", b"Content-Length: 5", b"Content-Length: 5", b"Content-Length: x"),
-        *(b"Transfer-Encoding: chunked"),
+        b"Transfer-Encoding: chunked",
         *(b"Transfer-Encoding: gzip", b"Connection: close, A", b"Connection: upgrade", b"Upgrade: x"),
         *(b"Date: d", b"A : b"),
         *(b"", b"A", b" b", b"X: \x00", b"Set-Cookie: a", b"Set-Cookie: b", b"Trailer: X"),
