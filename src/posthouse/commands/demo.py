@@ -13,6 +13,8 @@ from posthouse.commands.command_line import Command, Given
 from posthouse.errors import StartError
 
 NAMES = ("one", "two", "three")
+GRACE = "1s"
+"""Nobody wants to wait for a demo's streams; --grace says otherwise."""
 _PATIENCE_SECONDS = 10.0
 _END_SECONDS = 2.0
 
@@ -32,14 +34,14 @@ def _act(given: Given) -> int:
         text = caddyfile(key[1], ports)
         loaded = adapt(text, "demo")
         print(introduction(key[1], ports, [child.pid for child in children], text), flush=True)
-        return serving.serve(given, loaded, lambda: None, {key: listening})
+        return serving.serve(given, loaded, lambda: None, {key: listening}, default_grace=GRACE)
 
 
 def caddyfile(port: int, backends: list[int]) -> str:
     """What the demo's proxy is configured with."""
     to = " ".join(f"127.0.0.1:{backend}" for backend in backends)
     return f"""\
-127.0.0.1:{port} {{
+:{port} {{
 	bind 127.0.0.1
 	log stdout
 	proxy / {to} {{

@@ -103,6 +103,8 @@ async def run(name: str) -> None:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
     await ended.wait()
+    # Whatever still streams ends with the process; cancelling it would print a traceback over the demo.
+    os._exit(0)
 
 
 if __name__ == "__main__":

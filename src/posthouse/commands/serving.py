@@ -50,11 +50,11 @@ def check(given: Given) -> None:
     grace(given)
 
 
-def grace(given: Given) -> float:
+def grace(given: Given, default: str = DEFAULT_GRACE) -> float:
     """--grace in seconds. Raises UsageError."""
     from posthouse.config.units import parse_duration
 
-    text = given.last("--grace", DEFAULT_GRACE)
+    text = given.last("--grace", default)
     try:
         seconds = parse_duration(text)
         if seconds < 0:
@@ -69,6 +69,7 @@ def serve(
     loaded: Adapted,
     reload: Callable[[], Adapted | None],
     bound: Mapping[ListenKey, socket.socket] | None = None,
+    default_grace: str = DEFAULT_GRACE,
 ) -> int:
     """Serve `loaded` until stopped; the exit code. `check` has been asked before.
 
@@ -82,7 +83,7 @@ def serve(
     from posthouse.server.worker import Settings
 
     settings = Settings(
-        grace=grace(given),
+        grace=grace(given, default_grace),
         connections=descriptors.connection_limit(descriptors.raise_limit()),
         pidfile=given.last("--pidfile"),
         is_watching=given.has("--watch"),

@@ -27,6 +27,8 @@ from posthouse.net.upstream_request import (
 from posthouse.protocol.chunked import ChunkedReader, has_bare_line_break
 from posthouse.protocol.h1 import RESPONSE_FIELDS, RESPONSE_HEAD_BYTES, ResponseHead
 
+HEAR_BYTES: Final = 1024 * 1024
+"""Of an answer that is read from a connection which was reset already."""
 INFORMATIONAL: Final = 32
 """1xx heads per response; a backend that sends more is broken."""
 
@@ -77,8 +79,10 @@ class UpstreamH1(UpstreamRequest):
         self._reactor.timers.forget(self)
 
     def _end_of_input(self, reason: str, *, is_clean: bool = True) -> None:
-        state, exchange = self._state, self.exchange
         self._stop_pump()
+        if self._ear is not None:
+            self._hear()
+        state, exchange = self._state, self.exchange
         if state == OPEN_BODY and is_clean and exchange is not None:
             self._state = COMPLETE
             self.can_reuse = False
@@ -91,6 +95,24 @@ class UpstreamH1(UpstreamRequest):
             return
         if state != GONE:
             self._fail(FailureKind.RESET if state == HEAD else FailureKind.TRUNCATED, reason)
+
+    def _hear(self) -> None:
+        """Read what the backend said before it reset the connection (see `keep_ear`)."""
+        ear, self._ear = self._ear, None
+        if ear is None:
+            return
+        with ear:
+            ear.setblocking(False)
+            heard = 0
+            while self._state in (HEAD, SIZED_BODY, CHUNKED_BODY, OPEN_BODY) and heard < HEAR_BYTES:
+                try:
+                    data = ear.recv(RESPONSE_HEAD_BYTES)
+                except OSError:
+                    return
+                if not data:
+                    return
+                heard += len(data)
+                self.data_received(data)
 
     def pause_writing(self) -> None:
         """The backend reads too slowly."""

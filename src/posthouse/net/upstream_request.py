@@ -6,6 +6,9 @@ What an exchange may call stands here. The reading half is UpstreamH1, which bui
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
 from collections.abc import Hashable
 
 from posthouse.errors import Failure, FailureKind, Sent, Side
@@ -34,6 +37,7 @@ class UpstreamRequest:
         *(
             "_buffer",
             "_chunked",
+            "_ear",
             "_head",
             "_idle",
             "_informational",
@@ -73,6 +77,7 @@ class UpstreamRequest:
         self._buffer = b""
         self._chunked: ChunkedReader | None = None
         self._pump: Pump | None = None
+        self._ear: socket.socket | None = None
         self._head: ResponseHead | None = None
         self._remaining = 0
         self._informational = self._informational_bytes = 0
@@ -137,6 +142,22 @@ class UpstreamRequest:
         self.is_chunking = is_chunking
         self.is_request_complete = False
 
+    def keep_ear(self) -> None:
+        """The body will take a while: be able to hear an answer even if writing fails.
+
+        A backend that answers early and closes resets the connection, because our bytes lie there unread; the event
+        loop then drops the transport before the answer is read. The kernel still has it, for a second descriptor.
+        """
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and self._ear is None:
+            with contextlib.suppress(OSError):
+                self._ear = socket.socket(fileno=os.dup(sock.fileno()))
+
+    def _drop_ear(self) -> None:
+        ear, self._ear = self._ear, None
+        if ear is not None:
+            ear.close()
+
     def send_body(self, data: bytes) -> None:
         """Body bytes, framed as the head said. `data` is not empty."""
         self.transport.write(encode_chunk(data) if self.is_chunking else data)
@@ -146,6 +167,8 @@ class UpstreamRequest:
         if self.is_chunking:
             self.transport.write(encode_last_chunk(trailers))
         self.is_request_complete = True
+        if self._ear is not None:
+            self._drop_ear()
 
     def wait(self, seconds: float, now: float) -> None:
         """The backend has so long from `now` for the head of its response."""
@@ -203,6 +226,8 @@ class UpstreamRequest:
         self._state = GONE
         self.exchange = None
         self._stop_pump()
+        if self._ear is not None:
+            self._drop_ear()
         self.transport.abort()
 
     def on_deadline(self, now: float) -> None:

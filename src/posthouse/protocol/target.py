@@ -195,8 +195,10 @@ def _cut_wire(wire: bytes, prefix_key: str, targets: Targets) -> bytes | None:
         seen.append(byte)
         if len(seen) >= len(prefix_key):
             head = seen.decode("utf-8", "surrogateescape")
-            if len(head) >= len(prefix_key):
-                return wire[place:] if targets.key(head) == prefix_key else None
+            if targets.key(head) == prefix_key:
+                return wire[place:]
+            if len(head) > len(prefix_key) + 3:  # up to three bytes of a character may count as one each
+                return None
     return None
 
 

@@ -93,6 +93,8 @@ class Attempts(ExchangeFacts):
                 connection.send_body(kept)
         if body.is_complete:
             connection.send_end(body.trailers)
+        else:
+            connection.keep_ear()
         if not self.head.is_idempotent:
             # It was handed over; it will not be sent again.
             body.forget()
