@@ -75,6 +75,9 @@ class FakeSocket:
     def __init__(self) -> None:
         self.options: list[tuple[int, int, bytes]] = []
 
+    def fileno(self) -> int:
+        return -1
+
     def setsockopt(self, level: int, name: int, value: bytes) -> None:
         self.options.append((level, name, value))
 
