@@ -38,7 +38,9 @@ def test_backends_end_with_the_demo(
         children.append(start(name))
         return children[-1]
 
-    def fail(given: object, loaded: object, reload: object, bound: dict[object, socket.socket]) -> int:
+    def fail(
+        given: object, loaded: object, reload: object, bound: dict[object, socket.socket], **more: object
+    ) -> int:
         for listening in bound.values():
             listening.close()
         assert [child.poll() for child in children] == [None] * 3

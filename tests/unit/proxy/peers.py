@@ -252,6 +252,9 @@ class Connection:
         self.is_chunking = is_chunking
         self.is_complete = False
 
+    def keep_ear(self) -> None:
+        assert self.exchange is not None and not self.is_complete
+
     def send_body(self, data: bytes) -> None:
         assert self.exchange is not None and self.head and data and not self.is_complete
         self.body += data

@@ -128,7 +128,10 @@ class World:
     def running(self, exchange: object) -> list[object]:
         """What runs for an exchange: dials and connections."""
         dials = [one for one in self.dials if one.is_pending and one.on_done.__self__ is exchange]  # type: ignore[attr-defined]
-        return [*dials, *(one for one in self.connections if one.exchange is exchange)]
+        return [
+            *dials,
+            *(one for one in self.connections if one.exchange is exchange and not one.wire.is_closed),
+        ]
 
     def live_timers(self) -> list[float]:
         """Seconds from now of all calls that are still to come."""
