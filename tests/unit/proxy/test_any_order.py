@@ -1,0 +1,326 @@
+"""Exchanges under events in any order: whatever happens, and whenever, the laws hold.
+
+The machine plays both peers and the clock; it does at random what the connections could do at that moment.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from posthouse.config.specs import LimitsSpec
+from posthouse.errors import FailureKind
+from posthouse.protocol.fields import Field
+from posthouse.proxy.exchange import Exchange
+from posthouse.proxy.ports import NO_PEER
+from unit.proxy.peers import Connection, Wire
+from unit.proxy.playbook import Play
+from unit.proxy.samples import route
+
+LENGTH = 9
+SECONDS = st.sampled_from([0.05, 0.3, 1.1, 4.0])
+BROKEN = [
+    FailureKind.RESET,
+    FailureKind.RESPONSE_TIMEOUT,
+    FailureKind.MALFORMED,
+    FailureKind.TRUNCATED,
+    FailureKind.IDLE_TIMEOUT,
+]
+NOT_DIALLED = [FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.DNS]
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """One client that sends one request after the other."""
+
+    play: Play
+    exchange: Exchange
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = 0
+        self.sent = b""
+        self.answered = b""
+        self.first = 0
+        """Index of the first connection of the current exchange."""
+        self.attempts_at_answer: int | None = None
+
+    @initialize(
+        hosts=st.integers(1, 3),
+        duration=st.sampled_from([0.0, 2.0, 100.0]),
+        facts=st.fixed_dictionaries(
+            {
+                "fail_timeout": st.sampled_from([0.0, 1.0]),
+                "max_conns": st.sampled_from([0, 1]),
+                "keepalive": st.sampled_from([0, 1]),
+                "exchange": st.sampled_from([None, 5.0]),
+                "replay_limit": st.sampled_from([0, 4, 1 << 20]),
+            }
+        ),
+        limit=st.sampled_from([None, 5]),
+        data=st.data(),
+    )
+    def begin(
+        self, hosts: int, duration: float, facts: dict[str, Any], limit: int | None, data: st.DataObject
+    ) -> None:
+        limits = LimitsSpec(body=(("/", limit),) if limit else ())
+        self.play = Play(route(*"abc"[:hosts], duration=duration, **facts), limits=limits)
+        self.request(data)
+
+    def request(self, data: st.DataObject) -> None:
+        """A request of any kind comes."""
+        method = data.draw(st.sampled_from(["GET", "HEAD", "PUT", "POST"]))
+        framing = data.draw(st.sampled_from(["", f"Content-Length: {LENGTH}", "Transfer-Encoding: chunked"]))
+        lines = [f"{method} / HTTP/1.1", "Host: x"]
+        if framing:
+            lines.append(framing)
+            if data.draw(st.booleans()):
+                lines.append("Expect: 100-continue")
+        elif method == "GET" and data.draw(st.booleans()):
+            lines += ["Connection: Upgrade", "Upgrade: websocket"]
+        for _ in range(data.draw(st.integers(0, 2))):
+            self.play.warm("a")
+        first = data.draw(st.sampled_from([b"", b"abc"])) if framing else b""
+        self.sent = first
+        self.first = len(self.play.world.connections)
+        self.attempts_at_answer = None
+        self.answered = b""
+        self.begun += 1
+        self.exchange = self.play.request(*lines, body=first, more=bool(framing))
+
+    # -- what is true now ----------------------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> Connection | None:
+        """What carries the exchange."""
+        running = [one for one in self.play.world.connections if one.exchange is self.exchange]
+        assert len(running) <= 1
+        return running[0] if running else None
+
+    def is_in(self, *states: str) -> bool:
+        connection = self.connection
+        return connection is not None and connection.state in states
+
+    def can_send(self) -> bool:
+        """Whether the client may send more of its body."""
+        return not self.play.client.has_whole_request and self.play.client.exchange is not None
+
+    def left(self) -> int:
+        return LENGTH - len(self.sent) if not self.exchange.head.fields.is_chunked else 100
+
+    # -- the backend ---------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.play.dialled())
+    @rule()
+    def connects(self) -> None:
+        self.play.connect(self.play.dialled()[0])
+
+    @precondition(lambda self: self.play.dialled())
+    @rule(kind=st.sampled_from(NOT_DIALLED))
+    def does_not_connect(self, kind: FailureKind) -> None:
+        self.play.refuse(self.play.dialled()[0], kind)
+
+    @precondition(lambda self: self.is_in("head"))
+    @rule(status=st.sampled_from(["100 Continue", "103 Early Hints"]))
+    def informs(self, status: str) -> None:
+        assert self.connection is not None
+        self.connection.informs(status)
+
+    @precondition(lambda self: self.is_in("head"))
+    @rule(
+        status=st.sampled_from(["200 OK", "204 No Content", "503 Service Unavailable"]),
+        body=st.sampled_from([b"", b"12"]),
+        more=st.booleans(),
+    )
+    def answers(self, status: str, body: bytes, more: bool) -> None:
+        connection = self.connection
+        assert connection is not None
+        if connection.is_bodiless or status.startswith("204"):
+            connection.answers(status, body=None)
+        else:
+            self.answered = body
+            connection.answers(status, body=body, more=more)
+
+    @precondition(lambda self: self.is_in("body"))
+    @rule(data=st.binary(min_size=1, max_size=3))
+    def sends(self, data: bytes) -> None:
+        assert self.connection is not None
+        self.answered += data
+        self.connection.sends(data)
+
+    @precondition(lambda self: self.is_in("body"))
+    @rule()
+    def ends(self) -> None:
+        assert self.connection is not None
+        self.connection.ends()
+
+    @precondition(lambda self: self.is_in("head", "body"))
+    @rule(kind=st.sampled_from(BROKEN))
+    def breaks(self, kind: FailureKind) -> None:
+        assert self.connection is not None
+        self.connection.breaks(kind)
+
+    @precondition(lambda self: self.is_in("head", "body"))
+    @rule(is_full=st.booleans())
+    def reads(self, is_full: bool) -> None:
+        connection = self.connection
+        assert connection is not None
+        if is_full:
+            connection.stops_reading()
+        else:
+            connection.reads_on()
+
+    @precondition(lambda self: self.is_in("head"))
+    @rule(protocol=st.sampled_from(["websocket", "other"]))
+    def upgrades(self, protocol: str) -> None:
+        assert self.connection is not None
+        self.connection.upgrades("Connection: Upgrade", f"Upgrade: {protocol}")
+
+    @precondition(lambda self: self.play.client.is_tunnel)
+    @rule()
+    def tunnel_ends(self) -> None:
+        wire = self.play.client.wire
+        wire.protocol.connection_lost(None)
+
+    # -- the client ----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.can_send() and self.left() > 1)
+    @rule(size=st.integers(1, 4))
+    def client_sends(self, size: int) -> None:
+        data = b"defghijkl"[: min(size, self.left() - 1)]
+        self.sent += data
+        self.play.client.sends(data)
+
+    @precondition(lambda self: self.can_send())
+    @rule()
+    def client_ends(self) -> None:
+        if not self.exchange.head.fields.is_chunked:
+            last = b"z" * self.left()
+            self.sent += last
+            # As the connection has it: what the last bytes set off finds the whole request there.
+            self.play.client.has_whole_request = True
+            self.exchange.on_request_body(last)
+        if self.play.client.exchange is not None:
+            self.play.client.ends(*([Field(b"X-Sum", b"1")] if self.exchange.head.fields.is_chunked else []))
+
+    @precondition(lambda self: self.can_send())
+    @rule(how=st.sampled_from([(400, FailureKind.CLIENT_MALFORMED), (408, FailureKind.CLIENT_TIMEOUT)]))
+    def client_breaks(self, how: tuple[int, FailureKind]) -> None:
+        self.play.client.breaks(*how)
+
+    @precondition(lambda self: self.play.client.exchange is not None)
+    @rule(kind=st.sampled_from([FailureKind.CLIENT_GONE, FailureKind.CLIENT_TIMEOUT]))
+    def client_leaves(self, kind: FailureKind) -> None:
+        self.play.client.leaves(kind)
+
+    @precondition(lambda self: self.play.client.exchange is not None)
+    @rule(is_full=st.booleans())
+    def client_reads(self, is_full: bool) -> None:
+        if is_full:
+            self.play.client.stops_reading()
+        else:
+            self.play.client.reads_on()
+
+    @precondition(lambda self: self.exchange.is_finished)
+    @rule(data=st.data())
+    def comes_again(self, data: st.DataObject) -> None:
+        client = self.play.client
+        if client.is_gone or not client.is_persistent or client.wire.protocol is not None:
+            self.play.client = type(client)(self.play.world)
+        client.blocked.clear()
+        self.request(data)
+
+    @rule(seconds=SECONDS)
+    def time_passes(self, seconds: float) -> None:
+        self.play.world.pass_time(seconds)
+
+    @precondition(lambda self: self.exchange.is_finished)
+    @rule(number=st.integers(0, 3))
+    def a_late_word_changes_nothing(self, number: int) -> None:
+        exchange = self.exchange
+        was = (exchange.status, exchange.size, exchange.attempts, len(self.play.client.answers))
+        late = [
+            lambda: exchange.on_request_body(b"late"),
+            lambda: exchange.on_request_end([]),
+            lambda: exchange.on_downstream_lost(FailureKind.CLIENT_GONE),
+            exchange.on_downstream_ready,
+        ]
+        late[number]()
+        assert was == (exchange.status, exchange.size, exchange.attempts, len(self.play.client.answers))
+
+    # -- the laws ------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def a_backend_is_held_exactly_while_it_is_used(self) -> None:
+        running = self.play.world.running(self.exchange)
+        assert len(running) <= 1, "never two attempts at once"
+        in_use = len(running)
+        assert sum(self.play.held().values()) == in_use
+        if not running:
+            assert self.exchange.backend is None and self.exchange.connection is None
+
+    @invariant()
+    def each_exchange_is_finished_once(self) -> None:
+        assert self.play.tally.in_flight == (not self.exchange.is_finished)
+        assert len(self.play.recorded.lines) == self.begun - self.play.tally.in_flight
+        assert self.exchange.is_finished == (
+            self.play.client.exchange is None and not self.play.client.is_tunnel
+        )
+
+    @invariant()
+    def at_the_end_nothing_is_left(self) -> None:
+        if self.exchange.is_finished:
+            self.play.over()
+            assert self.exchange.status >= 101
+
+    @invariant()
+    def something_always_goes_on(self) -> None:
+        """An exchange that runs waits for somebody who has a limit."""
+        if not self.exchange.is_finished:
+            assert self.play.world.running(self.exchange) or self.play.world.live_timers()
+
+    @invariant()
+    def each_backend_gets_the_whole_body_so_far(self) -> None:
+        connection = self.connection
+        if connection is not None and connection.state in ("head", "body"):
+            assert connection.body == self.sent
+            assert connection.is_complete == self.play.client.has_whole_request
+            assert NO_PEER not in self.play.client.blocked
+
+    @invariant()
+    def the_client_gets_what_one_backend_sent(self) -> None:
+        if self.exchange.response is not None and self.exchange.status != 101 and self.play.client.answers:
+            assert self.play.client.answers[-1].body == self.answered
+            assert self.exchange.size == len(self.answered)
+
+    @invariant()
+    def what_is_not_safe_is_not_sent_twice(self) -> None:
+        handed_over = self.play.world.connections[self.first :]
+        if self.exchange.method == b"POST":
+            assert len(handed_over) <= 1
+        if self.exchange.is_answering:
+            attempts = len(handed_over) + len(self.play.world.dials)
+            assert self.attempts_at_answer in (None, attempts), "nothing is tried after the answer has begun"
+            self.attempts_at_answer = attempts
+
+    def teardown(self) -> None:
+        if not hasattr(self, "exchange"):
+            return
+        if self.play.client.is_tunnel:
+            wire: Wire = self.play.client.wire
+            wire.protocol.connection_lost(None)
+        self.play.client.leaves()
+        self.at_the_end_nothing_is_left()
+        self.each_exchange_is_finished_once()
+
+
+AnyOrder.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=25,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestAnyOrder = AnyOrder.TestCase
