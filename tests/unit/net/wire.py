@@ -74,9 +74,10 @@ class FakeSocket:
 
     def __init__(self) -> None:
         self.options: list[tuple[int, int, bytes]] = []
+        self.descriptor = -1
 
     def fileno(self) -> int:
-        return -1
+        return self.descriptor
 
     def setsockopt(self, level: int, name: int, value: bytes) -> None:
         self.options.append((level, name, value))
@@ -91,7 +92,7 @@ class Wire(asyncio.Transport):
     def __init__(self, loop: FakeLoop, protocol: Any, peer: object = ("192.0.2.7", 4711)) -> None:
         super().__init__()
         self._loop = loop
-        self._protocol = protocol
+        self.protocol = protocol
         self._peer = peer
         self._unread = bytearray()
         self._is_lost = False
@@ -112,7 +113,7 @@ class Wire(asyncio.Transport):
         """The peer sends; delivered now, or when reading is resumed."""
         self._unread += data
         while self._unread and not self.is_paused and not self.is_closed:
-            protocol = self._protocol
+            protocol = self.protocol
             if isinstance(protocol, asyncio.BufferedProtocol):
                 space = memoryview(protocol.get_buffer(-1))
                 size = min(len(space), len(self._unread))
@@ -126,7 +127,7 @@ class Wire(asyncio.Transport):
 
     def feed_eof(self) -> None:
         """The peer sends no more."""
-        if not self.is_closed and not self._protocol.eof_received():
+        if not self.is_closed and not self.protocol.eof_received():
             self.close()
 
     def lose(self, error: Exception | None = None) -> None:
@@ -143,7 +144,7 @@ class Wire(asyncio.Transport):
         self.is_stalled = False
         was, self.buffered = self.buffered, 0
         if was > self.high_water:
-            self._protocol.resume_writing()
+            self.protocol.resume_writing()
 
     def take(self) -> bytes:
         """What the peer got since the last look."""
@@ -157,10 +158,10 @@ class Wire(asyncio.Transport):
         return {"peername": self._peer, "socket": self.sock}.get(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        return cast(asyncio.BaseProtocol, self._protocol)
+        return cast(asyncio.BaseProtocol, self.protocol)
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -172,7 +173,7 @@ class Wire(asyncio.Transport):
         if self.is_stalled:
             before, self.buffered = self.buffered, self.buffered + len(data)
             if before <= self.high_water < self.buffered:
-                self._protocol.pause_writing()
+                self.protocol.pause_writing()
 
     def can_write_eof(self) -> bool:
         return True
@@ -211,7 +212,7 @@ class Wire(asyncio.Transport):
     def _end(self, error: Exception | None) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._protocol.connection_lost(error)
+            self.protocol.connection_lost(error)
 
 
 class Stand:
