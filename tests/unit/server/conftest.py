@@ -20,10 +20,11 @@ def log() -> Remembering:
 def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
     """Each kind of event loop that is installed, in turn."""
     made = loops.factory(request.param)()
+    failed_before = request.node.session.testsfailed
     try:
         yield made
     finally:
         made.run_until_complete(asyncio.sleep(0))
         # A failed test leaves transports open, and uvloop waits in close() for those; the failure is to be seen.
-        if not request.node.session.testsfailed:
+        if request.node.session.testsfailed == failed_before:
             made.close()
