@@ -315,9 +315,16 @@ class DownstreamAnswer:
             self._lose(FailureKind.CLIENT_TIMEOUT)
             self.reset_connection()
         elif state == HEAD and self._buffer:
-            self._refuse(ProtocolError(408, "timeouts header"))
+            self._refuse(
+                ProtocolError(
+                    408, f"no complete head within {self._plan.timeouts.header:g} s (timeouts header)"
+                )
+            )
         elif state in (SIZED_BODY, CHUNKED_BODY) and self.exchange is not None:
-            self.exchange.on_request_broken(ProtocolError(408, "timeouts body"), FailureKind.CLIENT_TIMEOUT)
+            self.exchange.on_request_broken(
+                _late("no byte of the body for", self._plan.timeouts.body, "body"),
+                FailureKind.CLIENT_TIMEOUT,
+            )
         elif state in (HEAD, DRAIN_SIZED, DRAIN_CHUNKED):
             self._state = GONE
             self.transport.close()
@@ -332,4 +339,12 @@ class DownstreamAnswer:
             self._lose(FailureKind.CLIENT_TIMEOUT)
             self.reset_connection()
         else:
-            exchange.on_request_broken(ProtocolError(408, "timeouts read"), FailureKind.CLIENT_TIMEOUT)
+            exchange.on_request_broken(
+                _late("request not complete within", self._plan.timeouts.read, "read"),
+                FailureKind.CLIENT_TIMEOUT,
+            )
+
+
+def _late(what: str, seconds: float, name: str) -> ProtocolError:
+    """408, with the limit that was passed."""
+    return ProtocolError(408, f"{what} {seconds:g} s (timeouts {name})")

@@ -16,7 +16,7 @@ from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.protocol.fields import Field
 from posthouse.proxy import reply
 from posthouse.proxy.body import RequestBody
-from posthouse.proxy.ports import NO_PEER, PEER_FULL, Upstream
+from posthouse.proxy.ports import NEVER, NO_PEER, PEER_FULL, Upstream
 from posthouse.proxy.route import Route
 from posthouse.proxy.subject import ExchangeFacts
 
@@ -26,6 +26,10 @@ PENDING_BYTES: Final = 64 * 1024
 """Body bytes taken from the client while there is no backend yet; reading pauses at this mark."""
 _SAYS_LESS: Final = frozenset((FailureKind.NO_BACKEND, FailureKind.FULL))
 """What does not replace an earlier failure of the same exchange: that one says why there is no backend left."""
+_NO_BACKEND_REASONS: Final = {
+    FailureKind.FULL: "every backend that is up is at max_conns",
+    FailureKind.NO_BACKEND: "every backend is left out because of failures",
+}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -44,7 +48,7 @@ class Attempts(ExchangeFacts):
         backend = pool.select(self, now, self.tried)
         if backend is None:
             kind = pool.why_not(now)
-            self._fail(Failure(kind, Side.POSTHOUSE, "no backend can be used now", Sent.NOTHING))
+            self._fail(Failure(kind, Side.POSTHOUSE, _NO_BACKEND_REASONS[kind], Sent.NOTHING))
             return
         pool.acquire(backend)
         self.backend = backend
@@ -78,7 +82,8 @@ class Attempts(ExchangeFacts):
         else:
             self._send_with_body(connection, body, data)
         if self.connection is connection:
-            connection.wait(route.response_timeout, now)
+            if body is None or body.is_complete:
+                connection.wait(route.response_timeout, now)
             if self.stream.is_full:
                 connection.block(PEER_FULL)
 
@@ -132,12 +137,25 @@ class Attempts(ExchangeFacts):
         self._fail(Failure(FailureKind.EXCHANGE_TIMEOUT, Side.POSTHOUSE, reason), backend)
 
     def on_upstream_full(self) -> None:
-        """The backend reads too slowly."""
+        """The backend reads too slowly: from now on it is the backend that is waited for."""
         self.stream.block(PEER_FULL)
+        self._wait_for_head()
 
     def on_upstream_ready(self) -> None:
-        """The backend caught up."""
+        """The backend caught up; unless the body is complete, the next move is the client's."""
         self.stream.unblock(PEER_FULL)
+        if (
+            self.body is not None
+            and not self.body.is_complete
+            and self.response is None
+            and self.connection is not None
+        ):
+            self.connection.wait(NEVER, 0.0)
+
+    def _wait_for_head(self) -> None:
+        """The backend has `response_timeout` from now on. The client's own slowness must not run against it."""
+        if self.response is None and self.connection is not None and self.route is not None:
+            self.connection.wait(self.route.response_timeout, self.services.clock())
 
     # -- failure -------------------------------------------------------------------------------------------------
 
@@ -160,7 +178,7 @@ class Attempts(ExchangeFacts):
                 route.pool.fail(backend, now)
         if self.last_failure is None or failure.kind not in _SAYS_LESS:
             self.last_failure = failure
-        if not is_stale(failure):
+        if not is_stale(failure) and failure.kind not in _SAYS_LESS:
             self._log_failure(failure, backend)
         if self.is_answering:
             self.stream.reset()
@@ -168,6 +186,9 @@ class Attempts(ExchangeFacts):
             return
         delay = route.retry.next(failure, self._retry_facts(route, now))
         if delay is None:
+            if failure.kind in _SAYS_LESS:
+                # Not before: an exchange that waits for a backend has not failed.
+                self._log_failure(failure, None)
             self._answer_failure(route, now)
         else:
             self._again(failure, delay)
@@ -222,7 +243,7 @@ class Attempts(ExchangeFacts):
             facts["place"] = place
         self.services.log.error(
             "upstream failed" if failure.side is Side.UPSTREAM else "exchange failed",
-            key=f"{failure.kind} {facts.get('upstream')}",
+            key=f"{failure.kind} {facts.get('upstream', self.site)}",
             **facts,
             site=self.site,
             method=self.head.method.decode("latin-1"),

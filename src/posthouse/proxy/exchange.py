@@ -120,15 +120,13 @@ class Exchange(Attempts):
         if body.is_kept:
             body.keep(data)
             self._limit_kept(body)
-        if self.response is None:
-            connection.wait(self.route.response_timeout, self.services.clock())  # type: ignore[union-attr]
         if not body.is_kept:
             self.stream.pump_to(connection.transport)
 
     def on_body_pumped(self, size: int) -> None:
         """Body bytes went straight to the backend."""
-        if self.response is None and self.connection is not None and self.route is not None:
-            self.connection.wait(self.route.response_timeout, self.services.clock())
+        if self.body is not None:
+            self.body.received += size
 
     def on_request_end(self, trailers: list[Field]) -> None:
         """The request is complete."""
@@ -138,6 +136,7 @@ class Exchange(Attempts):
         body.end(trailers)
         if self.connection is not None:
             self.connection.send_end(trailers)
+            self._wait_for_head()
 
     def on_request_broken(self, error: ProtocolError, kind: FailureKind) -> None:
         """The rest of the body will never come."""
