@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from posthouse.errors import FailureKind, ProtocolError
-from posthouse.net.flow import PIPELINED, Flow
+from posthouse.net.flow import Flow
 from posthouse.net.handler import Handler, Plan
 from posthouse.net.pump import Pump
 from posthouse.net.timers import NEVER
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DRAIN_BYTES: Final = 64 * 1024
 """An unread request body up to this is read and dropped to keep the connection; past it the connection closes."""
+DRAIN_GRACE: Final = 0.25
+"""While draining, how long a client that was not told `Connection: close` may take to send its next request."""
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 8 * 1024 * 1024
 """After an answer that ends the connection, input is dropped for so long, so that a reset does not eat the answer."""
@@ -208,7 +210,7 @@ class DownstreamAnswer:
         self._stop_pump()
         if self._total is not None:
             self._stop_total()
-        if not self.is_persistent or self._listener.is_draining:
+        if not self.is_persistent:
             self._close()
         elif self._state == COMPLETE:
             self._reuse()
@@ -217,11 +219,12 @@ class DownstreamAnswer:
 
     def _reuse(self) -> None:
         self._state = HEAD
-        self.deadline = deadline = self._reactor.clock() + self._plan.timeouts.idle
+        idle = DRAIN_GRACE if self._listener.is_draining else self._plan.timeouts.idle
+        self.deadline = deadline = self._reactor.clock() + idle
         if deadline < self.wake:
             self._reactor.timers.put(self)
         if self.flow.is_paused:
-            self.flow.unblock(PIPELINED)
+            self.flow.unblock(-1)
         if self._buffer and not self._is_advancing:
             # Not from inside the exchange's last call: many pipelined requests would nest.
             self._reactor.loop.call_soon(self._advance)

@@ -197,7 +197,7 @@ class DownstreamH1(DownstreamAnswer):
 
     def _begin_sized(self, exchange: Handler, body: bytes, length: int) -> None:
         if len(body) >= length:
-            self._state = COMPLETE
+            self._complete()
             self._buffer = body[length:]
             exchange.start(body[:length], True)
             return
@@ -221,7 +221,7 @@ class DownstreamH1(DownstreamAnswer):
             exchange.start(data, False)
             self._end_chunked(reader)
         else:
-            self._state = COMPLETE
+            self._complete()
             self._buffer = reader.leftover
             exchange.start(data, True)
 

@@ -190,8 +190,12 @@ class UpstreamRequest:
     def unblock(self, reason: int) -> None:
         """`reason` is gone."""
         self.flow.unblock(reason)
-        if not self.flow.is_paused and self._state in (SIZED_BODY, CHUNKED_BODY, OPEN_BODY):
+        if self.flow.is_paused:
+            return
+        if self._state in (SIZED_BODY, CHUNKED_BODY, OPEN_BODY):
             self._progress()
+        elif self._state == HEAD and self._wait != NEVER:
+            self.wait(self._wait, self._reactor.clock())
 
     # -- the end -------------------------------------------------------------------------------------------------
 

@@ -86,6 +86,7 @@ class Attempts(ExchangeFacts):
                 connection.wait(route.response_timeout, now)
             if self.stream.is_full:
                 connection.block(PEER_FULL)
+                self.stream.limit_stall(route.idle_timeout)
 
     def _send_with_body(self, connection: Upstream, body: RequestBody, data: bytes) -> None:
         connection.expect_body(is_chunking=self.head.fields.is_chunked)
@@ -163,6 +164,9 @@ class Attempts(ExchangeFacts):
         """The backend broke off or took too long; its connection is closed already."""
         if not self.is_finished:
             self.connection = None
+            if self.body is not None:
+                # It was this backend that could not take more.
+                self.stream.unblock(PEER_FULL)
             self._fail(failure)
 
     def _fail(self, failure: Failure, backend: Backend | None = None) -> None:
@@ -258,6 +262,8 @@ class Attempts(ExchangeFacts):
         assert connection is not None and backend is not None and route is not None
         self.connection = self.backend = None
         self.last_backend = backend
+        if self.body is not None:
+            self.stream.unblock(PEER_FULL)
         connection.release(route.keepalive)
         route.pool.release(backend)
 
@@ -269,6 +275,8 @@ class Attempts(ExchangeFacts):
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.close()
+        if self.body is not None:
+            self.stream.unblock(PEER_FULL)
         self._leave_backend()
 
     def _leave_backend(self) -> None:
