@@ -1,0 +1,236 @@
+"""Header rules: what they come to, whatever the order, and whatever a value expands to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.config.specs import HeaderRule
+from posthouse.observe.record import Subject
+from posthouse.protocol.fields import PROTECTED_NAMES, Field
+from posthouse.proxy.rewrite import NO_RULES, HeaderProgram, as_wire_text, field_line
+from unit.observe.fake_subject import FakeSubject
+from unit.proxy.samples import rules
+
+CAME = [Field(b"X-A", b"came"), Field(b"X-B", b"came"), Field(b"x-a", b"again"), Field(b"Y", b"came")]
+
+
+def subject(**fields: str) -> Subject:
+    values = {name.replace("_", "-").encode(): value.encode("latin-1") for name, value in fields.items()}
+    return FakeSubject(fields=values)
+
+
+def apply(*lines: str, of: Subject | None = None) -> list[str]:
+    """The lines that go on."""
+    made = HeaderProgram(rules(*lines)).apply(CAME, of or subject())
+    return [line.decode("latin-1").removesuffix("\r\n") for line in made if line]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], ["X-A: came", "X-B: came", "x-a: again", "Y: came"]),
+        (["X-A v"], ["X-B: came", "Y: came", "X-A: v"]),
+        (["+X-A v"], ["X-A: came", "X-B: came", "x-a: again", "Y: came", "X-A: v"]),
+        (["-X-A"], ["X-B: came", "Y: came"]),
+        (["-x-a"], ["X-B: came", "Y: came"]),
+        (["-X-*"], ["Y: came"]),
+        (["-*-a"], ["X-B: came", "Y: came"]),
+        (["-*"], []),
+        (["-Z", "-Z*"], ["X-A: came", "X-B: came", "x-a: again", "Y: came"]),
+        (["X-New v"], ["X-A: came", "X-B: came", "x-a: again", "Y: came", "X-New: v"]),
+    ],
+)
+def test_one_rule(lines: list[str], expected: list[str]) -> None:
+    assert apply(*lines) == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["X-A 1", "X-A 2"], ["X-A: 2"]),
+        (["X-A 1", "+X-A 2"], ["X-A: 1", "X-A: 2"]),
+        (["+X-A 1", "X-A 2"], ["X-A: 2"]),
+        (["X-A 1", "-X-A"], []),
+        (["-X-A", "X-A 1"], ["X-A: 1"]),
+        (["-X-A", "+X-A 1", "+X-A 2"], ["X-A: 1", "X-A: 2"]),
+        (["+X-A 1", "-X-*", "+X-A 2"], ["X-A: 2"]),
+        (["-X-*", "X-A 1"], ["X-A: 1"]),
+        (["X-A 1", "-X-*"], []),
+        (["X-A 1", "-Y*"], ["X-A: 1"]),
+        (["x-a 1", "+X-A 2"], ["x-a: 1", "X-A: 2"]),
+    ],
+)
+def test_rules_act_in_the_order_of_the_file(lines: list[str], expected: list[str]) -> None:
+    """v1 let a hash map decide."""
+    assert [
+        line for line in apply(*lines) if line.lower().startswith("x-a") and "a: came" not in line
+    ] == expected
+
+
+def test_what_is_written_comes_after_what_stays_in_the_order_of_names() -> None:
+    assert apply("B 1", "A 1", "+B 2")[4:] == ["B: 1", "B: 2", "A: 1"]
+
+
+# -- values --------------------------------------------------------------------------------------------------------
+
+
+def test_placeholders() -> None:
+    assert apply("X-A {>Who} at {host}", of=subject(who="ann"))[-1] == "X-A: ann at www.Example.org:8080"
+
+
+def test_set_to_nothing_removes() -> None:
+    """In v1 the client's own value passed then: a forged X-User."""
+    assert apply("X-A {>Absent}") == ["X-B: came", "Y: came"]
+
+
+def test_add_of_nothing_adds_nothing() -> None:
+    assert apply("+X-A {>Absent}") == apply()
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nEvil: 1", "a\nb", "a\rb", "a\0b", "\x01", "a\x7f", "a\x0bb"], ids=repr
+)
+def test_values_that_would_be_more_than_a_value_are_dropped(value: str) -> None:
+    assert apply("X-A {>Who}", of=subject(who=value)) == ["X-B: came", "Y: came"]
+    assert apply("+X-A {>Who}", of=subject(who=value)) == apply()
+    assert field_line(b"X-A", value) == b""
+
+
+def test_a_line_break_in_an_escape_is_not_let_through_by_a_placeholder() -> None:
+    evil = FakeSubject(target=b"/a%0d%0aEvil:%201?q=%0a", rewrite_target=b"/a%0d%0aEvil:%201?q=%0a")
+    assert apply("X-P {path}", "X-Q {?q}", "X-U {uri}", of=evil)[4:] == ["X-U: /a%0d%0aEvil:%201?q=%0a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("a\tb", b"N: a\tb\r\n"),
+        (" a ", b"N: a\r\n"),
+        ("\xe4\xff\x85\xa0", b"N: \xe4\xff\x85\xa0\r\n"),
+        ("€", b"N: \xe2\x82\xac\r\n"),
+        ("\udcff€", b"N: \xff\xe2\x82\xac\r\n"),
+        ("", b""),
+    ],
+)
+def test_field_lines(value: str, line: bytes) -> None:
+    assert field_line(b"N", value) == line
+
+
+def test_text_of_the_configuration_goes_out_as_utf_8() -> None:
+    assert as_wire_text("ä€").encode("latin-1") == "ä€".encode()
+    (*_, line) = HeaderProgram(rules("X-A ä€{>Who}")).apply([], subject(who="\xff"))
+    assert line == "X-A: ä€".encode() + b"\xff\r\n"
+
+
+@given(st.text(max_size=12), st.binary(max_size=12), st.binary(max_size=12))
+def test_whatever_comes_a_rule_makes_one_line_or_none(text: str, field: bytes, target: bytes) -> None:
+    text = text.replace("{", "").replace("\\", "").encode("utf-8", "replace").decode()
+    of = FakeSubject(target=b"/" + target, rewrite_target=b"/" + target, fields={b"who": field})
+    program = HeaderProgram([HeaderRule("set", "N", text + "{>Who}{path}{?q}{uri}")])
+    (line,) = program.apply([], of)
+    if line:
+        assert line.startswith(b"N: ") and line.endswith(b"\r\n")
+        assert not set(line[:-2]) & set(b"\r\n\0")
+
+
+# -- what rules have no say over -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(name.decode() for name in PROTECTED_NAMES))
+@pytest.mark.parametrize("sign", ["", "+", "-"])
+def test_framing_and_hop_by_hop_names_are_protected(name: str, sign: str) -> None:
+    program = HeaderProgram(rules(f"{sign}{name.title()} evil"))
+    assert program.is_empty and program.apply(CAME, subject()) == [field.wire for field in CAME]
+
+
+def test_host_is_not_a_field_here_but_the_authority() -> None:
+    program = HeaderProgram(rules("Host {>X-H}.test"))
+    assert program.host is not None and program.host.expand(subject(x_h="a")) == "a.test"
+    assert program.is_empty, "nothing is left for the fields"
+    assert HeaderProgram(rules("Host a", "Host b")).host is not None
+
+
+@pytest.mark.parametrize("lines", [["-Host"], ["Host a", "-Host"], ["Host a", "-H*"], []])
+def test_removing_host_has_no_effect(lines: list[str]) -> None:
+    assert HeaderProgram(rules(*lines)).host is None
+
+
+def test_the_last_host_rule_counts() -> None:
+    host = HeaderProgram(rules("Host a", "host b")).host
+    assert host is not None and host.expand(subject()) == "b"
+
+
+# -- what those who ask may know -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "touches"),
+    [
+        ("X-Forwarded-For 1", True),
+        ("-X-Forwarded-Prefix", True),
+        ("X-Real-IP 1", True),
+        ("-Forwarded", True),
+        ("-Via", True),
+        ("-X-*", True),
+        ("+X-Forwarded-For 1", False),
+        ("X-A 1", False),
+    ],
+)
+def test_rules_for_the_fields_that_we_write_ourselves(line: str, touches: bool) -> None:
+    """To add to them needs no look at ours; to replace or remove them does."""
+    assert HeaderProgram(rules(line)).touches_ours is touches
+
+
+@pytest.mark.parametrize(
+    ("lines", "writes", "drops"),
+    [
+        (["Authorization x"], True, True),
+        (["+Authorization x"], True, False),
+        (["-Authorization"], False, True),
+        (["Authorization x", "-Authorization"], False, True),
+        (["-Auth*"], False, True),
+        (["-*tion"], False, True),
+        (["X-A 1"], False, False),
+    ],
+)
+def test_what_happens_to_a_name(lines: list[str], writes: bool, drops: bool) -> None:
+    program = HeaderProgram(rules(*lines))
+    assert program.writes_authorization is writes
+    assert program.drops(b"authorization") is drops
+
+
+def test_no_rules() -> None:
+    assert NO_RULES.is_empty and NO_RULES.host is None and not NO_RULES.touches_ours
+    assert NO_RULES.apply(CAME, subject()) == [field.wire for field in CAME]
+    assert not HeaderProgram(rules("-X-*")).is_empty
+
+
+RULE = st.builds(
+    lambda op, name, value: HeaderRule(op, name, "" if op == "remove" else value),
+    st.sampled_from(["set", "add", "remove"]),
+    st.sampled_from(["X-A", "x-a", "X-B", "Y"]),
+    st.sampled_from(["1", "2", "{>Absent}"]),
+) | st.builds(lambda name: HeaderRule("remove", name), st.sampled_from(["X-*", "*a", "*"]))
+
+
+@given(st.lists(RULE, max_size=6))
+def test_the_fold_is_what_one_rule_after_the_other_would_do(given_rules: list[HeaderRule]) -> None:
+    """The same as a plain loop over the rules, but for the order of lines with different names."""
+    lines = [(field.lower, field.value) for field in CAME]
+    for rule in given_rules:
+        name = rule.name.lower().encode()
+        if rule.op != "add":
+            prefix, star, suffix = name.partition(b"*")
+            lines = [
+                line
+                for line in lines
+                if not (line[0].startswith(prefix) and line[0].endswith(suffix) if star else line[0] == name)
+            ]
+        if rule.op != "remove" and "{" not in rule.value:
+            lines.append((name, rule.value.encode()))
+    made = HeaderProgram(given_rules).apply(CAME, subject())
+    got = [(line.split(b": ")[0].lower(), line[:-2].split(b": ")[1]) for line in made if line]
+    for name in {b"x-a", b"x-b", b"y"}:
+        assert [value for one, value in got if one == name] == [value for one, value in lines if one == name]
