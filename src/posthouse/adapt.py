@@ -111,6 +111,11 @@ class _Adaptation:
         for token in block.addresses:
             if not token.text:
                 continue  # the parser has noted it
+            if token.text in DIRECTIVES and token is block.addresses[0]:
+                what = f"`{token.text}` is a directive: expected the address of a site before it"
+                hint = f"such as `:8080`; a host of that name is written `http://{token.text}`"
+                self.mistakes.append(Mistake(token.place, what, token.width, hint))
+                break
             try:
                 draft.addresses.append(parse_address(token.text, token.place, token.width))
             except ConfigError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
@@ -13,6 +14,7 @@ _TAB = 4
 _WIDEST = 140
 """Columns of a source line that are shown; of a longer one, the surroundings of the place."""
 _LONGEST_WORD = 60
+_CREDENTIALS = re.compile(r"(?<=://)[^\s@]+(?=@)|(?<![^\s`\"])[^\s/@:]+:[^\s/@]+(?=@)")
 """Characters of a user's word that a message repeats."""
 
 
@@ -44,10 +46,15 @@ def quote(what: Token | str) -> str:
     A token is shown as written: with the name of an environment variable, never with its value, which may be
     secret.
     """
-    text = what if isinstance(what, str) else (what.raw or what.text)
+    text = without_credentials(what if isinstance(what, str) else (what.raw or what.text))
     if len(text) > _LONGEST_WORD:
         text = text[: _LONGEST_WORD - 1] + "…"
     return f"`{harmless(text)}`"
+
+
+def without_credentials(text: str) -> str:
+    """The text with `user:password@` of each URL starred out, as many characters as before."""
+    return _CREDENTIALS.sub(lambda found: "*" * len(found[0]), text)
 
 
 def harmless(text: str) -> str:
@@ -97,7 +104,7 @@ def _excerpt(mistake: Mistake | Notice, sources: Mapping[str, str]) -> list[str]
     source = normalize(text).split("\n")
     if place.line > len(source):
         return []
-    line = source[place.line - 1]
+    line = without_credentials(source[place.line - 1])
     start = min(max(place.column - 1, 0), len(line))
     end = min(max(start + mistake.width, start + 1), max(len(line), start + 1))
     shown, before, marked = _window(line, start, end)

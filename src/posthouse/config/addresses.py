@@ -66,7 +66,9 @@ def _scheme_and_port(parts: _Parts) -> tuple[str, int]:
         if scheme:
             raise ValueError("its scheme is given twice")
         return port, HTTPS_PORT if port == "https" else HTTP_PORT
-    if not port:  # `:` alone is what an unset environment variable leaves; v1 takes the default too
+    if port == "" and parts.host:
+        raise ValueError("a port is missing after the colon (is an environment variable unset?)")
+    if not port:  # `:` alone: v1 takes the default too
         return scheme, {"": DEFAULT_PORT, "http": HTTP_PORT, "https": HTTPS_PORT}[scheme]
     if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise ValueError(f"`{port}` is not a port (0 to 65535)")

@@ -17,6 +17,7 @@ from posthouse.net.downstream_answer import (
     GONE,
     HEAD,
     LINGER,
+    LINGER_SECONDS,
     SIZED_BODY,
     DownstreamAnswer,
 )
@@ -56,6 +57,10 @@ class DownstreamH1(DownstreamAnswer):
         """Bytes of a client."""
         state = self._state
         if state == HEAD:
+            if self._is_full:
+                # A client that does not read its answers gets no further ones.
+                self._keep_for_later(data)
+                return
             if not self._buffer and data[0] != 13:
                 end = data.find(b"\r\n\r\n")
                 if end > 0:
@@ -77,6 +82,8 @@ class DownstreamH1(DownstreamAnswer):
     def eof_received(self) -> bool:
         """The client sends no more. Outside tunnels that means it is gone (as in v1): what runs is cancelled."""
         self._lose(FailureKind.CLIENT_GONE)
+        # What is written already still goes out, but not for longer than this.
+        self._reactor.timers.set(self, self._reactor.clock() + LINGER_SECONDS)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -99,6 +106,10 @@ class DownstreamH1(DownstreamAnswer):
             if self._state in (SIZED_BODY, CHUNKED_BODY) and not self.flow.is_paused:
                 self._expect_body()
             self.exchange.on_downstream_ready()
+        elif self._state == HEAD:
+            self.flow.unblock(PIPELINED)
+            if self._buffer:
+                self._reactor.loop.call_soon(self._advance)
 
     @property
     def is_full(self) -> bool:
@@ -117,7 +128,7 @@ class DownstreamH1(DownstreamAnswer):
             return
         self._is_advancing = True
         try:
-            while self._state == HEAD and self._buffer and self._next_head():
+            while self._state == HEAD and self._buffer and not self._is_full and self._next_head():
                 pass
         finally:
             self._is_advancing = False
@@ -319,7 +330,8 @@ class DownstreamH1(DownstreamAnswer):
     def on_pumped(self, size: int) -> None:
         """`size` bytes went straight on."""
         self._remaining -= size
-        self._expect_body()
+        if not self.flow.is_paused:
+            self._expect_body()
         if self.exchange is not None:
             self.exchange.on_body_pumped(size)
 

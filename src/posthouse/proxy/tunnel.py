@@ -12,9 +12,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 NEVER = math.inf
+FLUSH_SECONDS: Final = 2.0
+"""What a side gets to take the last bytes after the tunnel is over."""
+
+OnEnd = Callable[[int], None]
 
 
 class Timers(Protocol):
@@ -57,7 +61,7 @@ class TunnelEnd:
     def connection_lost(self, exc: Exception | None) -> None:
         """This side is gone."""
         self._is_over = True
-        self._tunnel.close()
+        self._tunnel.lost()
 
     def pause_writing(self) -> None:
         """This side reads too slowly: the other pauses."""
@@ -76,21 +80,38 @@ class TunnelEnd:
 
 
 class Tunnel:
-    """Two joined connections. `on_end(bytes to the client)` is called once."""
+    """Two joined connections.
+
+    on_end   called once, with the bytes that went to the client, when the tunnel is over
+    on_gone  called once, when both connections are gone too
+    """
 
     __slots__ = (
-        *("_clock", "_downstream", "_ends", "_idle", "_on_end", "_size", "_timers", "_upstream"),
+        *(
+            "_clock",
+            "_downstream",
+            "_ends",
+            "_idle",
+            "_left",
+            "_on_end",
+            "_on_gone",
+            "_size",
+            "_timers",
+            "_upstream",
+        ),
         *("bucket", "deadline", "wake"),
     )
 
     def __init__(
-        self, timers: Timers, clock: Callable[[], float], idle: float, on_end: Callable[[int], None]
+        self, timers: Timers, clock: Callable[[], float], idle: float, ends: tuple[OnEnd, Callable[[], None]]
     ) -> None:
         self._timers = timers
         self._clock = clock
         self._idle = idle
-        self._on_end: Callable[[int], None] | None = on_end
+        self._on_end: OnEnd | None = ends[0]
+        self._on_gone = ends[1]
         self._size = 0
+        self._left = 2
         self.deadline = NEVER
         self.bucket = 0
         self.wake = NEVER
@@ -125,15 +146,27 @@ class Tunnel:
             self.close()
 
     def on_deadline(self, now: float) -> None:
-        """Nothing moved for too long."""
+        """Nothing moved for too long; or it is over and a side does not take what was written to it."""
+        if self._on_end is not None:
+            self.close()
+            return
+        for transport in (self._downstream, self._upstream):
+            transport.abort()
+
+    def lost(self) -> None:
+        """A connection is gone."""
+        self._left -= 1
         self.close()
+        if not self._left:
+            self._timers.forget(self)
+            self._on_gone()
 
     def close(self) -> None:
-        """End both sides; what is written already still goes out."""
+        """End both sides; what is written already still goes out, for at most FLUSH_SECONDS."""
         on_end, self._on_end = self._on_end, None
         if on_end is None:
             return
-        self._timers.forget(self)
+        self._timers.set(self, self._clock() + FLUSH_SECONDS)
         for transport in (self._downstream, self._upstream):
             if not transport.is_closing():
                 transport.close()

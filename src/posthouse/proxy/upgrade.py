@@ -39,9 +39,6 @@ def join(exchange: Exchange, connection: Upstream, head: ResponseHead, rest: byt
         b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n\r\n" % (head.reason, lines, protocol)
     )
 
-    def ended(size: int) -> None:
-        exchange.on_tunnel_end(size)
-        stream.tunnel_ended()
-
-    tunnel = Tunnel(services.timers, services.clock, exchange.route.tunnel_timeout, ended)
+    ends = (exchange.on_tunnel_end, stream.tunnel_ended)
+    tunnel = Tunnel(services.timers, services.clock, exchange.route.tunnel_timeout, ends)
     tunnel.join(stream.transport, connection.transport, early, rest)

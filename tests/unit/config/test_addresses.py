@@ -16,7 +16,6 @@ HERE = Place("Caddyfile", 3, 5)
         ("localhost", "localhost", 2015, ""),
         (":8080", "", 8080, ""),
         ("", "", 2015, ""),
-        ("localhost:", "localhost", 2015, ""),
         ("localhost:0", "localhost", 0, ""),
         ("http://Example.com", "example.com", 80, ""),
         ("HTTP://example.com:8080/API", "example.com", 8080, "/API"),
