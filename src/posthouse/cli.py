@@ -89,6 +89,8 @@ def _is_ours(flag: str) -> bool:
 
 def _unknown_flag(flag: str) -> str:
     name = flag.partition("=")[0]
+    if name.lstrip("-") == "quic":
+        return f"{name}: Caddy v1's QUIC was a draft that no browser speaks any more"
     if name.lstrip("-") in V1_FLAGS:
         return f"{name} is a flag of Caddy v1, which is not in this release yet{_instead(name)}"
     return f"unknown option {name}{suggestion(name, [option.name for option in find('run').options])}"

@@ -19,6 +19,8 @@ def _act(given: Given) -> int:
     path = given.words[0] if given.words else DEFAULT_CONFIG
     if given.has("--write") and path == STDIN:
         raise UsageError("--write needs a file, not stdin")
+    if given.has("--write") and given.has("--check"):
+        raise UsageError("--check only looks, --write changes the file: give one of them")
     text = _read(path)
     try:
         formatted = format_caddyfile(text, path)
@@ -28,7 +30,7 @@ def _act(given: Given) -> int:
     if given.has("--write") and formatted != text:
         _replace(path, formatted)
     if given.has("--check"):
-        if formatted != text and not given.has("--write"):
+        if formatted != text:
             complain(f"{path} is not formatted (`posthouse fmt --write {path}` does it)")
             return 1
     elif not given.has("--write"):
