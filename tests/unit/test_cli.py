@@ -79,7 +79,7 @@ def test_options_reach_the_command(acted: Acted) -> None:
             ["-version"],
             "-version is a flag of Caddy v1, which is not in this release yet; use `posthouse version`",
         ),
-        (["-quic"], "-quic is a flag of Caddy v1"),
+        (["-quic"], "QUIC was a draft"),
         (["-log", "x"], "use `posthouse run --log FILE`"),
         (["--cofnig", "x"], "unknown option --cofnig (did you mean --config?)"),
         (["-x"], "unknown option -x"),

@@ -364,7 +364,8 @@ class DownstreamH1(DownstreamAnswer):
                     self._linger()
                 return
             self._buffer = reader.leftover
-        self._complete()
+        self._state = COMPLETE
+        self._chunked = None
         self._reuse()
 
     def _drop_lingering(self, size: int) -> None:

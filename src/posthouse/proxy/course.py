@@ -36,6 +36,7 @@ class Course:
     __slots__ = (
         *(
             "body_limit",
+            "client_ip",
             "framing_lines",
             "has_expect",
             "head",
@@ -58,6 +59,7 @@ class Course:
         self.wire_path = self.framing_lines = b""
         self.body_limit: int | None = None
         self.has_expect = False
+        self.client_ip = ""
         self.program: HeaderProgram = NO_RULES
         self.heads: dict[Backend, bytes] = {}
         self.status = self._find(plan, head)

@@ -15,6 +15,8 @@ from posthouse.proxy.rewrite import NO_RULES, HeaderProgram
 from posthouse.proxy.route import Route
 
 _MEMO: Final = 4096
+_HOPS: Final = 64
+"""Most proxies that a request is believed to have passed; a list of thousands must not cost seconds."""
 _HOST_NAME: Final = 253
 """RFC 1035 2.3.4, as text."""
 
@@ -143,7 +145,7 @@ class Site:
     def client_ip(self, peer: str, forwarded: Sequence[bytes]) -> str:
         """The address of the client: from right to left, the first that is not a trusted proxy's."""
         client = peer
-        for part in reversed(b",".join(forwarded).split(b",")):
+        for part in reversed(b",".join(forwarded).rsplit(b",", _HOPS)[-_HOPS:]):
             if not self.trusts(client):
                 break
             text = part.strip(b" \t").decode("latin-1")

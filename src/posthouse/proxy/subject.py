@@ -128,8 +128,13 @@ class ExchangeFacts:
         site = self.course.site
         if site is None or not self.is_peer_trusted:
             return self.stream.peer
-        chain = [field.value for field in self.head.fields.forwarding if field.lower == b"x-forwarded-for"]
-        return site.client_ip(self.stream.peer, chain)
+        course = self.course
+        if not course.client_ip:
+            chain = [
+                field.value for field in self.head.fields.forwarding if field.lower == b"x-forwarded-for"
+            ]
+            course.client_ip = site.client_ip(self.stream.peer, chain)
+        return course.client_ip
 
     @property
     def request_id(self) -> str:
