@@ -220,7 +220,9 @@ class Connection:
         self.is_chunking = False
         self.is_bodiless = False
         self.idle_timeout = OFF
-        self.waits: list[tuple[float, float]] = []
+        self.deadline = OFF
+        """Until when it may take its time, in seconds from the start of the play."""
+        self._wait = OFF
         self.blocked: set[int] = set()
         self.kept_of: int | None = None
         """The limit of idle connections it was given back with; None = it was not."""
@@ -265,16 +267,25 @@ class Connection:
         self.is_complete = True
 
     def wait(self, seconds: float, now: float) -> None:
-        assert self.exchange is not None
-        self.waits.append((now - START, seconds))
+        assert self.exchange is not None and self.state == "head"
+        self._wait = seconds
+        self.deadline = now - START + seconds
 
     def block(self, reason: int) -> None:
         assert self.exchange is not None
         self.blocked.add(reason)
+        self.deadline = OFF
 
     def unblock(self, reason: int) -> None:
         assert self.exchange is not None
         self.blocked.discard(reason)
+        if self.state in ("head", "body"):
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """As the real one: whoever is waited for again gets its whole time again."""
+        seconds = self._wait if self.state == "head" else self.idle_timeout
+        self.deadline = self._world.now - START + seconds
 
     def pump_to(self, target: asyncio.Transport) -> bool:
         self.pumped_to = target
@@ -315,6 +326,9 @@ class Connection:
         head = read_response(status, *lines)
         body = body or b""
         self.state = "body" if more else "complete"
+        self.deadline = OFF
+        if more:
+            self._go_on()
         if self.is_bodiless or head.status in (204, 304):
             self.state = "complete"
             exchange.on_response(head, b"", True, 0)
@@ -331,7 +345,9 @@ class Connection:
         exchange.on_upgrade(read_response("101 Switching Protocols", *lines), rest)
 
     def sends(self, data: bytes) -> None:
-        self._in("body").on_response_body(data)
+        exchange = self._in("body")
+        self._go_on()
+        exchange.on_response_body(data)
 
     def ends(self, *trailers: Field) -> None:
         exchange = self._in("body")

@@ -16,9 +16,9 @@ from posthouse.errors import FailureKind
 from posthouse.protocol.fields import Field
 from posthouse.proxy.exchange import Exchange
 from posthouse.proxy.ports import NO_PEER
-from unit.proxy.peers import Connection, Wire
+from unit.proxy.peers import Connection
 from unit.proxy.playbook import Play
-from unit.proxy.samples import route
+from unit.proxy.samples import OFF, route
 
 LENGTH = 9
 SECONDS = st.sampled_from([0.05, 0.3, 1.1, 4.0])
@@ -181,8 +181,7 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.play.client.is_tunnel)
     @rule()
     def tunnel_ends(self) -> None:
-        wire = self.play.client.wire
-        wire.protocol.connection_lost(None)
+        self.play.lose_tunnel()
 
     # -- the client ----------------------------------------------------------------------------------------------
 
@@ -278,8 +277,14 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def something_always_goes_on(self) -> None:
         """An exchange that runs waits for somebody who has a limit."""
-        if not self.exchange.is_finished:
-            assert self.play.world.running(self.exchange) or self.play.world.live_timers()
+        if self.exchange.is_finished:
+            return
+        assert self.play.world.running(self.exchange) or self.play.world.live_timers()
+        client, connection = self.play.client, self.connection
+        if connection is not None and connection.state in ("head", "body"):
+            is_clients_turn = not client.has_whole_request and not client.blocked
+            has_clients_time = client.is_full and client.stall_limit < OFF
+            assert connection.deadline < OFF or is_clients_turn or has_clients_time
 
     @invariant()
     def each_backend_gets_the_whole_body_so_far(self) -> None:
@@ -309,8 +314,7 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "exchange"):
             return
         if self.play.client.is_tunnel:
-            wire: Wire = self.play.client.wire
-            wire.protocol.connection_lost(None)
+            self.play.lose_tunnel()
         self.play.client.leaves()
         self.at_the_end_nothing_is_left()
         self.each_exchange_is_finished_once()

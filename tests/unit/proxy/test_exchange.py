@@ -150,7 +150,6 @@ def test_answers_without_a_body(request_line: str, status: str, lines: list[str]
     play.over()
 
 
-@pytest.mark.xfail(strict=True, reason="the short cut for sized answers does not look at the status")
 def test_no_content_has_no_length() -> None:
     """RFC 9110 8.6."""
     play = Play(route("a"))
@@ -524,14 +523,13 @@ def test_long_bodies_go_straight_from_socket_to_socket() -> None:
     assert play.client.pumped_to is None, "what may be sent again passes by us"
     play.client.sends(b"etw")
     assert play.client.pumped_to is backend.transport
-    play.world.pass_time(7.0)
     exchange.on_body_pumped(1)
-    assert backend.waits[-1] == (7.0, 300.0), "the backend has its time from the last byte on"
+    assert exchange.body is not None and exchange.body.received == 6
     play.client.ends()
+    assert backend.is_complete
     backend.answers("200 OK", "Content-Length: 10", body=b"1", more=True)
     assert backend.pumped_to is play.client.transport
     exchange.on_response_pumped(9)
-    exchange.on_body_pumped(1)
     backend.ends()
     assert exchange.size == 10
     assert play.over() == ["200 a"]
@@ -550,6 +548,6 @@ def test_waits_that_are_off_are_endless() -> None:
     play = Play(route("a", response=None, idle=None))
     play.request()
     backend = play.connect()
-    assert backend.waits == [(0.0, OFF)] and backend.idle_timeout == OFF
+    assert backend.deadline == OFF and backend.idle_timeout == OFF
     backend.answers()
     assert play.over() == ["200 a"]
