@@ -96,6 +96,8 @@ class Client:
         self.is_persistent = True
         self.is_tunnel = self.is_gone = False
         self.pumped_to: asyncio.Transport | None = None
+        self.early = b""
+        """What it sent behind its head before it knew of the upgrade."""
 
     @property
     def answer(self) -> Answer:
@@ -159,7 +161,7 @@ class Client:
         assert self.exchange is not None
         self.exchange = None
         self.is_tunnel = True
-        return b""
+        return self.early
 
     def tunnel_ended(self) -> None:
         assert self.is_tunnel
