@@ -31,7 +31,8 @@ MAY_BE_UNLUCKY = 0.01
 MAY_HOLD_FILES = 4
 """Descriptors above those of a fresh start: a log that is being reopened, a wake-up pipe."""
 
-CADDYFILE = """http://127.0.0.1:{port} {{
+CADDYFILE = """http://:{port} {{
+    bind 127.0.0.1
     log / {log} "{{combined}}"
     proxy / 127.0.0.1:{first} 127.0.0.1:{second} 127.0.0.1:{dead} {{
         policy random
