@@ -127,6 +127,7 @@ class UpstreamRequest:
         """
         self.exchange = exchange
         self.idle_timeout = idle_timeout
+        self.deadline = self._wait = NEVER
         self._state = HEAD
         self._is_bodiless = is_bodiless
         self._head = None

@@ -28,13 +28,14 @@ def field_line(name: bytes, value: str) -> bytes:
 
     Text from the wire was decoded as latin-1 and goes back the same way; text with other characters is UTF-8.
     """
+    value = value.strip(" \t")
     if not value or _UNSENDABLE.search(value) is not None:
         return b""
     try:
         raw = value.encode("latin-1")
     except UnicodeEncodeError:
         raw = value.encode("utf-8", "surrogateescape")
-    return name + b": " + raw.strip(b" \t") + b"\r\n"
+    return name + b": " + raw + b"\r\n"
 
 
 def as_wire_text(text: str) -> str:

@@ -23,8 +23,8 @@ def is_answered(head: RequestHead, response: ResponseHead) -> bool:
     answered = response.fields.protocol
     if answered is None or head.fields.protocols is None or not is_wanted(head):
         return False
-    wanted = parse_list(head.fields.protocols)
-    return all(protocol in wanted for protocol in parse_list(answered)) and bool(answered)
+    wanted, given = parse_list(head.fields.protocols), parse_list(answered)
+    return bool(given) and all(protocol in wanted for protocol in given)
 
 
 def join(exchange: Exchange, connection: Upstream, head: ResponseHead, rest: bytes) -> None:
