@@ -1,0 +1,212 @@
+"""The runtime: what all generations of a worker share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from posthouse.balance.backend import Backend, Watch
+from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.errors import Failure, FailureKind, Sent, Side, StartError
+from posthouse.net.connector import Dialled
+from posthouse.net.upstream_h1 import UpstreamH1
+from posthouse.protocol.h1 import HeadLimits
+from posthouse.server.runtime import Runtime
+from unit.server.fakes import Remembering, until
+
+TIMEOUTS = UpstreamTimeouts()
+
+
+@pytest.fixture
+def runtime(loop: asyncio.AbstractEventLoop, log: Remembering) -> Iterator[Runtime]:
+    made = Runtime(loop, log)
+    yield made
+    made.close()
+    loop.run_until_complete(asyncio.sleep(0))
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock
+
+
+def backend_at(port: int) -> Backend:
+    return Backend(EndpointSpec(f"http://127.0.0.1:{port}", "http", "127.0.0.1", port), 1, Watch())
+
+
+def dial(runtime: Runtime, backend: Backend) -> Dialled:
+    """What a dial comes to."""
+    results: list[Dialled] = []
+    runtime.dial(backend, TIMEOUTS, results.append)
+    assert results == [], "never before the caller has gone on"
+    runtime.loop.run_until_complete(until(lambda: results))
+    (result,) = results
+    return result
+
+
+# -- connections ---------------------------------------------------------------------------------------------------
+
+
+def test_a_dial_brings_a_connection(runtime: Runtime, listening: socket.socket) -> None:
+    backend = backend_at(listening.getsockname()[1])
+    connection = dial(runtime, backend)
+    assert isinstance(connection, UpstreamH1) and connection.key is backend
+    connection.close()
+
+
+def test_a_dial_that_is_refused_is_a_value(runtime: Runtime, listening: socket.socket) -> None:
+    port = listening.getsockname()[1]
+    listening.close()
+    failure = dial(runtime, backend_at(port))
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.side, failure.sent) == (FailureKind.CONNECT, Side.UPSTREAM, Sent.NOTHING)
+    assert failure.reason == os.strerror(111)
+
+
+def test_a_dial_that_is_called_off_says_nothing_more(runtime: Runtime, listening: socket.socket) -> None:
+    results: list[Dialled] = []
+    task = runtime.dial(backend_at(listening.getsockname()[1]), TIMEOUTS, results.append)
+    task.cancel()
+    runtime.loop.run_until_complete(until(task.done))
+    assert results == []
+
+
+def test_a_warm_connection_is_found_by_its_backend(runtime: Runtime, listening: socket.socket) -> None:
+    backend, other = backend_at(listening.getsockname()[1]), backend_at(1)
+    assert runtime.acquire(backend, is_careful=False) is None
+    connection = dial(runtime, backend)
+    assert isinstance(connection, UpstreamH1)
+    runtime.idle.release(connection, 1)
+    assert runtime.acquire(other, is_careful=False) is None
+    assert runtime.acquire(backend, is_careful=True) is connection
+    assert runtime.acquire(backend, is_careful=True) is None, "it is taken"
+    connection.close()
+
+
+def test_whoever_is_careful_gets_no_connection_that_was_closed(
+    runtime: Runtime, listening: socket.socket
+) -> None:
+    """The event loop has not told us yet: it has not turned since."""
+    backend = backend_at(listening.getsockname()[1])
+    connections = []
+    for _ in range(3):
+        connection = dial(runtime, backend)
+        assert isinstance(connection, UpstreamH1)
+        runtime.idle.release(connection, 9)
+        connections.append(connection)
+    peers = [listening.accept()[0] for _ in connections]
+    peers[2].close()
+    peers[1].sendall(b"nobody asked")
+    assert runtime.acquire(backend, is_careful=True) is connections[0]
+    assert len(runtime.idle) == 0, "the others were closed"
+    assert connections[1].transport.is_closing() and connections[2].transport.is_closing()
+    connections[0].close()
+    peers[0].close()
+    peers[1].close()
+
+
+def test_whoever_is_not_gets_what_is_there(runtime: Runtime, listening: socket.socket) -> None:
+    backend = backend_at(listening.getsockname()[1])
+    connection = dial(runtime, backend)
+    assert isinstance(connection, UpstreamH1)
+    runtime.idle.release(connection, 1)
+    listening.accept()[0].close()
+    assert runtime.acquire(backend, is_careful=False) is connection, "a GET can be sent again"
+    connection.close()
+
+
+def test_the_end_closes_what_is_warm(runtime: Runtime, listening: socket.socket) -> None:
+    connection = dial(runtime, backend_at(listening.getsockname()[1]))
+    assert isinstance(connection, UpstreamH1)
+    runtime.idle.release(connection, 1)
+    runtime.close()
+    assert connection.transport.is_closing() and len(runtime.idle) == 0
+
+
+# -- logs ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_log_is_shared_by_all_who_name_it(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    log = runtime.open_log(str(path))
+    assert runtime.open_log(str(path)) is log
+    assert runtime.open_log(str(tmp_path / "b.log")) is not log
+    runtime.close_log(str(path))
+    log.write(b"still open\n")
+    assert path.read_bytes() == b"", "gathered, not written"
+    runtime.close_log(str(path))
+    assert path.read_bytes() == b"still open\n"
+    assert runtime.open_log(str(path)) is not log
+
+
+def test_a_log_that_can_not_be_opened_is_no_user(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "no" / "a.log"
+    with pytest.raises(StartError, match="cannot open the access log"):
+        runtime.open_log(str(path))
+    path.parent.mkdir()
+    runtime.open_log(str(path))
+    runtime.close_log(str(path))
+    assert runtime._logs == {}
+
+
+def test_logs_are_opened_again_by_name(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    log = runtime.open_log(str(path))
+    log.write(b"before\n")
+    path.rename(tmp_path / "a.log.1")
+    runtime.reopen_logs()
+    log.write(b"after\n")
+    runtime.close()
+    assert (tmp_path / "a.log.1").read_bytes() == b"before\n"
+    assert path.read_bytes() == b"after\n"
+
+
+def test_the_end_writes_what_was_gathered(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    runtime.open_log(str(path)).write(b"last\n")
+    runtime.close()
+    assert path.read_bytes() == b"last\n"
+    runtime.close()
+
+
+# -- the rest ------------------------------------------------------------------------------------------------------
+
+
+def test_time_does_not_jump_and_chance_is_a_fraction(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = runtime.clock()
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert runtime.clock() >= before
+    assert all(0.0 <= runtime.chance() < 1.0 for _ in range(100))
+
+
+def test_call_later_can_be_called_off(runtime: Runtime) -> None:
+    called: list[int] = []
+    runtime.call_later(0.0, lambda: called.append(1)).cancel()
+    runtime.call_later(0.0, lambda: called.append(2))
+    runtime.loop.run_until_complete(until(lambda: called))
+    assert called == [2]
+
+
+class NoPlan:
+    limits = HeadLimits()
+
+
+def test_listeners_share_the_reactor(runtime: Runtime) -> None:
+    plan = NoPlan()
+    listener = runtime.listener(plan)
+    assert listener.reactor is runtime.reactor
+    assert listener.plan is plan  # type: ignore[comparison-overlap]
+    assert runtime.timers is runtime.reactor.timers
+
+
+def test_letter_case_of_paths(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+    assert Runtime(loop, log).reactor.codec.targets.key("/A") == "/a"
+    assert Runtime(loop, log, is_case_sensitive=True).reactor.codec.targets.key("/A") == "/A"
