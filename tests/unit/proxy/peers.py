@@ -226,6 +226,7 @@ class Connection:
         """Until when it may take its time, in seconds from the start of the play."""
         self._wait = OFF
         self.blocked: set[int] = set()
+        self.is_full = False
         self.kept_of: int | None = None
         """The limit of idle connections it was given back with; None = it was not."""
         self.pumped_to: asyncio.Transport | None = None
@@ -368,10 +369,12 @@ class Connection:
         )
 
     def stops_reading(self) -> None:
+        self.is_full = True
         if self.exchange is not None:
             self.exchange.on_upstream_full()
 
     def reads_on(self) -> None:
+        self.is_full = False
         if self.exchange is not None:
             self.exchange.on_upstream_ready()
 

@@ -15,7 +15,7 @@ from posthouse.config.specs import LimitsSpec
 from posthouse.errors import FailureKind
 from posthouse.protocol.fields import Field
 from posthouse.proxy.exchange import Exchange
-from posthouse.proxy.ports import NO_PEER
+from posthouse.proxy.ports import NO_PEER, PEER_FULL
 from unit.proxy.peers import Connection
 from unit.proxy.playbook import Play
 from unit.proxy.samples import OFF, route
@@ -293,6 +293,15 @@ class AnyOrder(RuleBasedStateMachine):
             assert connection.body == self.sent
             assert connection.is_complete == self.play.client.has_whole_request
             assert NO_PEER not in self.play.client.blocked
+
+    @invariant()
+    def nobody_pauses_for_a_peer_that_is_gone(self) -> None:
+        connection, client = self.connection, self.play.client
+        if self.exchange.body is not None and connection is None:
+            assert PEER_FULL not in client.blocked
+        if connection is not None and connection.state in ("head", "body"):
+            assert (PEER_FULL in client.blocked) == connection.is_full
+            assert (PEER_FULL in connection.blocked) == client.is_full
 
     @invariant()
     def the_client_gets_what_one_backend_sent(self) -> None:

@@ -108,6 +108,7 @@ def test_a_line_break_in_an_escape_is_not_let_through_by_a_placeholder() -> None
     [
         ("a\tb", b"N: a\tb\r\n"),
         (" a ", b"N: a\r\n"),
+        (" \t ", b""),
         ("\xe4\xff\x85\xa0", b"N: \xe4\xff\x85\xa0\r\n"),
         ("€", b"N: \xe2\x82\xac\r\n"),
         ("\udcff€", b"N: \xff\xe2\x82\xac\r\n"),
