@@ -267,7 +267,9 @@ class DownstreamAnswer:
         self._remaining = LINGER_BYTES
         self.flow.unblock(-1)
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            # asyncio shuts the socket down at once, and a client that has just reset it makes that fail.
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
         self._reactor.timers.set(self, self._reactor.clock() + LINGER_SECONDS)
 
     def _start_total(self, seconds: float) -> None:

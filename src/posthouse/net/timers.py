@@ -105,15 +105,19 @@ class Timers:
     def _tick(self) -> None:
         now = self._clock()
         current = int(now / TICK)
-        for number in sorted(number for number in self._buckets if number <= current):
-            for timed in tuple(self._buckets[number]):
-                if timed.bucket == number:
-                    self._due(timed, now)
-            self._buckets.pop(number, None)
-        self._armed = 0
-        self._handle = None
-        if self._buckets:
-            self._arm(min(self._buckets))
+        try:
+            for number in sorted(number for number in self._buckets if number <= current):
+                for timed in tuple(self._buckets[number]):
+                    if timed.bucket == number:
+                        self._due(timed, now)
+                self._buckets.pop(number, None)
+        finally:
+            # Also when an `on_deadline` raises: one bug must not switch off every deadline of the worker. The rest
+            # of its bucket comes with the next tick.
+            self._armed = 0
+            self._handle = None
+            if self._buckets:
+                self._arm(min(self._buckets))
 
     def _due(self, timed: Timed, now: float) -> None:
         deadline = timed.deadline

@@ -10,6 +10,7 @@ Laws:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -54,7 +55,8 @@ class TunnelEnd:
             return False
         self._is_over = True
         if not self._other.is_closing() and self._other.can_write_eof():
-            self._other.write_eof()
+            with contextlib.suppress(OSError):  # it has just been reset: its own loss is told next
+                self._other.write_eof()
         self._tunnel.half_closed()
         return True
 

@@ -258,3 +258,23 @@ class AnyUse(RuleBasedStateMachine):
 
 TestAnyUse = AnyUse.TestCase
 TestAnyUse.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+class Broken(Sleeper):
+    """Its deadline raises."""
+
+    def on_deadline(self, now: float) -> None:
+        raise ValueError("on purpose")
+
+
+def test_a_deadline_that_raises_takes_no_other_with_it(wheel: Wheel) -> None:
+    sleepers = [wheel.sleeper(1.0) for _ in range(20)]
+    wheel.timers.set(Broken(), 1.0)
+    sleepers += [wheel.sleeper(2.0) for _ in range(5)]
+    with pytest.raises(ValueError, match="on purpose"):
+        wheel.loop.advance(1.5)
+    wheel.loop.advance(2.0)
+    assert all(len(sleeper.woken) == 1 for sleeper in sleepers)
+    late = wheel.sleeper(1.0)
+    wheel.loop.advance(1.5)
+    assert late.woken
