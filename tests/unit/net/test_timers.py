@@ -269,7 +269,7 @@ class Broken(Sleeper):
 
 def test_a_deadline_that_raises_takes_no_other_with_it(wheel: Wheel) -> None:
     sleepers = [wheel.sleeper(1.0) for _ in range(20)]
-    wheel.timers.set(Broken(), 1.0)
+    wheel.timers.set(Broken(), wheel.loop.now + 1.0)
     sleepers += [wheel.sleeper(2.0) for _ in range(5)]
     with pytest.raises(ValueError, match="on purpose"):
         wheel.loop.advance(1.5)
