@@ -65,7 +65,10 @@ class Runtime:
 
     def close_log(self, output: str) -> None:
         """One user less; the last one closes it, with everything written."""
-        log, users = self._logs[output]
+        held = self._logs.get(output)
+        if held is None:
+            return  # closed with everything else; an exchange ended after that
+        log, users = held
         if users > 1:
             self._logs[output] = (log, users - 1)
         else:

@@ -267,8 +267,8 @@ class Worker:
             # Looking costs nothing now and spares every connection the duty to tell that it has ended.
             while self._listeners.connections() and self._loop.time() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(DRAIN_LOOK_SECONDS)
-            cut = self._in_flight()
-            self._listeners.abort()
+            # An exchange that is over may still have its last bytes in a write buffer: that is cut as well.
+            cut = max(self._in_flight(), self._listeners.abort())
             await asyncio.sleep(0)  # the connections learn of it, so that their exchanges are logged
             await asyncio.sleep(0)
             self._log.info("stopped", cut=cut)

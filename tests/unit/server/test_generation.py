@@ -294,9 +294,6 @@ def test_two_logs_of_a_site_in_one_file(runtime: Runtime, tmp_path: Path) -> Non
     assert runtime._logs == {}
 
 
-@pytest.mark.xfail(
-    strict=True, raises=KeyError, reason="close() forgets the logs, but not who will give them back"
-)
 def test_the_last_exchange_may_end_after_the_runtime_was_closed(runtime: Runtime, tmp_path: Path) -> None:
     first = started(logging(tmp_path / "a.log"), runtime)
     client = Client(World())
