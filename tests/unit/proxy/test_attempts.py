@@ -277,6 +277,16 @@ def test_a_post_that_was_handed_over_is_never_sent_again(body: bytes) -> None:
     assert play.over() == ["502 a reset"]
 
 
+def test_what_will_not_be_sent_again_is_not_kept() -> None:
+    play = Play(route("a"))
+    exchange = play.request(*POST, body=b"o", more=True)
+    backend = play.connect("a")
+    assert exchange.body is not None and not exchange.body.is_kept and exchange.body.kept_size == 0
+    assert play.client.pumped_to is backend.transport, "so the rest may go the short way at once"
+    play.client.sends(b"ne")
+    assert exchange.body.kept_size == 0 and backend.body == b"one"
+
+
 def test_a_put_is_sent_again_with_what_came_of_it() -> None:
     play = Play(route("a", "b", duration=10.0))
     play.request(*PUT, body=b"on", more=True)
@@ -556,6 +566,18 @@ def test_a_client_that_is_full_already_has_a_limit() -> None:
     play.request()
     play.connect()
     assert play.client.stall_limit == play.world.now + 300.0
+
+
+def test_a_timer_that_was_called_off_too_late_does_nothing() -> None:
+    """Some loops have queued the callback already."""
+    play = Play(route("a", duration=10.0))
+    play.request()
+    play.refuse("a")
+    play.client.leaves()
+    for timer in play.world.calls:
+        timer.callback()
+    assert play.dialled() == []
+    assert play.over() == ["499 a client_gone"]
 
 
 # -- dials ---------------------------------------------------------------------------------------------------------

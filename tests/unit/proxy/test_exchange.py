@@ -73,6 +73,15 @@ def test_what_a_head_means_is_worked_out_once_per_connection_that_repeats_it() -
     assert other.course is not course
 
 
+def test_after_a_reload_the_same_head_may_mean_something_else() -> None:
+    before, after = Play(route("a")), Play(route("b"))
+    client, head = before.client, before.request().head
+    before.connect("a").answers()
+    client.exchange = exchange = after.plan.begin(client, head, after.world.now)
+    exchange.start(b"", True)
+    assert after.dialled() == ["b"]
+
+
 def test_a_body_goes_on_piece_by_piece() -> None:
     play = Play(route("a"))
     play.request(*PUT, body=b"on", more=True)
