@@ -139,7 +139,8 @@ class Attempts(ExchangeFacts):
 
     def on_upstream_full(self) -> None:
         """The backend reads too slowly: from now on it is the backend that is waited for."""
-        self.stream.block(PEER_FULL)
+        if self.body is not None:
+            self.stream.block(PEER_FULL)
         self._wait_for_head()
 
     def on_upstream_ready(self) -> None:

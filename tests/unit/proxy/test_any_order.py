@@ -297,10 +297,11 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def nobody_pauses_for_a_peer_that_is_gone(self) -> None:
         connection, client = self.connection, self.play.client
-        if self.exchange.body is not None and connection is None:
+        if connection is None:
             assert PEER_FULL not in client.blocked
-        if connection is not None and connection.state in ("head", "body"):
-            assert (PEER_FULL in client.blocked) == connection.is_full
+        elif connection.state in ("head", "body"):
+            has_body = self.exchange.body is not None
+            assert (PEER_FULL in client.blocked) == (connection.is_full and has_body)
             assert (PEER_FULL in connection.blocked) == client.is_full
 
     @invariant()
