@@ -165,9 +165,6 @@ class Attempts(ExchangeFacts):
         """The backend broke off or took too long; its connection is closed already."""
         if not self.is_finished:
             self.connection = None
-            if self.body is not None:
-                # It was this backend that could not take more.
-                self.stream.unblock(PEER_FULL)
             self._fail(failure)
 
     def _fail(self, failure: Failure, backend: Backend | None = None) -> None:
@@ -175,6 +172,9 @@ class Attempts(ExchangeFacts):
         route = self.route
         assert route is not None
         now = self.services.clock()
+        if self.body is not None:
+            # If a backend could not take more, it was this one.
+            self.stream.unblock(PEER_FULL)
         if self.backend is not None:
             backend = self.backend
             self.tried = self.tried if is_stale(failure) else (*self.tried, backend)
