@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from posthouse.errors import FailureKind
+from posthouse.net.downstream_answer import DRAIN_GRACE, LINGER_SECONDS, SIZED
 from posthouse.net.downstream_h1 import LOOK_OUT_SECONDS
 from posthouse.net.flow import NO_PEER, PEER_FULL
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.net.timers import NEVER
-from unit.net.fakes import Client, FakePlan, wait
+from unit.net.fakes import OK, OK_CLOSE, Client, FakeExchange, FakePlan, answer_at_end, wait
 from unit.net.messages import CHUNKED, CHUNKED_HEAD, CHUNKS, GET, LATE, NO_TRAILERS, POST, names, refusal
 
 # -- waits
@@ -250,3 +251,92 @@ def test_a_small_answer_that_nobody_reads_does_not_hold_the_connection_for_ever(
     plan.last.answer(b"x" * 70_000)
     client.stand.advance(300.0 + LATE)
     assert client.wire.is_aborted
+
+
+# -- clients that ask and ask and read nothing
+
+
+def big(exchange: FakeExchange) -> None:
+    if exchange.names[-1] == "end":
+        exchange.answer(b"x" * 70_000)
+
+
+@pytest.mark.parametrize("form", ["one packet", "packets"])
+def test_no_request_begins_for_a_client_that_reads_no_answers(form: str) -> None:
+    """Or a client could fill our memory with answers. When it reads on, it goes on."""
+    client = Client(plan := FakePlan(big))
+    client.wire.stall()
+    requests = [GET, POST, CHUNKED, GET]
+    client.send(*([b"".join(requests)] if form == "one packet" else requests))
+    assert len(plan.exchanges) == 1
+    for count in (2, 3, 4):
+        client.wire.stall()
+        client.wire.read_on()
+        client.wire.stall()
+        client.stand.turn()
+        assert len(plan.exchanges) == count
+    client.wire.read_on()
+    client.stand.turn()
+    assert all("end" in exchange.names for exchange in plan.exchanges)
+
+
+def test_what_such_a_client_may_send_is_bounded() -> None:
+    client = Client(plan := FakePlan(big))
+    client.wire.stall()
+    client.send(GET, *[GET] * 5_000)
+    assert client.wire.is_paused and len(plan.exchanges) == 1
+    while client.wire.buffered:
+        client.wire.read_on()
+        client.stand.turn()
+    assert len(plan.exchanges) == 5_001
+    assert not client.wire.is_paused and client.connection.is_idle
+
+
+def test_such_a_client_is_cut_in_time() -> None:
+    client = Client(plan := FakePlan(big))
+    client.wire.stall()
+    client.send(GET, GET)
+    client.stand.advance(300.0 + LATE)
+    assert client.wire.is_aborted and len(plan.exchanges) == 1
+
+
+def test_an_answer_that_a_client_did_not_read_before_it_left_does_not_stay() -> None:
+    client = Client(FakePlan(big))
+    client.wire.stall()
+    client.send(GET)
+    client.wire.feed_eof()
+    assert not client.wire.is_aborted
+    client.stand.advance(LINGER_SECONDS + LATE)
+    assert client.wire.is_aborted
+    assert client.listener.connections == set()
+
+
+# -- draining, for who was not told
+
+
+def half_answered() -> tuple[Client, FakePlan]:
+    """The drain begins in the middle of an answer whose head promised to keep the connection."""
+    client = Client(plan := FakePlan(wait))
+    client.send(GET)
+    client.connection.send_head(b"200 OK", b"Content-Length: 2\r\n", SIZED, b"o", False)
+    client.listener.drain()
+    client.connection.send_body(b"k")
+    client.connection.send_end([])
+    plan.react = answer_at_end
+    return client, plan
+
+
+def test_a_request_on_its_way_when_the_drain_began_is_answered() -> None:
+    client, _ = half_answered()
+    assert client.wire.take() == OK and not client.is_over
+    client.stand.advance(DRAIN_GRACE - 0.01)
+    assert client.send(GET) == OK_CLOSE
+    assert client.is_over
+
+
+def test_nobody_waits_for_long_for_such_a_request() -> None:
+    client, _ = half_answered()
+    client.stand.advance(DRAIN_GRACE + LATE)
+    assert client.is_over
+    client.stand.turn()
+    assert client.listener.connections == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.net.flow import NO_PEER, PEER_FULL, PIPELINED, Flow, has_hung_up
@@ -69,6 +69,7 @@ def test_a_closing_transport_is_left_alone() -> None:
     assert flow.is_paused
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(REASONS))))
 def test_any_order(steps: list[tuple[bool, int]]) -> None:
     """Paused exactly while somebody blocks."""

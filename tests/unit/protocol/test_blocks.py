@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from posthouse.errors import ProtocolError
@@ -348,6 +348,7 @@ NOT_ORDINARY = {
 }
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
 @example([(b"Connection", b"a, x-b"), (b"A", b"1"), (b"a", b"2"), (b"X-B", b"")])
 def test_any_request_block(lines: list[tuple[bytes, bytes]]) -> None:
@@ -374,6 +375,7 @@ def test_any_request_block(lines: list[tuple[bytes, bytes]]) -> None:
     assert (again.length, again.is_chunked, again.host) == (-1, False, None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=8))
 def test_any_response_block(lines: list[tuple[bytes, bytes]]) -> None:
     try:

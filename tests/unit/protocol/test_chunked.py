@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from posthouse.errors import ProtocolError
@@ -171,6 +172,10 @@ def test_no_other_byte_in_or_after_a_size(byte: int) -> None:
 # -- limits, on both sides and however they are reached
 
 
+def test_the_limits_are_those_of_the_surface() -> None:
+    assert (CHUNK_LINE, TRAILERS) == (1024, 8 * 1024)
+
+
 def with_line(size: int) -> bytes:
     return b"1;".ljust(size, b"x") + b"\r\na\r\n" + END
 
@@ -225,6 +230,7 @@ def test_encode_last_chunk() -> None:
 BODIES = st.lists(st.binary(min_size=1, max_size=40), max_size=5)
 
 
+@settings(deadline=None)
 @given(
     BODIES,
     st.sampled_from([[], [Field(b"A", b"1")]]),
@@ -242,6 +248,7 @@ def test_decoding_what_was_encoded(
     assert read(*pieces) == (b"".join(chunks), [(field.name, field.value) for field in trailers], rest, True)
 
 
+@settings(deadline=None)
 @given(BODIES)
 def test_decoding_at_every_cut(chunks: list[bytes]) -> None:
     message = b"".join(encode_chunk(chunk) for chunk in chunks) + LAST_CHUNK
@@ -278,6 +285,7 @@ def by_the_grammar(message: bytes) -> tuple[bytes, bytes] | None:
     return None
 
 
+@settings(deadline=None)
 @given(st.lists(PARTS, max_size=10).map(b"".join), st.integers(0, 30))
 @example(b"1 ;x\r\na\r\n0\r\n\r\n", 2)
 def test_any_bytes(message: bytes, place: int) -> None:
@@ -291,6 +299,16 @@ def test_any_bytes(message: bytes, place: int) -> None:
         assert (verdict[0], verdict[2], verdict[3]) == (*expected, True)
     else:
         assert verdict == 400 or (isinstance(verdict, tuple) and not verdict[3])
+
+
+def test_many_tiny_chunks_cost_little() -> None:
+    """A read can hold 50,000 of them: one pass, whatever stands at its end."""
+    message = b"1\r\na\r\n" * 40_000
+    started = time.process_time()
+    assert read(message + LAST_CHUNK) == (b"a" * 40_000, [], b"", True)
+    assert read(message + b"XX\r\n") == 400
+    assert read(message + b"5\r\nab")[0] == b"a" * 40_000 + b"ab"  # type: ignore[index]
+    assert time.process_time() - started < 1.0
 
 
 def test_long_data_is_not_copied() -> None:

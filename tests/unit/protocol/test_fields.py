@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from posthouse.errors import ProtocolError
@@ -114,6 +114,7 @@ def test_every_byte_everywhere(byte: int) -> None:
 PIECES = st.sampled_from([b"A", b":", b" ", b"\t", b"\r", b"\n", b"\x00", b"\xff", b"1", b"Host"])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=20), st.lists(PIECES).map(b"".join))
 def test_lines_are_judged_by_the_grammar(anything: bytes, pieces: bytes) -> None:
     memo = FieldMemo()
@@ -245,6 +246,7 @@ def test_a_bad_length(value: bytes) -> None:
     assert caught.value.status == 400
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["Nd", "Nl", "No"]), max_size=4).map(str.encode))
 @example(b"12")
 def test_no_other_digits(value: bytes) -> None:

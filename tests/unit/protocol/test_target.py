@@ -6,7 +6,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from posthouse.errors import ProtocolError
@@ -203,6 +203,7 @@ def judge(raw: bytes, targets: Targets) -> tuple[object, ...] | int:
     return tuple(getattr(target, slot) for slot in Target.__slots__)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         TARGETS, TARGETS.map(lambda rest: b"/" + rest), st.binary(max_size=12).map(lambda rest: b"/" + rest)
@@ -228,6 +229,7 @@ def test_any_target(raw: bytes) -> None:
     assert (again.path, again.wire_path, again.query) == (target.path, target.wire_path, target.query)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"/", b"/", b".", b"a", b"\xff", b"%"])).map(b"".join))
 def test_normalise(rest: bytes) -> None:
     once = normalise(b"/" + rest)
@@ -288,6 +290,7 @@ def test_cut_prefix_with_letter_case() -> None:
     assert cut_prefix(targets.parse(b"/App/X"), "/App", targets) == ("/X", b"/X")
 
 
+@settings(deadline=None)
 @given(TARGETS.map(lambda rest: b"/" + rest), st.integers(1, 8))
 @example(b"/a../b", 2)
 @example(b"/a%2e%2e/b", 2)
