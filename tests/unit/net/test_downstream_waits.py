@@ -176,6 +176,22 @@ def test_timeouts_write_ends_with_the_answer() -> None:
     assert len(plan.exchanges) == 2
 
 
+@pytest.mark.parametrize("way", ["tunnel", "cut"])
+def test_totals_end_with_http(way: str) -> None:
+    client = Client(plan := timed(write=60.0))
+    client.send(GET)
+    if way == "tunnel":
+        client.connection.leave_http()
+        client.stand.advance(100.0)
+        assert not client.is_over
+    else:
+        client.connection.send_head(b"200 OK", b"Content-Length: 2\r\n", SIZED, b"o", False)
+        client.connection.reset()
+        client.stand.turn()
+        assert client.stand.loop.waiting == 0
+    assert plan.last.names == ["head", "end"]
+
+
 def test_a_client_that_leaves_unread_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """While we don't read, the loop tells us nothing: the kernel is asked a few times a second."""
     hung_up: list[int] = []
