@@ -28,7 +28,7 @@ from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.ports import Services, Stream, Upstream
 from posthouse.proxy.site import LogScope, Site, Sites
 from unit.proxy.peers import Client, Connection
-from unit.proxy.samples import address, build_route, read_head
+from unit.proxy.samples import OFF, address, build_route, read_head
 from unit.proxy.world import Dial, World
 
 
@@ -106,6 +106,7 @@ class Play:
         head = read_head("\n".join(lines or ("GET / HTTP/1.1", "Host: x")), self.codec)
         client = self.client
         client.has_whole_request = not more
+        client.stall_limit = OFF  # as the connection does when a request begins
         client.exchange = exchange = self.plan.begin(client, head, self.world.now)
         exchange.start(body, not more)
         return exchange

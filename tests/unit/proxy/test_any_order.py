@@ -14,13 +14,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from posthouse.config.specs import LimitsSpec
 from posthouse.errors import FailureKind
 from posthouse.protocol.fields import Field
+from posthouse.proxy.attempts import PENDING_BYTES
 from posthouse.proxy.exchange import Exchange
 from posthouse.proxy.ports import NO_PEER, PEER_FULL
 from unit.proxy.peers import Connection
 from unit.proxy.playbook import Play
 from unit.proxy.samples import OFF, route
 
-LENGTH = 9
+MUCH = b"a" * PENDING_BYTES
+LENGTH = len(MUCH) + 9
 SECONDS = st.sampled_from([0.05, 0.3, 1.1, 4.0])
 BROKEN = [
     FailureKind.RESET,
@@ -82,7 +84,7 @@ class AnyOrder(RuleBasedStateMachine):
             lines += ["Connection: Upgrade", "Upgrade: websocket"]
         for _ in range(data.draw(st.integers(0, 2))):
             self.play.warm("a")
-        first = data.draw(st.sampled_from([b"", b"abc"])) if framing else b""
+        first = data.draw(st.sampled_from([b"", b"abc", MUCH])) if framing else b""
         self.sent = first
         self.first = len(self.play.world.connections)
         self.attempts_at_answer = None
