@@ -187,7 +187,7 @@ def test_totals_end_with_http(way: str) -> None:
     else:
         client.connection.send_head(b"200 OK", b"Content-Length: 2\r\n", SIZED, b"o", False)
         client.connection.reset()
-        client.stand.turn()
+        client.stand.advance(100.0)
         assert client.stand.loop.waiting == 0
     assert plan.last.names == ["head", "end"]
 
