@@ -118,14 +118,14 @@ class Route:
 
     def wire_target(self, exchange: ExchangeFacts, origin: Origin) -> bytes:
         """The request target that goes to a backend."""
-        course, target = exchange.course, exchange.head.target
+        course = exchange.course
         path = course.wire_path
         if self._without and course.key.startswith(self._without):
-            cut = Target(b"", course.path, course.key, path, target.query)
+            cut = Target(b"", course.path, course.key, path, course.query)
             path = cut_prefix(cut, self._without, self._targets)[1]
         if origin.has_base:
-            return origin.join(path, target.query)
-        return path + target.query
+            return origin.join(path, course.query)
+        return path + course.query
 
     def request_head(self, exchange: ExchangeFacts, backend: Backend) -> bytes:
         """The whole head of an attempt, built afresh; ends with the empty line.
@@ -133,7 +133,7 @@ class Route:
         Where no rule of the site makes it differ from request to request, the course keeps it for the next one.
         """
         origin = self.origins[backend]
-        head = exchange.head
+        head = exchange.course.head
         fields = head.fields
         authority = head.host if self.spec.is_transparent and head.host else origin.authority
         if self.is_plain:
