@@ -113,8 +113,10 @@ def _named(host: str) -> str:
 
 def _silent_sites(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
     for site in sites:
-        if not site.routes:
-            yield Notice(site.place, "this site has no `proxy`: every request is answered with 404")
+        if not site.routes and site.files is None:
+            yield Notice(
+                site.place, "this site has no `proxy` and no `root`: every request is answered with 404"
+            )
 
 
 def _dead_routes(sites: Iterable[SiteSpec], is_case_sensitive: bool) -> Iterator[Notice]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.file_specs import FilesSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
@@ -220,6 +221,12 @@ class SiteSpec:
     bind: str = ""
     root: str = ""
     """Folder of the static file server, "" = none was given."""
+    files: FilesSpec | None = None
+    """The static file server; None: there is none."""
+    ext: tuple[str, ...] = ()
+    """What is tried behind paths without an ending, in this order."""
+    mime: tuple[tuple[str, str], ...] = ()
+    """(ending with its dot, lower case; media type)"""
     trusted_proxies: tuple[str, ...] = ()
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from posthouse.caddyfile.dispenser import Dispenser
 from posthouse.directives import (
     bind,
+    browse,
+    ext,
     header,
+    index,
     limits,
     log,
+    mime,
     proxy,
     request_id,
+    root,
     timeouts,
     tls,
     trusted_proxies,
@@ -40,8 +45,8 @@ class Never:
 
 
 DIRECTIVES: dict[str, Reader | Later | Never] = {
-    "root": Later(),
-    "index": Later(),
+    "root": root.read,
+    "index": index.read,
     "bind": bind.read,
     "limits": limits.read,
     "timeouts": timeouts.read,
@@ -53,14 +58,14 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
     "request_id": request_id.read,
     "log": log.read,
     "rewrite": Later(),
-    "ext": Later(),
+    "ext": ext.read,
     "gzip": Later(),
     "header": header.read,
     "errors": Later(),
     "basicauth": Later(),
     "redir": Later(),
     "status": Later(),
-    "mime": Later(),
+    "mime": mime.read,
     "internal": Later(),
     "pprof": Never("it shows the insides of a Go program", "use a profiler for Python such as py-spy"),
     "expvar": Never("it shows the variables of a Go program", "the access log tells what each request did"),
@@ -76,7 +81,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
         "WebSocket upgrades pass `proxy` by themselves; to serve a command, put websocketd behind it",
     ),
     "markdown": Never("Posthouse makes no pages", "let the application behind `proxy` make them"),
-    "browse": Later(),
+    "browse": browse.read,
 }
 
 FOREIGN = {

@@ -146,6 +146,13 @@ class Targets:
         return Target(raw, text, self.key(text), wire, mark + query)
 
 
+def ending(path: str) -> str:
+    """The ending of a path's last name, lower case, with its dot (".html"); "" if it has none."""
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot >= 0 else ""
+
+
 def encode_path(path: bytes) -> bytes:
     """A decoded path, percent-encoded."""
     return quote(path, safe=SAFE_IN_PATH).encode("ascii")

@@ -82,7 +82,7 @@ class Dispatching(Attempts):
             return
         site = self.course.site
         assert site is not None and site.responder is not None
-        self.send(site.responder.respond(self))
+        self.send(site.responder.respond(self, self.course.head))
 
     def _is_sent_elsewhere(self, head: ResponseHead, is_end: bool) -> bool:
         """X-Accel-Redirect: the backend lets another part of the site answer (directive `internal`)."""

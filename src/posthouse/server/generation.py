@@ -19,6 +19,7 @@ from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.runtime import Runtime
+from posthouse.server.site_files import build_extensions, build_file_server
 from posthouse.server.sockets import ListenKey
 
 
@@ -125,7 +126,15 @@ class _Builder:
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
         logs = [self._log(log) for log in spec.logs]
-        return Site(spec, routes, logs, self._targets)
+        site = Site(spec, routes, logs, self._targets)
+        extensions = build_extensions(spec)
+        if extensions is not None:
+            site.steps = (*site.steps, extensions)
+        try:
+            site.responder = build_file_server(spec, self._targets, self._runtime.log)
+        except ConfigError as error:
+            self._mistakes += error.mistakes
+        return site
 
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
