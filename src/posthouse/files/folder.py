@@ -96,7 +96,7 @@ class Folder:
                     self._hidden_paths.add(self._root + path[len(root) :])
         try:
             status = os.stat(name)
-        except (OSError, ValueError):
+        except OSError:
             return
         self._hidden_files.add((status.st_dev, status.st_ino))
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from posthouse.config.addresses import parse_address
 from posthouse.config.check import check, https_notices, with_unique_pool_names
+from posthouse.config.file_specs import FilesSpec
 from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
 from posthouse.errors import Place
 
@@ -88,8 +91,12 @@ def test_a_free_port_is_no_conflict() -> None:
 def test_a_site_without_routes_gets_a_notice() -> None:
     notices = check(Config((site("a.test", line=7),))).notices
     assert [(one.place.line, one.message) for one in notices] == [
-        (7, "this site has no `proxy`: every request is answered with 404")
+        (7, "this site has no `proxy` and no `root`: every request is answered with 404")
     ]
+
+
+def test_a_site_with_files_is_not_silent() -> None:
+    assert check(Config((replace(site("a.test"), files=FilesSpec()),))).notices == []
 
 
 def test_a_route_that_is_never_reached_gets_a_notice() -> None:
