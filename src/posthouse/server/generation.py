@@ -15,6 +15,7 @@ from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.observe.access_log import compile_line
 from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.compression import GzipCompression, SiteCompressions
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
@@ -125,7 +126,14 @@ class _Builder:
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
         logs = [self._log(log) for log in spec.logs]
-        return Site(spec, routes, logs, self._targets)
+        site = Site(spec, routes, logs, self._targets)
+        if spec.gzips:
+            site.compressions = self._compressions(spec)
+        return site
+
+    def _compressions(self, spec: SiteSpec) -> SiteCompressions:
+        encoders = self._runtime.encoders
+        return SiteCompressions([GzipCompression(one, self._targets, encoders) for one in spec.gzips])
 
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None

@@ -18,6 +18,7 @@ from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.protocol.h1 import Codec
+from posthouse.proxy.compression import Encoders
 
 
 class Runtime:
@@ -35,6 +36,7 @@ class Runtime:
         self.chance: Callable[[], float] = self.rng.random
         self.call_later = loop.call_later
         self.idle = IdleConnections()
+        self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
 
