@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from posthouse.config.specs import HeaderScopeSpec
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
@@ -409,6 +411,35 @@ def test_nothing_is_coded_while_the_client_takes_nothing() -> None:
     assert backend.blocked == set()
     backend.ends()
     assert play.over() == ["200 a"]
+
+
+def test_a_client_that_fills_up_between_turns_gets_no_more() -> None:
+    play, backend = begun(LONG)
+    play.client.stops_reading()
+    play.world.pass_time(1)
+    assert play.client.answer.body == brackets(LONG[:PIECE])
+    play.client.reads_on()
+    play.world.pass_time(0)
+    assert play.client.answer.body.endswith(b"[c]")
+    backend.ends()
+    assert play.over() == ["200 a"]
+
+
+def test_what_was_on_its_way_waits_for_its_turn() -> None:
+    play, backend = begun(LONG)
+    backend.sends(b"d")
+    assert play.client.answer.body == brackets(LONG[:PIECE])
+    play.world.pass_time(0)
+    assert play.client.answer.body.endswith(b"[cd]")
+    backend.ends()
+    assert play.over() == ["200 a"]
+
+
+def test_a_client_that_turns_out_to_be_gone_ends_the_coding(monkeypatch: pytest.MonkeyPatch) -> None:
+    play, backend = begun(b"")
+    monkeypatch.setattr(play.client, "send_body", lambda data: play.client.leaves())
+    backend.sends(LONG)
+    assert play.over() == ["200 a client_gone"]
 
 
 def test_a_backend_that_breaks_off_leaves_no_end_of_the_coding() -> None:
