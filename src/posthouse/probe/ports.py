@@ -32,11 +32,13 @@ class Log(Protocol):
 class Services(Protocol):
     """What a worker lends to its probes."""
 
-    clock: Callable[[], float]
-    chance: Callable[[], float]
-
     @property
     def log(self) -> Log: ...
+    def clock(self) -> float:
+        """Monotonic seconds."""
+
+    def chance(self) -> float:
+        """Uniform in [0, 1)."""
 
     def call_later(self, seconds: float, callback: Callable[[], None], /) -> Cancellable: ...
     def dial_for_probe(
