@@ -92,7 +92,9 @@ class ActiveHealth:
 
 def pause(spec: HealthSpec, state: State, chance: float) -> float:
     """Seconds from the beginning of one check to that of the next; `chance` is uniform in [0, 1)."""
-    interval = spec.down_interval if state is State.DOWN else spec.interval
+    interval = spec.interval
+    if state is State.DOWN and spec.down_interval is not None:
+        interval = spec.down_interval
     return interval * (1 - JITTER + 2 * JITTER * chance)
 
 

@@ -142,14 +142,15 @@ class CheckSpec:
 class HealthSpec:
     """Active health checks of one pool: the check, how often, and how many results count.
 
-    interval       seconds from the beginning of one check to that of the next; down_interval: while it is down
+    interval       seconds from the beginning of one check to that of the next
+    down_interval  the same while the backend is down; None = `interval`
     timeout        seconds for one check, from dialling to the last byte that is looked at
     passes, fails  results in a row that bring a backend up, or take it down
     """
 
     check: CheckSpec
     interval: float = 30.0
-    down_interval: float = 30.0
+    down_interval: float | None = None
     timeout: float = 60.0
     passes: int = 1
     fails: int = 1

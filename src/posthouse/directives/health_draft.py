@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from posthouse.caddyfile.lexer import Token
 from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec
@@ -20,13 +19,11 @@ _OF_ANY = (CONNECT, "health_check_port", *(f"health_check_{name}" for name in _P
 class HealthDraft:
     """What the `health_check*` properties have said so far; `finish` freezes it.
 
-    spec           with the properties read so far, whether checks are on or not
-    down_interval  seconds, or None: as `interval`
+    spec  with the properties read so far, whether checks are on or not
     """
 
     def __init__(self) -> None:
         self.spec = HealthSpec(CheckSpec())
-        self.down_interval: float | None = None
         self._given: dict[str, Token] = {}
 
     def note(self, name: Token) -> None:
@@ -48,8 +45,7 @@ class HealthDraft:
                 self._given["health_check_contains"],
                 "the answer to HEAD has no body, so `health_check_contains` would never be found in it",
             )
-        down = self.spec.interval if self.down_interval is None else self.down_interval
-        return replace(self.spec, down_interval=down)
+        return self.spec
 
     def notices(self, endpoints: Sequence[EndpointSpec]) -> list[Notice]:
         """What is used all the same, and is hardly meant."""

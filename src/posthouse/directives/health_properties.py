@@ -100,8 +100,7 @@ def interval(one: Property, route: RouteDraft) -> None:
 
 
 def down_interval(one: Property, route: RouteDraft) -> None:
-    route.health.note(one.name)
-    route.health.down_interval = _some_time(one.args[0])
+    _set(one, route, down_interval=_some_time(one.args[0]))
 
 
 def timeout(one: Property, route: RouteDraft) -> None:

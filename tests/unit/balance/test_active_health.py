@@ -112,6 +112,7 @@ def test_pauses_stay_near_the_interval(chance: float, interval: float) -> None:
 
 
 def test_pauses_differ() -> None:
+    assert pause(SPEC, State.DOWN, 0.5) == pytest.approx(30.0), "none of its own while it is down"
     assert pause(SPEC, State.UP, 0.0) == pytest.approx(27.0)
     assert pause(SPEC, State.UP, 0.5) == pytest.approx(30.0)
     assert pause(SPEC, State.UP, 0.999999) == pytest.approx(33.0, abs=0.01)

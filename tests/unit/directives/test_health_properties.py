@@ -23,7 +23,7 @@ def health(read_site: ReadSite, *properties: str) -> HealthSpec | None:
 def test_defaults(read_site: ReadSite) -> None:
     spec = health(read_site, "health_check /h")
     assert spec == PLAIN
-    assert (spec.interval, spec.down_interval, spec.timeout) == (30.0, 30.0, 60.0)
+    assert (spec.interval, spec.down_interval, spec.timeout) == (30.0, None, 60.0)
     assert (spec.passes, spec.fails) == (1, 1)
     assert (spec.check.method, spec.check.statuses, spec.check.drain) == ("GET", ((200, 399),), ())
 
@@ -75,8 +75,8 @@ def test_what_is_asked(read_site: ReadSite, line: str, check: CheckSpec) -> None
 @pytest.mark.parametrize(
     ("line", "spec"),
     [
-        ("health_check_interval 1ms", replace(PLAIN, interval=0.001, down_interval=0.001)),
-        ("health_check_interval 90s", replace(PLAIN, interval=90.0, down_interval=90.0)),
+        ("health_check_interval 1ms", replace(PLAIN, interval=0.001)),
+        ("health_check_interval 90s", replace(PLAIN, interval=90.0)),
         ("health_check_down_interval 1s", replace(PLAIN, down_interval=1.0)),
         ("health_check_timeout 5s", replace(PLAIN, timeout=5.0)),
         ("health_check_passes 2", replace(PLAIN, passes=2)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from posthouse.balance.active_health import ActiveHealth, State
@@ -14,7 +16,7 @@ from unit.probe.bench import BAD, OK, Bench, check, refused
 class Run:
     """A prober whose first probe begins at once."""
 
-    def __init__(self, **pace: object) -> None:
+    def __init__(self, **pace: Any) -> None:
         self.bench = Bench()
         self.check = check(ask=CheckSpec("/h", drain=((429, 429),)), **pace)
         self.backend = self.check.backend
