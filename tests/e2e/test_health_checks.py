@@ -326,7 +326,7 @@ def web_server(port: int) -> subprocess.Popen[bytes]:
     """A web server of Python's; it listens when this returns."""
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/proc/self/task"
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/proc/self/task"
     )
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
