@@ -66,20 +66,22 @@ class PolicySpec:
     place: Place = field(default=NOWHERE, compare=False)
 
 
-HeaderOp = Literal["set", "add", "remove"]
+HeaderOp = Literal["set", "add", "remove", "replace"]
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderRule:
     """One header rule. `name` as written without its sign; for "remove" it may end or begin with "*".
 
-    value  a template: placeholders are expanded per request ("" for remove)
+    value    a template: placeholders are expanded per request ("" for remove); for "replace" it may name groups ($1)
+    pattern  for "replace": what is replaced in the field's first value (config/patterns.py)
     """
 
     op: HeaderOp
     name: str
     value: str = ""
     place: Place = field(default=NOWHERE, compare=False)
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,8 @@ class SiteSpec:
     limits: LimitsSpec = LimitsSpec()
     timeouts: TimeoutsSpec = TimeoutsSpec()
     bind: str = ""
+    root: str = ""
+    """Folder of the static file server, "" = none was given."""
     trusted_proxies: tuple[str, ...] = ()
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None

@@ -106,5 +106,8 @@ class Subject(Protocol):
     def response_field(self, name: bytes) -> bytes | None:
         """A field of the response that goes downstream, by lower-case name; None if absent."""
 
+    def request_body(self) -> bytes:
+        """The first bytes of a request body of JSON or XML, where a template asks for it; else b""."""
+
     def request_head(self) -> bytes:
         """Request line and fields, CRLF after each, without the empty line at the end."""

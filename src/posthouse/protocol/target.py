@@ -111,6 +111,12 @@ class Targets:
             self.memo[raw] = target
         return target
 
+    def judge(self, raw: bytes) -> Target:
+        """A target of our own making, in origin form; not remembered. Raises ProtocolError(400)."""
+        if not raw.startswith(b"/"):
+            raise ProtocolError(400, "request target is no path")
+        return self._judge(raw)
+
     def _judge(self, raw: bytes) -> Target:
         if _ALLOWED.fullmatch(raw) is None:
             raise ProtocolError(400, "control byte, blank or # in the request target")

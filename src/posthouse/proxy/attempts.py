@@ -15,10 +15,10 @@ from posthouse.balance.retry import RetryFacts, is_backend_fault, is_stale
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.protocol.fields import Field
 from posthouse.proxy import reply
+from posthouse.proxy.answering import Answering
 from posthouse.proxy.body import RequestBody
 from posthouse.proxy.ports import NEVER, NO_PEER, PEER_FULL, Upstream
 from posthouse.proxy.route import Route
-from posthouse.proxy.subject import ExchangeFacts
 
 CONTINUE_SECONDS: Final = 1.0
 """How long a backend may think about `Expect` before we say 100 ourselves (as RFC 9110 10.1.1 allows a client)."""
@@ -29,7 +29,7 @@ _SAYS_LESS: Final = frozenset((FailureKind.NO_BACKEND, FailureKind.FULL))
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class Attempts(ExchangeFacts):
+class Attempts(Answering):
     """The part of an exchange that deals with backends until one answers."""
 
     __slots__ = ()
@@ -68,7 +68,7 @@ class Attempts(ExchangeFacts):
             self._send(dialled, self.services.clock())
 
     def _send(self, connection: Upstream, now: float) -> None:
-        route, backend, body, head = self.route, self.backend, self.body, self.head
+        route, backend, body, head = self.route, self.backend, self.body, self.course.head
         assert route is not None and backend is not None
         self.connection = connection
         connection.begin(self, route.idle_timeout, is_bodiless=head.method == b"HEAD")
@@ -85,9 +85,10 @@ class Attempts(ExchangeFacts):
                 self.stream.limit_stall(route.idle_timeout)
 
     def _send_with_body(self, connection: Upstream, body: RequestBody, data: bytes) -> None:
-        connection.expect_body(is_chunking=self.head.fields.is_chunked)
+        head = self.course.head
+        connection.expect_body(is_chunking=head.fields.is_chunked)
         kept = body.replay()
-        if kept and not self.head.fields.is_chunked:
+        if kept and not head.fields.is_chunked:
             connection.send(data + kept)
         else:
             connection.send(data)
@@ -97,7 +98,7 @@ class Attempts(ExchangeFacts):
             connection.send_end(body.trailers)
         else:
             connection.keep_ear()
-        if not self.head.is_idempotent:
+        if not head.is_idempotent:
             # It was handed over; it will not be sent again.
             body.forget()
         else:
@@ -106,7 +107,7 @@ class Attempts(ExchangeFacts):
         if self.course.has_expect and not body.received and not self.is_continued:
             self._stop_continue_timer()
             self.continue_timer = self.services.call_later(CONTINUE_SECONDS, self._say_continue)
-        if not body.is_kept and not body.is_complete:
+        if not body.is_kept and not body.is_complete and not body.is_capturing:
             self.stream.pump_to(connection.transport)
 
     def _limit_kept(self, body: RequestBody) -> None:
@@ -199,7 +200,7 @@ class Attempts(ExchangeFacts):
             elapsed=now - self.started,
             waits=self.waits,
             stale_retries=self.stale_retries,
-            is_idempotent=self.head.is_idempotent,
+            is_idempotent=self.course.head.is_idempotent,
             can_replay=self.body is None or self.body.is_kept,
             has_untried=route.pool.has_untried(now, self.tried),
             is_response_sent=self.is_answering,
@@ -227,12 +228,13 @@ class Attempts(ExchangeFacts):
         failure = self.last_failure
         assert failure is not None
         status = reply.failure_status(failure.kind)
-        extra: list[Field] = []
+        fields: tuple[Field, ...] = ()
         if status == 503:
             seconds = route.pool.retry_after(now)
             if seconds is not None:
-                extra.append(Field(b"Retry-After", b"%d" % (int(seconds) + 1)))
-        self.answer(status, extra=extra)
+                fields = (Field(b"Retry-After", b"%d" % (int(seconds) + 1)),)
+        where = f"{self.upstream}: " if self.upstream else ""
+        self.answer(status, fields, f"{where}{failure.kind}: {failure.reason}")
 
     def _log_failure(self, failure: Failure, backend: Backend | None) -> None:
         assert self.route is not None
@@ -282,9 +284,3 @@ class Attempts(ExchangeFacts):
             assert self.route is not None
             self.last_backend = backend
             self.route.pool.release(backend)
-
-    def answer(self, status: int, body: bytes | None = None, extra: list[Field] | None = None) -> None:
-        """Answer ourselves; the exchange does."""
-
-    def _finish(self) -> None:
-        """Record it; the exchange does."""

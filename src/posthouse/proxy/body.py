@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from posthouse.protocol.fields import Field
+
+CAPTURE_BYTES: Final = 100 * 1024
+"""What `{request_body}` shows at most (caddy1.md 7.2)."""
 
 
 class RequestBody:
@@ -13,7 +18,7 @@ class RequestBody:
     is_complete  the client has sent everything
     """
 
-    __slots__ = ("_pieces", "is_complete", "is_kept", "kept_size", "received", "trailers")
+    __slots__ = ("_captured", "_pieces", "is_complete", "is_kept", "kept_size", "received", "trailers")
 
     def __init__(self, first: bytes, *, is_end: bool) -> None:
         self._pieces = [first] if first else []
@@ -21,6 +26,26 @@ class RequestBody:
         self.is_kept = True
         self.is_complete = is_end
         self.trailers: list[Field] = []
+        self._captured: bytearray | None = None
+
+    def start_capture(self) -> None:
+        """Keep the first CAPTURE_BYTES of what comes, for `{request_body}`."""
+        self._captured = bytearray()
+        self.capture(self.replay())
+
+    @property
+    def is_capturing(self) -> bool:
+        """Whether bytes that come are still wanted for `{request_body}`."""
+        return self._captured is not None and len(self._captured) < CAPTURE_BYTES
+
+    def capture(self, data: bytes) -> None:
+        """Bytes of the body, in their order."""
+        if self._captured is not None:
+            self._captured += data[: CAPTURE_BYTES - len(self._captured)]
+
+    def captured(self) -> bytes:
+        """What was captured."""
+        return bytes(self._captured or b"")
 
     def keep(self, data: bytes) -> None:
         """Hold on to bytes that may have to be sent (again)."""

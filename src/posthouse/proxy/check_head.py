@@ -11,7 +11,7 @@ from posthouse.observe.placeholders import compile_template
 from posthouse.observe.record import Subject
 from posthouse.protocol.fields import Field
 from posthouse.protocol.target import split_authority
-from posthouse.proxy.rewrite import HeaderProgram, as_wire_text, field_line
+from posthouse.proxy.rewrite import HeaderProgram, as_wire_text
 from posthouse.proxy.route import Origin
 
 USER_AGENT: Final = b"Posthouse health check"
@@ -35,8 +35,8 @@ def check_head(route: RouteSpec, endpoint: EndpointSpec, health: HealthSpec, sit
     check = health.check
     program = HeaderProgram([*_constant_rules(route.header_upstream, site_host), *_own_rules(check.headers)])
     authority = site_host.encode() if route.is_transparent and site_host else origin.authority
-    if program.host is not None:
-        made = field_line(b"Host", program.host.expand(_SUBJECT))[6:-2]
+    if program.has_host:
+        made = program.host(authority, _SUBJECT)
         if split_authority(made) is not None:
             authority = made
     path, mark, query = check.path.encode().partition(b"?")

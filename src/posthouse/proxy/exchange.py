@@ -1,29 +1,29 @@
 """Exchange: one request and its response crossing us. Hops 3 to 8 of a request's life.
 
-Laws (with those of attempts.py):
+Laws (with those of answering.py, attempts.py and dispatching.py):
 1. `_finish` runs once, whatever happens; after it no callback does anything.
 2. What the client is told is decided here; what it is told about failures, in reply.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from posthouse.balance.backend import Backend
 from posthouse.errors import Failure, FailureKind, ProtocolError, Side
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead, ResponseHead
 from posthouse.proxy import reply, upgrade
-from posthouse.proxy.attempts import PENDING_BYTES, Attempts
+from posthouse.proxy.answer import Encoder
+from posthouse.proxy.answering import Sending
+from posthouse.proxy.attempts import PENDING_BYTES
 from posthouse.proxy.body import RequestBody
 from posthouse.proxy.course import Course
+from posthouse.proxy.dispatching import Dispatching
 from posthouse.proxy.ports import (
-    NEVER,
-    NO_BODY,
     NO_PEER,
     PEER_FULL,
     SIZED,
-    STREAMED,
     Cancellable,
     Stream,
     Upstream,
@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from posthouse.proxy.plan import ListenerPlan
 
 
-class Exchange(Attempts):
+_SHOWN_METHODS: Final = frozenset((b"POST", b"PUT"))
+
+
+def _is_shown(head: RequestHead) -> bool:
+    """Whether `{request_body}` shows the body of such a request: POST and PUT of JSON or XML (caddy1.md 7.2)."""
+    kind = (head.fields.value(b"content-type") or b"").lower()
+    return head.method in _SHOWN_METHODS and (b"json" in kind or b"xml" in kind)
+
+
+class Exchange(Dispatching):
     """One request/response crossing us."""
 
     __slots__ = ()
@@ -58,10 +67,12 @@ class Exchange(Attempts):
         self.limit_timer: Cancellable | None = None
         self.continue_timer: Cancellable | None = None
         self.body: RequestBody | None = None
+        self.encoder: Encoder | None = None
+        self.sending: Sending | None = None
         self.last_failure: Failure | None = None
         self.response: ResponseHead | None = None
         self.tried: tuple[Backend, ...] = ()
-        self.attempts = self.waits = self.stale_retries = self.status = self.size = 0
+        self.attempts = self.waits = self.stale_retries = self.status = self.size = self.steps_taken = 0
         self.id = ""
 
     # -- the request ---------------------------------------------------------------------------------------------
@@ -75,8 +86,6 @@ class Exchange(Attempts):
         if course.status:
             self._answer_at_once(course.status)
             return
-        route = course.route
-        assert route is not None
         if self.head.has_body:
             self.body = RequestBody(body, is_end=is_end)
             if course.body_limit is not None and len(body) > course.body_limit:
@@ -84,20 +93,14 @@ class Exchange(Attempts):
                 return
             if not is_end and len(body) >= PENDING_BYTES:
                 self.stream.block(NO_PEER)
-        if route.exchange_timeout != NEVER:
-            self.limit_timer = self.services.call_later(route.exchange_timeout, self._expire)
-        self._attempt(self.started)
-
-    def _answer_at_once(self, status: int) -> None:
-        text: bytes | None = None
-        if self.course.site is None:
-            if status == 200:
-                text = b""
-            else:
-                text = b"404 Site %b is not served on this interface\n" % self.head.host
-        if status == 508:
-            self.services.log.error("loop", site=self.site, uri=self.head.target.raw.decode("latin-1"))
-        self.answer(status, text)
+            if site is not None and site.keeps_body and _is_shown(self.head):
+                self.body.start_capture()
+        if site is not None and site.steps:
+            # What the steps make of this request is not what they make of the next one.
+            self.stream.memo = None
+            self._walk(0)
+        else:
+            self._dispatch()
 
     def on_request_body(self, data: bytes) -> None:
         """More of the request body."""
@@ -107,6 +110,8 @@ class Exchange(Attempts):
         body.received += len(data)
         if self.continue_timer is not None:
             self._stop_continue_timer()
+        if body.is_capturing:
+            body.capture(data)
         if self.course.body_limit is not None and body.received > self.course.body_limit:
             self._give_up(ProtocolError(413, "limits body"), FailureKind.CLIENT_MALFORMED)
             return
@@ -120,7 +125,7 @@ class Exchange(Attempts):
         if body.is_kept:
             body.keep(data)
             self._limit_kept(body)
-        if not body.is_kept:
+        if not body.is_kept and not body.is_capturing:
             self.stream.pump_to(connection.transport)
 
     def on_body_pumped(self, size: int) -> None:
@@ -151,7 +156,7 @@ class Exchange(Attempts):
             self.stream.reset()
             self._finish()
         else:
-            self.answer(error.status)
+            self.answer(error.status, cause=error.reason)
 
     def on_downstream_lost(self, kind: FailureKind) -> None:
         """The client is gone: cancel what runs, at once."""
@@ -173,6 +178,8 @@ class Exchange(Attempts):
         """The client caught up."""
         if self.connection is not None:
             self.connection.unblock(PEER_FULL)
+        elif self.sending is not None:
+            self._send_later()
 
     # -- the response --------------------------------------------------------------------------------------------
 
@@ -190,7 +197,7 @@ class Exchange(Attempts):
         """101: a tunnel, if the client asked for this protocol; else the backend is broken."""
         connection = self.connection
         assert connection is not None
-        if not upgrade.is_answered(self.head, head):
+        if not upgrade.is_answered(self.course.head, head):
             connection.close()
             self.connection = None
             self._fail(Failure(FailureKind.MALFORMED, Side.UPSTREAM, "101 that was not asked for"))
@@ -210,6 +217,9 @@ class Exchange(Attempts):
 
     def on_response(self, head: ResponseHead, body: bytes, is_end: bool, length: int) -> None:
         """The final head with what came of the body; length: -1 = unknown, 0 = no body follows."""
+        course = self.course
+        if not course.is_direct and self._is_sent_elsewhere(head, is_end):
+            return
         self.response = head
         self.is_answering = True
         self.last_failure = None
@@ -219,11 +229,13 @@ class Exchange(Attempts):
             # The client still waits for its 100, and may never send the body.
             self._stop_continue_timer()
             self.stream.close_after_answer()
-        if length >= 0 and head.sized_lines and self.course.program.is_empty and self.head.method != b"HEAD":
+        if length >= 0 and head.sized_lines and course.is_direct and self.head.method != b"HEAD":
             mode = SIZED
             lines = head.sized_lines
         else:
             mode, lines = self._response_lines(head, length)
+            if self.encoder is not None:
+                body = self._coded(body, is_end)
         stream, connection = self.stream, self.connection
         if is_end:
             self._leave_connection()
@@ -234,22 +246,22 @@ class Exchange(Attempts):
             if mode == SIZED and connection is not None:
                 connection.pump_to(stream.transport)
 
-    def _response_lines(self, head: ResponseHead, length: int) -> tuple[int, bytes]:
-        """How the body is delimited, and the field lines."""
-        fields, status, program = head.fields, head.status, self.course.program
-        if program.is_empty:
-            lines = fields.kept_wire if fields.has_date else fields.kept_wire + reply.date_field().wire
-        else:
-            kept = fields.kept if fields.has_date else [*fields.kept, reply.date_field()]
-            lines = b"".join(program.apply(kept, self))
-        if status == 204 or status == 304 or self.head.method == b"HEAD":
-            return NO_BODY, lines if status == 204 else lines + fields.length_wire
-        if length >= 0:
-            return SIZED, lines + fields.length_wire
-        return STREAMED, lines + b"".join([field.wire for field in fields.trailer])
+    def _coded(self, data: bytes, is_end: bool) -> bytes:
+        encoder = self.encoder
+        assert encoder is not None
+        coded = encoder.feed(data) if data else b""
+        if is_end:
+            self.encoder = None
+            coded += encoder.finish()
+        self.size = len(coded)
+        return coded
 
     def on_response_body(self, data: bytes) -> None:
         """More of the response body."""
+        if self.encoder is not None:
+            data = self.encoder.feed(data)
+            if not data:
+                return
         self.size += len(data)
         self.stream.send_body(data)
 
@@ -260,32 +272,19 @@ class Exchange(Attempts):
     def on_response_end(self, trailers: list[Field]) -> None:
         """The response is complete."""
         self._leave_connection()
+        if self.encoder is not None:
+            self._end_coding(self.encoder)
         self.stream.send_end(trailers)
         self._finish()
 
-    # -- our own answers, and the end ----------------------------------------------------------------------------
+    def _end_coding(self, encoder: Encoder) -> None:
+        self.encoder = None
+        rest = encoder.finish()
+        if rest:
+            self.size += len(rest)
+            self.stream.send_body(rest)
 
-    def answer(self, status: int, body: bytes | None = None, extra: list[Field] | None = None) -> None:
-        """Answer ourselves; `body`: None = the status as text."""
-        text = reply.status_line(status)
-        if body is None:
-            body = text + b"\n"
-        self.status = status
-        self.is_answering = True
-        fields = reply.reply_fields(body) + (extra or [])
-        site = self.course.site
-        if site is not None:
-            program = site.response_program(self.course.key, None)
-            lines = b"".join(program.apply(fields, self))
-        else:
-            lines = b"".join([field.wire for field in fields])
-        lines += b"Content-Length: %d\r\n" % len(body)
-        if self.head.fields.expects_continue and not self.stream.has_whole_request:
-            self.stream.close_after_answer()
-        is_head = self.head.method == b"HEAD"
-        self.size = 0 if is_head else len(body)
-        self.stream.send_head(text, lines, NO_BODY if is_head else SIZED, b"" if is_head else body, True)
-        self._finish()
+    # -- the end -------------------------------------------------------------------------------------------------
 
     def _stop_timers(self) -> None:
         for timer in (self.timer, self.limit_timer, self.continue_timer):
@@ -300,4 +299,6 @@ class Exchange(Attempts):
             self._stop_timers()
         if self.backend is not None:
             self._leave_backend()
+        if self.sending is not None:
+            self._close_source()
         self.course.plan.finished(self)

@@ -48,7 +48,7 @@ class ListenerPlan:
         site = exchange.course.site
         if site is not None and site.logs:
             exchange.finished = self.services.clock()
-            for scope in site.scopes(exchange.course.key):
+            for scope in site.scopes(exchange.course.log_key):
                 scope.sink.write(scope.line(exchange))
         if not tally.in_flight:
             tally.on_last_finished()

@@ -13,6 +13,12 @@ from posthouse.protocol.fields import Field
 SERVER: Final = Field(b"Server", b"Posthouse")
 """On our own replies only; a backend's Server passes as it is."""
 
+TEXT_FIELDS: Final = (
+    Field(b"Content-Type", b"text/plain; charset=utf-8"),
+    Field(b"X-Content-Type-Options", b"nosniff"),
+)
+"""Of a reply whose body is plain text."""
+
 CLIENT_CLOSED: Final = 499
 """Log only: the client left before an answer."""
 
@@ -71,22 +77,11 @@ def status_line(status: int) -> bytes:
     return f"{status} {phrase}".encode("ascii")
 
 
-def reply_fields(body: bytes) -> list[Field]:
-    """The fields of a reply with a text body, without its Content-Length."""
-    fields = [SERVER, date_field()]
-    if body:
-        fields += [
-            Field(b"Content-Type", b"text/plain; charset=utf-8"),
-            Field(b"X-Content-Type-Options", b"nosniff"),
-        ]
-    return fields
-
-
 def refusal(status: int) -> bytes:
     """A whole answer to a request that could not be read; the connection ends after it."""
     text = status_line(status)
     body = text + b"\n"
-    lines = b"".join([field.wire for field in reply_fields(body)])
+    lines = b"".join([field.wire for field in (SERVER, date_field(), *TEXT_FIELDS)])
     return b"HTTP/1.1 %b\r\n%bContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
         text,
         lines,

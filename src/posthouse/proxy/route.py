@@ -14,7 +14,7 @@ from posthouse.config.specs import EndpointSpec, RouteSpec
 from posthouse.errors import FailureKind, Place
 from posthouse.protocol.fields import Field
 from posthouse.protocol.target import Target, Targets, cut_prefix, split_authority
-from posthouse.proxy.rewrite import HeaderProgram, field_line
+from posthouse.proxy.rewrite import HeaderProgram
 
 if TYPE_CHECKING:
     from posthouse.proxy.subject import ExchangeFacts
@@ -102,7 +102,7 @@ class Route:
         self.idle_timeout = _or_never(timeouts.idle)
         self.tunnel_timeout = _or_never(timeouts.tunnel)
         self.exchange_timeout = _or_never(timeouts.exchange)
-        self.is_plain = self.upstream_program.is_empty and self.upstream_program.host is None
+        self.is_plain = self.upstream_program.is_empty and not self.upstream_program.has_host
 
     def __repr__(self) -> str:
         return f"<Route {self.base_key!r} {self.pool!r}>"
@@ -118,14 +118,14 @@ class Route:
 
     def wire_target(self, exchange: ExchangeFacts, origin: Origin) -> bytes:
         """The request target that goes to a backend."""
-        course, target = exchange.course, exchange.head.target
+        course = exchange.course
         path = course.wire_path
         if self._without and course.key.startswith(self._without):
-            cut = Target(b"", course.path, course.key, path, target.query)
+            cut = Target(b"", course.path, course.key, path, course.query)
             path = cut_prefix(cut, self._without, self._targets)[1]
         if origin.has_base:
-            return origin.join(path, target.query)
-        return path + target.query
+            return origin.join(path, course.query)
+        return path + course.query
 
     def request_head(self, exchange: ExchangeFacts, backend: Backend) -> bytes:
         """The whole head of an attempt, built afresh; ends with the empty line.
@@ -133,7 +133,7 @@ class Route:
         Where no rule of the site makes it differ from request to request, the course keeps it for the next one.
         """
         origin = self.origins[backend]
-        head = exchange.head
+        head = exchange.course.head
         fields = head.fields
         authority = head.host if self.spec.is_transparent and head.host else origin.authority
         if self.is_plain:
@@ -161,8 +161,8 @@ class Route:
 
     def _apply_rules(self, exchange: ExchangeFacts, authority: bytes) -> tuple[bytes, bytes]:
         program = self.upstream_program
-        if program.host is not None:
-            made = field_line(b"Host", program.host.expand(exchange))[6:-2]
+        if program.has_host:
+            made = program.host(authority, exchange)
             if split_authority(made) is not None:
                 authority = made
         fields = exchange.head.fields

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from posthouse.config.specs import HeaderRule, SiteSpec
 from posthouse.observe.record import Subject
 from posthouse.protocol.target import Target, Targets, cut_prefix, normalise
+from posthouse.proxy.answer import Compression, Responder, Step
 from posthouse.proxy.rewrite import NO_RULES, HeaderProgram
 from posthouse.proxy.route import Route
 
@@ -36,6 +37,23 @@ class LogScope:
     key: str
     line: Callable[[Subject], bytes]
     sink: Sink
+
+
+class Errors(Protocol):
+    """`errors` of a site: pages for the statuses that we answer ourselves, and a log of what went wrong."""
+
+    def body(self, status: int, cause: str) -> tuple[bytes, bytes] | None:
+        """Content type and body for a status; None: the status as text."""
+
+    def log(self, status: int, path: str, cause: str) -> None:
+        """Write the line of an error; `path` as it is now, rewritten."""
+
+
+class Compressions(Protocol):
+    """`gzip` of a site."""
+
+    def find(self, key: str) -> Compression | None:
+        """What applies to responses for this path, or None."""
 
 
 def path_key(path: str, targets: Targets) -> str:
@@ -64,7 +82,16 @@ class RequestIds:
 
 
 class Site:
-    """One server block at work."""
+    """One server block at work.
+
+    The generation sets what only some sites have:
+
+    steps         what acts before the route, in order of effect
+    responder     who answers what no route takes; None: 404
+    compressions  `gzip`; errors: `errors`
+    is_internal   whether a backend may send a request elsewhere in the site, with X-Accel-Redirect (`internal`)
+    keeps_body    whether a template asks for the request body
+    """
 
     __slots__ = (
         *(
@@ -74,17 +101,19 @@ class Site:
             "_trust",
             "_trusted",
             "address",
+            "compressions",
+            "errors",
             "has_trusted",
-            "logs",
-            "paths",
+            "is_internal",
         ),
-        *("prefix_keys", "request_id", "routes", "spec"),
+        *("keeps_body", "logs", "request_id", "responder", "routes", "spec", "steps", "targets"),
     )
 
     def __init__(
         self, spec: SiteSpec, routes: Sequence[Route], logs: Sequence[LogScope], targets: Targets
     ) -> None:
         self.spec = spec
+        self.targets = targets
         self.address = spec.addresses[0].text if spec.addresses else ""
         # sorted() is stable: on equal length the first in the file wins (caddy1.md 2.1).
         self.routes = sorted(routes, key=lambda route: -len(route.base_key))
@@ -99,6 +128,11 @@ class Site:
         self._trusted: list[Network] = [ipaddress.ip_network(text) for text in spec.trusted_proxies]
         self.has_trusted = bool(self._trusted)
         self._trust: dict[str, bool] = {}
+        self.steps: tuple[Step, ...] = ()
+        self.responder: Responder | None = None
+        self.compressions: Compressions | None = None
+        self.errors: Errors | None = None
+        self.is_internal = self.keeps_body = False
 
     def __repr__(self) -> str:
         return f"<Site {self.address!r} routes={len(self.routes)}>"

@@ -12,6 +12,8 @@ from posthouse.protocol.h1 import RequestHead, ResponseHead
 from posthouse.proxy import forwarding
 
 if TYPE_CHECKING:
+    from posthouse.proxy.answer import Encoder
+    from posthouse.proxy.answering import Sending
     from posthouse.proxy.body import RequestBody
     from posthouse.proxy.course import Course
     from posthouse.proxy.ports import Cancellable, Services, Stream, Upstream
@@ -30,12 +32,24 @@ class ExchangeFacts:
             "continue_timer",
             "course",
             "dialling",
+            "encoder",
             "finished",
             "head",
         ),
         *("id", "is_answering", "is_continued", "is_finished", "last_backend", "last_failure", "limit_timer"),
-        *("response", "route", "services", "size", "stale_retries", "started", "status", "stream", "timer"),
-        *("tried", "waits"),
+        *(
+            "response",
+            "route",
+            "sending",
+            "services",
+            "size",
+            "stale_retries",
+            "started",
+            "status",
+            "stream",
+            "timer",
+        ),
+        *("steps_taken", "tried", "waits"),
     )
 
     course: Course
@@ -52,6 +66,8 @@ class ExchangeFacts:
     limit_timer: Cancellable | None
     continue_timer: Cancellable | None
     body: RequestBody | None
+    encoder: Encoder | None
+    sending: Sending | None
     last_failure: Failure | None
     tried: tuple[Backend, ...]
     started: float
@@ -61,6 +77,7 @@ class ExchangeFacts:
     attempts: int
     waits: int
     stale_retries: int
+    steps_taken: int
     is_answering: bool
     is_continued: bool
     is_finished: bool
@@ -88,8 +105,8 @@ class ExchangeFacts:
 
     @property
     def rewrite_target(self) -> bytes:
-        """Without the site's path prefix."""
-        return (self.course.wire_path or self.head.target.wire_path) + self.head.target.query
+        """As it is now: without the site's path prefix, and as `rewrite` left it."""
+        return (self.course.wire_path or self.head.target.wire_path) + self.course.query
 
     @property
     def version(self) -> bytes:
@@ -143,8 +160,8 @@ class ExchangeFacts:
 
     @property
     def user(self) -> str:
-        """Nobody: there is no authentication in this release."""
-        return ""
+        """Who `basicauth` says it is, or ""."""
+        return self.course.user
 
     @property
     def upstream(self) -> str | None:
@@ -184,6 +201,30 @@ class ExchangeFacts:
             return None
         values = [field.value for field in self.response.fields.all if field.lower == name]
         return b",".join(values) if values else None
+
+    def request_body(self) -> bytes:
+        """The first bytes of the request body, where a template asks for it (`{request_body}`)."""
+        return self.body.captured() if self.body is not None else b""
+
+    @property
+    def key(self) -> str:
+        """The path as matchers compare it, as it is now."""
+        return self.course.key
+
+    @property
+    def path(self) -> str:
+        """The decoded path in normal form, as it is now."""
+        return self.course.path
+
+    @property
+    def wire_path(self) -> bytes:
+        """The encoded path, as it is now."""
+        return self.course.wire_path
+
+    @property
+    def query(self) -> bytes:
+        """The query as it is now, with its "?", or b""."""
+        return self.course.query
 
     def request_head(self) -> bytes:
         """Request line and fields."""

@@ -40,12 +40,16 @@ class FakeSubject:
         default_factory=lambda: {b"referer": b"http://a.example/", b"user-agent": b"curl/8.5.0"}
     )
     response_fields: Mapping[bytes, bytes] = field(default_factory=lambda: {b"content-type": b"text/html"})
+    body: bytes = b'{"a": 1}'
 
     def field(self, name: bytes) -> bytes | None:
         return self.fields.get(name)
 
     def response_field(self, name: bytes) -> bytes | None:
         return self.response_fields.get(name)
+
+    def request_body(self) -> bytes:
+        return self.body
 
     def request_head(self) -> bytes:
         lines = [b" ".join((self.method, self.target, self.version))]

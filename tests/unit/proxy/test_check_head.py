@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec
+from posthouse.config.specs import CheckSpec, EndpointSpec, HeaderRule, HealthSpec
 from posthouse.proxy.check_head import check_head
 from unit.proxy.samples import endpoint, route, rules
 
@@ -106,6 +106,20 @@ def test_rules_that_need_no_request_act() -> None:
         site="site.test",
     )
     assert lines[2:] == [b"Accept-Encoding: identity", b"X-A: const", b"X-D: ab"]
+
+
+def test_regular_expressions_act_where_they_need_no_request() -> None:
+    replaced = (
+        HeaderRule("set", "X-A", "one"),
+        HeaderRule("replace", "X-A", "t$1", pattern="o(n)"),
+        HeaderRule("replace", "Host", "$1.test", pattern="^(.).*$"),
+        HeaderRule("replace", "User-Agent", "{remote}", pattern="health"),
+    )
+    assert sent(header_upstream=replaced, is_transparent=True, site="site.test")[1:] == [
+        b"Host: s.test",
+        *OURS,
+        b"X-A: tne",
+    ]
 
 
 def test_fields_of_the_check_replace_those_of_rules_and_ours() -> None:

@@ -1,0 +1,222 @@
+"""Answering: how responses go downstream, our own and what directives make of a backend's. Hop 7 and what replaces it.
+
+Laws:
+1. A response passes `internal`, then `gzip`, then the header rules; what none of them touches is not taken apart.
+2. A source (a file) is read as fast as the client takes it, one piece in a turn of the event loop, and closed once.
+3. A body that ends before its length is shown as cut, never as complete (reliability.md rule 6).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from posthouse.protocol.fields import Field
+from posthouse.protocol.h1 import ResponseHead
+from posthouse.proxy import reply
+from posthouse.proxy.answer import Answer, Encoder, Source
+from posthouse.proxy.ports import NO_BODY, SIZED, STREAMED
+from posthouse.proxy.subject import ExchangeFacts
+
+PIECE_BYTES: Final = 256 * 1024
+"""Read from a source at once. What the kernel does not take is held by the transport: this is what a reader that
+stalls costs."""
+CODED_PIECE_BYTES: Final = 32 * 1024
+"""The same where the body is coded: deflating holds up the loop for about a millisecond per 32 KiB."""
+
+
+class Sending:
+    """A source on its way: how much of it is still to come."""
+
+    __slots__ = ("left", "source")
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.left = source.length
+
+
+class Answering(ExchangeFacts):
+    """The part of an exchange that writes the response."""
+
+    __slots__ = ()
+
+    # -- a backend's ---------------------------------------------------------------------------------------------
+
+    def _response_lines(self, head: ResponseHead, length: int) -> tuple[int, bytes]:
+        """How the body is delimited, and the field lines; starts the encoder if the body gets one."""
+        fields, status, program = head.fields, head.status, self.course.program
+        compression, length_wire = self.course.compression, fields.length_wire
+        if compression is None and program.is_empty:
+            lines = fields.kept_wire if fields.has_date else fields.kept_wire + reply.date_field().wire
+        else:
+            kept = fields.kept if fields.has_date else [*fields.kept, reply.date_field()]
+            if compression is not None:
+                kept, self.encoder = compression.begin(self.head, status, kept, length)
+            lines = b"".join(program.apply(kept, self))
+        if self.encoder is not None:
+            length, length_wire = -1, b""
+        if status == 204 or status == 304 or self.head.method == b"HEAD":
+            self.encoder = None
+            return NO_BODY, lines if status == 204 else lines + length_wire
+        if length >= 0:
+            return SIZED, lines + length_wire
+        return STREAMED, lines + b"".join([field.wire for field in fields.trailer])
+
+    # -- our own -------------------------------------------------------------------------------------------------
+
+    def answer(self, status: int, fields: tuple[Field, ...] = (), cause: str = "") -> None:
+        """Answer with a status: the site's page for it, or its text."""
+        self.send(Answer(status, fields, None, cause))
+
+    def send(self, answer: Answer) -> None:
+        """Send a response of our own."""
+        site, status = self.course.site, answer.status
+        body = answer.body
+        fields = [reply.SERVER, reply.date_field(), *answer.fields]
+        if site is not None and site.errors is not None and answer.cause:
+            site.errors.log(status, self.course.path, answer.cause)
+        if body is None:
+            made, body = self._status_body(status, answer.cause)
+            fields += made
+        self.status = status
+        self.is_answering = True
+        if isinstance(body, bytes):
+            self._send_bytes(status, fields, body)
+        else:
+            self._send_source(status, fields, body)
+
+    def _status_body(self, status: int, cause: str) -> tuple[list[Field], bytes]:
+        if status in (204, 304):
+            return [], b""
+        site = self.course.site
+        page = site.errors.body(status, cause) if site is not None and site.errors is not None else None
+        if page is not None:
+            return [Field(b"Content-Type", page[0])], page[1]
+        body = reply.status_line(status) + b"\n"
+        return list(reply.TEXT_FIELDS), body
+
+    def _own_lines(self, status: int, fields: list[Field], length: int) -> bytes:
+        """Field lines without the length; starts the encoder if the body gets one."""
+        course = self.course
+        if course.site is None:
+            return b"".join([field.wire for field in fields])
+        compressions = course.site.compressions
+        if compressions is not None and length:
+            compression = compressions.find(course.key)
+            if compression is not None:
+                fields, self.encoder = compression.begin(self.head, status, fields, length)
+        return b"".join(course.site.response_program(course.key, None).apply(fields, self))
+
+    def _send_bytes(self, status: int, fields: list[Field], body: bytes) -> None:
+        lines = self._own_lines(status, fields, len(body))
+        encoder, self.encoder = self.encoder, None
+        if encoder is not None:
+            body = encoder.feed(body) + encoder.finish()
+        if status not in (204, 304):
+            lines += b"Content-Length: %d\r\n" % len(body)
+        self._spare_upload()
+        is_bodiless = self.head.method == b"HEAD" or status in (204, 304)
+        self.size = 0 if is_bodiless else len(body)
+        self.stream.send_head(
+            reply.status_line(status),
+            lines,
+            NO_BODY if is_bodiless else SIZED,
+            b"" if is_bodiless else body,
+            True,
+        )
+        self._finish()
+
+    def _send_source(self, status: int, fields: list[Field], source: Source) -> None:
+        lines = self._own_lines(status, fields, source.length)
+        if self.encoder is None:
+            lines += b"Content-Length: %d\r\n" % source.length
+        self._spare_upload()
+        if self.head.method == b"HEAD" or not source.length:
+            source.close()
+            self.encoder = None
+            mode = NO_BODY if self.head.method == b"HEAD" else SIZED
+            self.stream.send_head(reply.status_line(status), lines, mode, b"", True)
+            self._finish()
+            return
+        self.sending = Sending(source)
+        mode = SIZED if self.encoder is None else STREAMED
+        first = self._read_piece(self.sending)
+        if first is None:
+            self._close_source()
+            self.encoder = None
+            self.answer(500, cause="the file cannot be read")
+            return
+        is_end = not self.sending.left
+        if is_end:
+            self._close_source()
+        self.stream.send_head(reply.status_line(status), lines, mode, first, is_end)
+        if is_end:
+            self._finish()
+        else:
+            self._send_later()
+
+    def _spare_upload(self) -> None:
+        """A client that waits for its 100 Continue may never send the body: nothing can follow on this connection."""
+        if self.head.fields.expects_continue and not self.stream.has_whole_request:
+            self.stream.close_after_answer()
+
+    # -- sources -------------------------------------------------------------------------------------------------
+
+    def _read_piece(self, sending: Sending) -> bytes | None:
+        """The next piece, coded if it is to be; None: the source failed."""
+        encoder: Encoder | None = self.encoder
+        most = min(sending.left, PIECE_BYTES if encoder is None else CODED_PIECE_BYTES)
+        try:
+            data = sending.source.read(most)
+        except OSError:
+            data = b""
+        if not data:
+            return None
+        sending.left -= len(data)
+        if encoder is not None:
+            data = encoder.feed(data)
+            if not sending.left:
+                data += encoder.finish()
+        self.size += len(data)
+        return data
+
+    def _send_later(self) -> None:
+        """Go on in the next turn of the loop, so that one quick client does not keep the others waiting."""
+        if self.timer is None and not self.stream.is_full:
+            self.timer = self.services.call_later(0.0, self._send_more)
+
+    def _send_more(self) -> None:
+        self.timer = None
+        sending = self.sending
+        if sending is None or self.stream.is_full:
+            return
+        data = self._read_piece(sending)
+        if data is None:
+            self._break_off()
+            return
+        if data:
+            self.stream.send_body(data)
+        if self.is_finished:  # writing showed that the client has gone
+            return
+        if sending.left:
+            self._send_later()
+            return
+        self._close_source()
+        self.stream.send_end([])
+        self._finish()
+
+    def _break_off(self) -> None:
+        """The source ended before its length: what the client has is not complete, and must not look so."""
+        self._close_source()
+        self.services.log.error(
+            "file ended early", key=self.site, site=self.site, uri=self.target.decode("latin-1")
+        )
+        self.stream.reset()
+        self._finish()
+
+    def _close_source(self) -> None:
+        sending, self.sending = self.sending, None
+        if sending is not None:
+            sending.source.close()
+
+    def _finish(self) -> None:
+        """Record it; the exchange does."""

@@ -1,0 +1,322 @@
+"""Our own responses, files among them, and what `gzip` and `errors` make of responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from posthouse.config.specs import HeaderScopeSpec
+from posthouse.protocol.fields import Field
+from posthouse.protocol.h1 import RequestHead
+from posthouse.proxy.answer import Answer, Encoder, Visit
+from posthouse.proxy.answering import CODED_PIECE_BYTES, PIECE_BYTES
+from posthouse.proxy.ports import NO_BODY, SIZED, STREAMED
+from unit.proxy.playbook import Play
+from unit.proxy.samples import route, rules
+
+HEAD = ("HEAD / HTTP/1.1", "Host: x")
+
+
+class Text:
+    """A source in memory; `ends_at` makes it end early, `breaks_at` makes reading fail there."""
+
+    def __init__(self, data: bytes, length: int | None = None, breaks_at: int = -1) -> None:
+        self.data, self.breaks_at = data, breaks_at
+        self.length = len(data) if length is None else length
+        self.place = self.closed = 0
+        self.pieces: list[int] = []
+
+    def read(self, most: int) -> bytes:
+        assert not self.closed
+        if self.place == self.breaks_at:
+            raise OSError("the disk is gone")
+        piece = self.data[self.place : self.place + most]
+        self.place += len(piece)
+        self.pieces.append(len(piece))
+        return piece
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Files:
+    """A responder that always gives the same."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+    def respond(self, visit: Visit) -> Answer:
+        return self.answer
+
+
+class Brackets:
+    """A coding: every piece in brackets."""
+
+    def feed(self, data: bytes) -> bytes:
+        return b"[" + data + b"]"
+
+    def finish(self) -> bytes:
+        return b"."
+
+
+class Coding:
+    """`gzip` for every path."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def find(self, key: str) -> Coding:
+        return self
+
+    def begin(
+        self, head: RequestHead, status: int, fields: list[Field], length: int
+    ) -> tuple[list[Field], Encoder | None]:
+        self.asked.append((status, length))
+        if status == 206:
+            return fields, None
+        return [*fields, Field(b"Content-Encoding", b"brackets")], Brackets()
+
+
+class Pages:
+    """`errors` with a page for 404."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str, str]] = []
+
+    def body(self, status: int, cause: str) -> tuple[bytes, bytes] | None:
+        return (b"text/html", b"<p>lost") if status == 404 else None
+
+    def log(self, status: int, path: str, cause: str) -> None:
+        self.lines.append((status, path, cause))
+
+
+def files(answer: Answer, **site: Any) -> Play:
+    play = Play(**site)
+    play.site.responder = Files(answer)
+    return play
+
+
+# -- sources ---------------------------------------------------------------------------------------------------
+
+
+def test_a_short_file_is_one_write() -> None:
+    source = Text(b"abc")
+    play = files(Answer(200, (Field(b"Content-Type", b"text/css"),), source))
+    play.request()
+    answer = play.client.answer
+    assert (answer.status, answer.mode, answer.body, answer.is_complete) == (b"200 OK", SIZED, b"abc", True)
+    assert answer.fields[0] == b"Server: Posthouse"
+    assert answer.fields[-2:] == [b"Content-Type: text/css", b"Content-Length: 3"]
+    assert source.closed == 1
+    assert play.over() == ["200 -"]
+
+
+def test_a_long_file_goes_piece_by_piece_one_in_a_turn() -> None:
+    source = Text(bytes(PIECE_BYTES) + b"end")
+    play = files(Answer(200, (), source))
+    play.request()
+    assert source.pieces == [PIECE_BYTES]
+    assert not play.client.answer.is_complete
+    play.world.pass_time(0)
+    assert source.pieces == [PIECE_BYTES, 3]
+    assert play.client.answer.body == source.data
+    assert source.closed == 1
+    assert play.over() == ["200 -"]
+
+
+def test_nothing_is_read_while_the_client_takes_nothing() -> None:
+    source = Text(bytes(3 * PIECE_BYTES))
+    play = files(Answer(200, (), source))
+    exchange = play.request()
+    play.client.is_full = True
+    exchange.on_downstream_full()
+    play.world.pass_time(1)
+    assert len(source.pieces) == 1
+    assert play.client.stall_limit == 300.0 + play.world.now - 1
+    play.client.is_full = False
+    exchange.on_downstream_ready()
+    exchange.on_downstream_ready()
+    play.world.pass_time(0)
+    assert play.client.answer.is_complete
+    assert play.over() == ["200 -"]
+
+
+def test_a_client_that_leaves_gives_the_file_back() -> None:
+    source = Text(bytes(3 * PIECE_BYTES))
+    play = files(Answer(200, (), source))
+    play.request()
+    play.client.leaves()
+    assert source.closed == 1
+    play.world.pass_time(1)
+    assert len(source.pieces) == 1
+    assert play.over() == ["200 - client_gone"]
+
+
+def test_a_file_that_ends_early_or_breaks_is_shown_as_cut() -> None:
+    whole = bytes(PIECE_BYTES + 5)
+    for source in (Text(bytes(PIECE_BYTES), len(whole)), Text(whole, breaks_at=PIECE_BYTES)):
+        play = files(Answer(200, (), source))
+        play.request()
+        play.world.pass_time(0)
+        assert play.client.answer.is_cut
+        assert not play.client.answer.is_complete
+        assert source.closed == 1
+        assert play.world.log.lines[0][1] == "file ended early"
+
+
+def test_a_file_that_cannot_be_read_at_all_is_an_error_that_can_still_be_told() -> None:
+    source = Text(b"abc", breaks_at=0)
+    play = files(Answer(200, (Field(b"ETag", b'"a"'),), source))
+    play.request()
+    assert play.client.answer.status == b"500 Internal Server Error"
+    assert b'ETag: "a"' not in play.client.answer.fields
+    assert source.closed == 1
+    assert play.over() == ["500 -"]
+
+
+def test_head_opens_and_closes_but_reads_nothing() -> None:
+    source = Text(b"abc")
+    play = files(Answer(200, (), source))
+    play.request(*HEAD)
+    answer = play.client.answer
+    assert (answer.mode, answer.fields[-1], source.pieces, source.closed) == (
+        NO_BODY,
+        b"Content-Length: 3",
+        [],
+        1,
+    )
+    assert play.over() == ["200 -"]
+
+
+def test_an_empty_file() -> None:
+    source = Text(b"")
+    play = files(Answer(200, (), source))
+    play.request()
+    assert (play.client.answer.mode, play.client.answer.body, source.closed) == (SIZED, b"", 1)
+    assert play.over() == ["200 -"]
+
+
+def test_not_modified_has_neither_length_nor_body() -> None:
+    play = files(Answer(304, (Field(b"ETag", b'"a"'),), b""))
+    play.request()
+    answer = play.client.answer
+    assert (answer.mode, answer.fields[-1], answer.body) == (NO_BODY, b'ETag: "a"', b"")
+
+
+def test_header_rules_act_on_files() -> None:
+    scope = HeaderScopeSpec("/", rules("-Server", "X-One 1"))
+    play = files(Answer(200, (), Text(b"abc")), headers=(scope,))
+    play.request()
+    names = [line.split(b":")[0] for line in play.client.answer.fields]
+    assert names == [b"Date", b"X-One", b"Content-Length"]
+
+
+# -- coding ----------------------------------------------------------------------------------------------------
+
+
+def coded(*routes: Any) -> tuple[Play, Coding]:
+    play, coding = Play(*routes), Coding()
+    play.site.compressions = coding
+    return play, coding
+
+
+def test_a_response_is_coded_as_it_comes() -> None:
+    play, coding = coded(route("a"))
+    play.request()
+    backend = play.connect("a")
+    backend.answers("200 OK", "Content-Length: 4", body=b"on", more=True)
+    answer = play.client.answer
+    assert (answer.mode, answer.body) == (STREAMED, b"[on]")
+    assert b"Content-Encoding: brackets" in answer.fields
+    backend.sends(b"ce")
+    backend.ends()
+    assert (answer.body, answer.is_complete) == (b"[on][ce].", True)
+    assert coding.asked == [(200, 4)]
+    assert play.over() == ["200 a"]
+
+
+def test_a_response_that_came_whole_is_coded_whole() -> None:
+    play, _ = coded(route("a"))
+    play.request()
+    play.connect("a").answers(body=b"all")
+    assert (play.client.answer.mode, play.client.answer.body) == (STREAMED, b"[all].")
+    assert play.over() == ["200 a"]
+
+
+def test_head_gets_the_fields_of_get_and_no_length() -> None:
+    play, _ = coded(route("a"))
+    play.request(*HEAD)
+    play.connect("a").answers(body=b"all")
+    answer = play.client.answer
+    assert answer.mode == NO_BODY
+    assert b"Content-Encoding: brackets" in answer.fields
+    assert not any(line.startswith(b"Content-Length") for line in answer.fields)
+
+
+def test_what_is_not_coded_keeps_its_length() -> None:
+    play, _ = coded(route("a"))
+    play.request()
+    play.connect("a").answers("206 Partial Content", body=b"all")
+    assert (play.client.answer.mode, play.client.answer.body) == (SIZED, b"all")
+
+
+def test_our_own_answers_are_coded_too() -> None:
+    play, coding = coded()
+    play.request()
+    answer = play.client.answer
+    assert (answer.status, answer.body, answer.mode) == (b"404 Not Found", b"[404 Not Found\n].", SIZED)
+    assert answer.fields[-1] == b"Content-Length: %d" % len(answer.body)
+    assert coding.asked == [(404, 14)]
+
+
+def test_files_are_coded_in_small_pieces() -> None:
+    play, _ = coded()
+    source = Text(bytes(CODED_PIECE_BYTES + 1))
+    play.site.responder = Files(Answer(200, (), source))
+    play.request()
+    play.world.pass_time(0)
+    answer = play.client.answer
+    assert source.pieces == [CODED_PIECE_BYTES, 1]
+    assert answer.mode == STREAMED
+    assert answer.body == b"[" + bytes(CODED_PIECE_BYTES) + b"][\0]."
+    assert answer.is_complete
+
+
+# -- pages -----------------------------------------------------------------------------------------------------
+
+
+def paged(*routes: Any) -> tuple[Play, Pages]:
+    play, pages = Play(*routes), Pages()
+    play.site.errors = pages
+    return play, pages
+
+
+def test_a_page_takes_the_place_of_the_text() -> None:
+    play, pages = paged()
+    play.request()
+    answer = play.client.answer
+    assert (answer.status, answer.body) == (b"404 Not Found", b"<p>lost")
+    assert answer.fields[-2:] == [b"Content-Type: text/html", b"Content-Length: 7"]
+    assert pages.lines == [], "that nothing is there is no error of ours"
+
+
+def test_a_failure_is_logged_with_its_cause() -> None:
+    play, pages = paged(route("a"))
+    play.request("GET /p HTTP/1.1", "Host: x")
+    play.refuse("a")
+    assert play.client.answer.body == b"502 Bad Gateway\n", "there is no page for 502"
+    assert pages.lines == [(502, "/p", "http://a: connect: test")]
+
+
+def test_a_backends_own_404_passes() -> None:
+    play, pages = paged(route("a"))
+    play.request()
+    play.connect("a").answers("404 Not Found", body=b"mine")
+    assert play.client.answer.body == b"mine"
+    assert pages.lines == []
+
+
+def test_a_body_of_its_own_is_not_replaced() -> None:
+    play, _ = paged()
+    play.site.responder = Files(Answer(404, (), b"own"))
+    play.request()
+    assert play.client.answer.body == b"own"
