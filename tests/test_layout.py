@@ -32,8 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},
     "files": {"protocol", "observe", "proxy.answer"},
+    "probe": {"protocol", "balance", "config.specs"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
-    | {"net", "files", "__version__"},
+    | {"net", "files", "probe", "__version__"},
     "_build": {"server.loops"},
     "commands": {"server", "adapt", "config", "caddyfile", "_build", "__version__"},
     "cli": {"commands"},

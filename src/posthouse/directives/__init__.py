@@ -13,6 +13,7 @@ from posthouse.directives import (
     bind,
     browse,
     ext,
+    gzip_lines,
     header,
     index,
     limits,
@@ -59,7 +60,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
     "log": log.read,
     "rewrite": Later(),
     "ext": ext.read,
-    "gzip": Later(),
+    "gzip": gzip_lines.read,
     "header": header.read,
     "errors": Later(),
     "basicauth": Later(),
@@ -85,6 +86,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
 }
 
 FOREIGN = {
+    "encode": "that is Caddy 2's; here it is `gzip`",
     "reverse_proxy": "that is Caddy 2's; here it is `proxy FROM TO...`",
     "upstream": "it is a property, inside the block of `proxy`",
     "realip": "write `trusted_proxies NETWORK...`",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from posthouse.config.file_specs import DEFAULT_INDEX, FilesSpec
 from posthouse.config.specs import (
     AddressSpec,
+    GzipSpec,
     HeaderScopeSpec,
     LimitsSpec,
     LogSpec,
@@ -41,6 +42,7 @@ class SiteDraft:
         self.files_place: Place | None = None
         self.ext: list[str] = []
         self.mime: dict[str, str] = {}
+        self.gzips: list[GzipSpec] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
 
@@ -59,6 +61,7 @@ class SiteDraft:
             trusted_proxies=tuple(self.trusted_proxies),
             request_id=self.request_id,
             logs=tuple(self.logs),
+            gzips=tuple(self.gzips),
             place=self.place,
         )
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from posthouse.protocol.codings import weight_of, weights
+
 CODINGS: Final[tuple[tuple[bytes, str], ...]] = ((b"zstd", ".zst"), (b"br", ".br"), (b"gzip", ".gz"))
 """Coding and what its files are called; of those that the client likes equally, the first, as in v1."""
 
-_MEMBER: Final = re.compile(
-    rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*(?:;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*)?"
-)
 _ENDINGS: Final = tuple((coding, ending, os.fsencode(ending)) for coding, ending in CODINGS)
 _MOST_BYTES: Final = 256
 """Of an Accept-Encoding that is read; browsers send 30. Longer ones get the plain file."""
@@ -32,11 +30,6 @@ def accepted(value: bytes | None) -> Sequence[bytes]:
 
 @lru_cache(256)
 def _ranked(value: bytes) -> Sequence[bytes]:
-    weights: dict[bytes, float] = {}
-    for member in value.split(b","):
-        match = _MEMBER.fullmatch(member)
-        if match is not None:
-            weights.setdefault(match[1].lower(), float(match[2] or 1))
-    weights.setdefault(b"gzip", weights.get(b"x-gzip", weights.get(b"*", 0.0)))
-    ranked = [(-weights.get(coding, weights.get(b"*", 0.0)), coding) for coding, _ in CODINGS]
-    return [coding for weight, coding in sorted(ranked, key=lambda pair: pair[0]) if weight < 0]
+    found = weights(value)
+    ranked = sorted(((weight_of(coding, found), coding) for coding, _ in CODINGS), key=lambda pair: -pair[0])
+    return [coding for weight, coding in ranked if weight > 0.0]

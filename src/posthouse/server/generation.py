@@ -14,10 +14,13 @@ from posthouse.config.specs import Config, LimitsSpec, LogSpec, RouteSpec, SiteS
 from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.observe.access_log import compile_line
+from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.compression import GzipCompression, SiteCompressions
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
+from posthouse.server.checks import checks_of
 from posthouse.server.runtime import Runtime
 from posthouse.server.site_files import build_extensions, build_file_server
 from posthouse.server.sockets import ListenKey
@@ -35,6 +38,7 @@ class Generation:
         self.in_flight = 0
         self.pools: dict[str, Pool] = {}
         self._runtime = runtime
+        self._checks: list[Check] = []
         self._outputs: list[str] = []
         self._plans: dict[ListenKey, ListenerPlan] = {}
         self._is_retired = False
@@ -52,9 +56,10 @@ class Generation:
         return self._plans[key]
 
     def start(self) -> None:
-        """It serves from now on."""
+        """It serves from now on; its health checks take the place of those of the one before."""
         for pool in self.pools.values():
             pool.start()
+        self._runtime.probes.replace(self._checks)
 
     def retire(self, successor: Generation | None = None) -> None:
         """Another one serves from now on (or this one never will); what runs is finished first."""
@@ -125,6 +130,8 @@ class _Builder:
 
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
+        for route in routes:
+            self._generation._checks += checks_of(spec, route)
         logs = [self._log(log) for log in spec.logs]
         site = Site(spec, routes, logs, self._targets)
         extensions = build_extensions(spec)
@@ -134,7 +141,13 @@ class _Builder:
             site.responder = build_file_server(spec, self._targets, self._runtime.log)
         except ConfigError as error:
             self._mistakes += error.mistakes
+        if spec.gzips:
+            site.compressions = self._compressions(spec)
         return site
+
+    def _compressions(self, spec: SiteSpec) -> SiteCompressions:
+        encoders = self._runtime.encoders
+        return SiteCompressions([GzipCompression(one, self._targets, encoders) for one in spec.gzips])
 
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None

@@ -31,6 +31,8 @@ from posthouse.files.precompressed import _MOST_BYTES, accepted, beside
         (b"gzip br", []),
         (b"notgzip, gzipped", []),
         (b"gzip;q=0, gzip", []),
+        (b"gzip;q=0.5, identity", []),
+        (b"gzip;q=0.5, br, identity;q=0.7", [b"br"]),
     ],
 )
 def test_what_a_client_takes(value: bytes | None, codings: list[bytes]) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from posthouse.adapt import adapt
+from posthouse.balance.active_health import State
 from posthouse.config.specs import Config, LimitsSpec, TimeoutsSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.site import Compressions
 from posthouse.server.generation import Generation, build, merge_limits, merge_timeouts
 from posthouse.server.runtime import Runtime
 from unit.proxy.peers import Client
@@ -126,6 +128,30 @@ def test_case_sensitive_paths(log: Remembering) -> None:
     generation = started(":80/Foo {\n}\n", runtime)
     assert site_of(generation, "x", "/Foo") == ":80/Foo" and site_of(generation, "x", "/foo") is None
     loop.close()
+
+
+def test_gzip_is_found_by_path_and_counts_for_the_whole_worker(runtime: Runtime) -> None:
+    text = "http://:80 {\n gzip { not /Raw }\n}\nhttp://:81 {\n}\n"
+    generation = started(text, runtime)
+    parse = runtime.reactor.codec.targets.parse
+
+    def compressions(of: Generation, port: int) -> Compressions | None:
+        found = of.handler(("", port)).sites.find("x", parse(b"/"))
+        assert found is not None
+        return found[0].compressions
+
+    assert compressions(generation, 81) is None
+    first = compressions(generation, 80)
+    second = compressions(started(text, runtime, generation), 80)
+    assert first is not None and second is not None and first is not second
+    assert first.find("/raw/x") is None
+    head = read_head("GET / HTTP/1.1\nHost: x\nAccept-Encoding: gzip")
+    held = [
+        one.begin(head, 200, [], -1)[1] for lines in (first, second) if (one := lines.find("/")) is not None
+    ]
+    assert len(held) == 2 and repr(runtime.encoders) == "<Encoders 2 of 512>", (
+        "a reload is no way past the limit"
+    )
 
 
 def test_exchanges_belong_to_their_generation(runtime: Runtime) -> None:
@@ -243,6 +269,34 @@ def test_warm_connections_of_backends_that_are_gone_are_closed(runtime: Runtime)
     assert gone.is_closed and not kept.is_closed
     assert len(runtime.idle) == 1
     runtime.idle.forget(kept)
+
+
+# -- health checks -------------------------------------------------------------------------------------------------
+
+CHECKED = ":80 {\n proxy / 127.0.0.1:1 127.0.0.1:2 {\n  health_check /h\n }\n}\n"
+
+
+def test_only_what_serves_is_checked(runtime: Runtime) -> None:
+    made = build(config(CHECKED), runtime, None)
+    assert len(runtime.probes) == 0
+    made.retire()
+    assert len(runtime.probes) == 0
+    first = started(CHECKED, runtime)
+    assert len(runtime.probes) == 2
+    with pytest.raises(ConfigError):
+        build(config(":80 {\n proxy / a b c {\n  policy oops\n  health_check /h\n }\n}\n"), runtime, first)
+    assert len(runtime.probes) == 2
+    started(":80 {\n proxy / 127.0.0.1:1\n}\n", runtime, first)
+    assert len(runtime.probes) == 0
+
+
+def test_what_checks_found_survives(runtime: Runtime) -> None:
+    first = started(CHECKED, runtime)
+    backend = first.pools[":80 /"].backends[0]
+    backend.believe(State.DOWN, "status 503", 5.0)
+    second = started(CHECKED.replace("127.0.0.1:2", "127.0.0.1:3"), runtime, first)
+    assert second.pools[":80 /"].backends[0] is backend
+    assert (backend.state, backend.reason, backend.since) == (State.DOWN, "status 503", 5.0)
 
 
 # -- logs ----------------------------------------------------------------------------------------------------------
