@@ -12,6 +12,7 @@ from posthouse.config.specs import (
     SiteSpec,
     TimeoutsSpec,
 )
+from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import Notice, Place
 
 
@@ -33,6 +34,11 @@ class SiteDraft:
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
+        self.rewrites: list[RewriteSpec] = []
+        self.auths: list[BasicAuthSpec] = []
+        self.redirects: list[RedirectSpec] = []
+        self.statuses: list[StatusSpec] = []
+        self.internals: list[str] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
 
@@ -47,5 +53,10 @@ class SiteDraft:
             trusted_proxies=tuple(self.trusted_proxies),
             request_id=self.request_id,
             logs=tuple(self.logs),
+            rewrites=tuple(self.rewrites),
+            auths=tuple(self.auths),
+            redirects=tuple(self.redirects),
+            statuses=tuple(self.statuses),
+            internals=tuple(self.internals),
             place=self.place,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.protocol.h1 import Codec
+from posthouse.server.password_checks import PasswordChecks
 
 
 class Runtime:
@@ -34,6 +36,8 @@ class Runtime:
         self.rng = random.Random()
         self.chance: Callable[[], float] = self.rng.random
         self.call_later = loop.call_later
+        self.secret = secrets.token_bytes(32)
+        self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
@@ -84,6 +88,7 @@ class Runtime:
     def close(self) -> None:
         """The end: what is buffered is written, idle connections are closed."""
         self.idle.close_all()
+        self.password_checks.close()
         for log, _ in self._logs.values():
             log.close()
         self._logs.clear()
