@@ -23,7 +23,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
     """Adds to `site.auths`. Raises Rejected."""
     name, args = dispenser.name, dispenser.args
     if len(args) not in (2, 3):
-        raise Rejected(name, f"`basicauth` has {len(args)} arguments: {_FORMS}")
+        raise Rejected(name, f"`basicauth` takes 2 or 3 arguments, found {len(args)}: {_FORMS}")
     user, password = args[-2].text, args[-1].text
     paths = [args[0].text] if len(args) == 3 else []
     if paths and not paths[0].startswith("/"):

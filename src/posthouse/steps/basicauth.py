@@ -2,7 +2,7 @@
 
 Laws:
 1. Every method is asked, every path as all matchers see it. Of the rules whose path matches, any one lets in.
-2. A name that no rule has costs the time of a wrong password: the slowest password of the path is checked instead.
+2. A name that no rule has costs the time of a wrong password: the dearest password of the path is checked instead.
 3. What is slow to check is checked elsewhere (`Checks`), once for equal requests that wait together, and remembered
    when it was right: under a keyed digest, for a while, as long as this configuration serves.
 """
@@ -117,17 +117,16 @@ class BasicAuth:
         if given is None:
             return rules[-1].refuse("")
         user, password = given
-        fitting = [rule.password for rule in rules if hmac.compare_digest(rule.user, user)]
-        if _is_any([one for one in fitting if not one.is_slow], password):
+        fitting: list[Password] = [rule.password for rule in rules if hmac.compare_digest(rule.user, user)]
+        if _is_any([one for one in fitting if not one.cost], password):
             visit.authenticate(user.decode("latin-1"))
             return None
-        slow = [one for one in fitting if one.is_slow]
-        if not slow:
-            decoy = max((rule.password for rule in rules), key=lambda one: one.is_slow)
-            if not decoy.is_slow:
-                decoy.matches(password)
-                return rules[-1].refuse(_WRONG)
-            slow = [_Decoy(decoy)]
+        slow = [one for one in fitting if one.cost]
+        dearest = max((rule.password for rule in rules), key=lambda one: one.cost)
+        if not dearest.cost:
+            return rules[-1].refuse(_WRONG)
+        if max((one.cost for one in slow), default=0) < dearest.cost:
+            slow.append(_Decoy(dearest))
         digest = self._remembered.digest(b"%b\0%b:%b" % (repr(places).encode(), user, password))
         if self._remembered.holds(digest):
             visit.authenticate(user.decode("latin-1"))
@@ -169,11 +168,11 @@ class BasicAuth:
 class _Decoy:
     """Takes the time of a password and never matches."""
 
-    __slots__ = ("_password",)
-    is_slow = True
+    __slots__ = ("_password", "cost")
 
     def __init__(self, password: Password) -> None:
         self._password = password
+        self.cost = password.cost
 
     def matches(self, given: bytes) -> bool:
         self._password.matches(given)

@@ -21,10 +21,10 @@ _ITOA64: Final = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 
 class Password(Protocol):
-    """is_slow: checking takes about a millisecond or more, so it is not for the event loop."""
+    """cost: of checking it, to be compared with that of others; 0 = microseconds, else it is not for the event loop."""
 
     @property
-    def is_slow(self) -> bool: ...
+    def cost(self) -> int: ...
     def matches(self, given: bytes) -> bool: ...
 
 
@@ -32,7 +32,7 @@ class Plain:
     """A password in plain text, kept as a digest."""
 
     __slots__ = ("_digest",)
-    is_slow = False
+    cost = 0
 
     def __init__(self, text: str) -> None:
         self._digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
@@ -46,7 +46,7 @@ class Sha1:
     """`{SHA}`: a SHA-1 digest without salt."""
 
     __slots__ = ("_digest",)
-    is_slow = False
+    cost = 0
 
     def __init__(self, digest: bytes) -> None:
         self._digest = digest
@@ -59,13 +59,13 @@ class Sha1:
 class Bcrypt:
     """`$2a$`, `$2b$`, `$2y$`."""
 
-    __slots__ = ("_hash",)
-    is_slow = True
+    __slots__ = ("_hash", "cost")
 
     def __init__(self, text: str) -> None:
         import bcrypt  # only for configurations that have such a hash  # noqa: F401
 
         self._hash = text.encode("ascii")
+        self.cost = 1 << int(text[4:6])
 
     def matches(self, given: bytes) -> bool:
         """Whether it hashes to the same. Takes tens of milliseconds, most of them outside of Python's lock."""
@@ -78,7 +78,7 @@ class Apr1:
     """`$apr1$`: Apache's variant of the MD5-based crypt(3)."""
 
     __slots__ = ("_hash", "_salt")
-    is_slow = True
+    cost = 1
 
     def __init__(self, salt: str, hash_: str) -> None:
         self._salt = salt.encode("latin-1", "replace")
