@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2e.test_paths import FORBIDDEN
+from e2e.tunnels import UPGRADE, copy_back, take, tunnel
 from kit import Posthouse, RawClient, Response, Stage, request
 from kit.http1 import Fields
 
@@ -114,6 +115,18 @@ def test_a_body_is_held_while_the_password_is_checked(stage: Stage) -> None:
         assert client.read_response("POST").status == 200
         assert client.read_response().status == 401
     assert stage.backend.requests[0].body == body
+
+
+def test_an_upgrade_waits_for_the_password_too(stage: Stage) -> None:
+    stage.backend.on_connect = tunnel(copy_back)
+    with stage.client() as client:
+        wrong = request("GET", "/hashed", [*UPGRADE, *basic("Bob", "no")])
+        assert client.exchange(wrong).status == 401
+    with stage.client() as client:
+        right = request("GET", "/hashed", [*UPGRADE, *basic("Bob", "hiccup")])
+        assert client.exchange(right).status == 101
+        client.send(b"hello")
+        take(client, b"hello")
 
 
 class From(RawClient):

@@ -131,7 +131,10 @@ def exists_below(root: str) -> Callable[[str], bool]:
 def find_password(spec: BasicAuthSpec, root: str) -> passwords.Password:
     """The password of a `basicauth`, from the Caddyfile or from its file. Raises ValueError, which never shows one."""
     if not spec.file:
-        return passwords.written(spec.password)
+        try:
+            return passwords.written(spec.password)
+        except ValueError as wrong:
+            raise ValueError(f"the password of `basicauth` cannot be used: {wrong}") from None
     # Relative to the root, as in v1; an absolute name that is not there is taken as it stands.
     path = os.path.join(root, spec.file.lstrip("/")) if root else spec.file
     if spec.file.startswith("/") and not os.path.exists(path):

@@ -14,6 +14,8 @@ import re
 from typing import Final, Protocol
 
 _BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
+_BCRYPT_COST: Final = 17
+"""The most that `htpasswd` makes: eight seconds a check. Each further step doubles that."""
 _APR1 = re.compile(r"\$apr1\$([^$:\s]{0,8})\$([./0-9A-Za-z]{22})")
 _BCRYPT_BYTES: Final = 72
 """bcrypt reads no further; what comes after is ignored, as `htpasswd` and Apache do."""
@@ -89,14 +91,9 @@ class Apr1:
         return hmac.compare_digest(apr1(given, self._salt), self._hash)
 
 
-def is_bcrypt(text: str) -> bool:
-    """Whether a word of a Caddyfile is a bcrypt hash."""
-    return _BCRYPT.fullmatch(text) is not None
-
-
 def written(text: str) -> Password:
-    """A password as a Caddyfile has it: a bcrypt hash, or plain."""
-    return Bcrypt(text) if is_bcrypt(text) else Plain(text)
+    """A password as a Caddyfile has it: a bcrypt hash, or plain. Raises ValueError: a hash that cannot be used."""
+    return _bcrypt(text) if text.startswith(("$2a$", "$2b$", "$2x$", "$2y$")) else Plain(text)
 
 
 def stored(text: str) -> Password:
@@ -115,9 +112,7 @@ def stored(text: str) -> Password:
             raise ValueError("the $apr1$ hash is malformed")
         return Apr1(found[1], found[2])
     if text.startswith("$2"):
-        if not is_bcrypt(text):
-            raise ValueError("the bcrypt hash is malformed")
-        return Bcrypt(text)
+        return _bcrypt(text)
     if text.startswith(("$", "{")) and not text.startswith("{PLAIN}"):
         raise ValueError(
             "the hash is of a kind that is not known: expected bcrypt, {SHA}, $apr1$ or plain text"
@@ -125,6 +120,14 @@ def stored(text: str) -> Password:
     if not text:
         raise ValueError("the password is empty")
     return Plain(text.removeprefix("{PLAIN}"))
+
+
+def _bcrypt(text: str) -> Bcrypt:
+    if _BCRYPT.fullmatch(text) is None:
+        raise ValueError("the bcrypt hash is malformed")
+    if int(text[4:6]) > _BCRYPT_COST:
+        raise ValueError(f"the bcrypt hash has a cost above {_BCRYPT_COST}: to check it takes far too long")
+    return Bcrypt(text)
 
 
 def htpasswd(text: str) -> dict[str, str]:

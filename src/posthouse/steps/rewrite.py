@@ -2,8 +2,8 @@
 
 Laws:
 1. One rule acts, once: of those that match, the one with the longest base, the first of the file among equals.
-2. A value from the request is a value in the new target too (url_template.py). What comes out with a dot segment, or
-   as no target, is answered with 400: it was put together to lead somewhere else.
+2. A value from the request is a value in the new target too (url_template.py). What comes out with a dot segment, too
+   long, or as no target, is answered with 400: it was put together to lead somewhere else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from posthouse.config.patterns import Pattern
 from posthouse.config.step_specs import RewriteSpec
+from posthouse.protocol.h1 import TARGET_BYTES
 from posthouse.protocol.target import has_dot_segments, normalise
 from posthouse.proxy.answer import Answer, Visit
 from posthouse.steps.conditions import Conditions
@@ -103,9 +104,11 @@ def _target(made: bytes, query: bytes) -> bytes | None:
     """A destination as a target: one slash at a time, and the query that came unless it brings its own."""
     path, _, own = made.partition(b"?")
     path = _SLASHES.sub(b"/", b"/" + path)
-    if has_dot_segments(unquote_to_bytes(path)):
+    target = path + (b"?" + own if own else query)
+    # No longer than what a client may send: a field of 64 KB in it would only break at the backend.
+    if len(target) > TARGET_BYTES or has_dot_segments(unquote_to_bytes(path)):
         return None
-    return path + (b"?" + own if own else query)
+    return target
 
 
 def _file_path(target: bytes) -> str:

@@ -45,8 +45,8 @@ class UrlTemplate:
         self.text = text
         self._first = _PATH if is_path else _BEFORE_PATH
         self._pieces: list[bytes | int | tuple[str, Expand]] = []
-        for piece in _PLACEHOLDERS.split(wire_text(text)):
-            if piece.startswith("{") and piece.endswith("}"):
+        for place, piece in enumerate(_PLACEHOLDERS.split(wire_text(text))):
+            if place % 2:
                 name = piece[1:-1]
                 # A group of an expression: {1}. No placeholder is called so.
                 is_group = name.isdecimal() and len(name) < 4

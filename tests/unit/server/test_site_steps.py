@@ -155,6 +155,12 @@ def test_mistakes_have_their_place_and_no_secret(users: Path, user: str, file: s
     assert why in mistake.message and "hunter2" not in str(raised.value)
 
 
+def test_a_broken_hash_in_the_caddyfile_is_no_password() -> None:
+    with pytest.raises(ConfigError) as raised:
+        build_steps(site(f"basicauth / u {HASH[:-1]}"), MEANS)
+    assert "the bcrypt hash is malformed" in str(raised.value) and HASH[:-1] not in str(raised.value)
+
+
 def test_a_file_as_large_as_it_may_be(users: Path) -> None:
     (users.parent / "large").write_text("plain:x\n#".ljust(HTPASSWD_BYTES, "-"))
     assert names(site("basicauth / plain htpasswd=large", str(users.parent))) == ["BasicAuth"]

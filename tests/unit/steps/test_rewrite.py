@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.config.step_specs import ConditionSpec, ConditionsSpec, RewriteSpec
+from posthouse.protocol.h1 import TARGET_BYTES
 from posthouse.proxy.answer import Answer
 from posthouse.proxy.site import path_key
 from posthouse.steps.rewrite import Rewrite, Rule
@@ -172,6 +173,13 @@ def test_so_is_a_group_of_which_dots_are_made() -> None:
     answer = moved(step(simple("^/files/x(.*)", "/public/{1}/a")), "/files/x..")
     assert isinstance(answer, Answer) and answer.status == 400
     assert moved(step(simple("^/files/x(.*)", "/public/{1}/a")), "/files/x...") == b"/public/.../a"
+
+
+def test_a_target_is_no_longer_than_what_a_client_may_send() -> None:
+    made = step(simple(".*", "/{>X-A}"))
+    assert moved(made, "/", **{"X-A": "a" * (TARGET_BYTES - 1)}) == b"/" + b"a" * (TARGET_BYTES - 1)
+    answer = moved(made, "/", **{"X-A": "a" * TARGET_BYTES})
+    assert isinstance(answer, Answer) and answer.status == 400
 
 
 def test_a_destination_that_climbs_is_not_looked_up() -> None:

@@ -25,6 +25,7 @@ VISIT = FakeVisit(
         ("/with%20escape?a=b&c", "/with%20escape?a=b&c"),
         ('/ü "<>\\^`|', "/%C3%BC%20%22%3C%3E%5C%5E%60%7C"),
         (r"/\{literal\}", "/%7Bliteral%7D"),
+        ("{half\\}", "%7Bhalf%7D"),
         ("/x{path}", "/x/a%20b/%3Fc;d"),
         ("/x{rewrite_path}", "/x/a%20b/%3Fc;d"),
         ("{dir}i", "/a%20b/i"),
