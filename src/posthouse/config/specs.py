@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
@@ -53,7 +54,7 @@ class EndpointSpec:
     authority: str = ""
     base_path: str = ""
     base_query: str = ""
-    credentials: str = field(default="", repr=False)
+    credentials: str = field(default="", repr=False, metadata={"is_secret": True})
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -295,6 +296,12 @@ class SiteSpec:
     logs: tuple[LogSpec, ...] = ()
     gzips: tuple[GzipSpec, ...] = ()
     """In the order of the file: the first that takes a path acts on it."""
+    rewrites: tuple[RewriteSpec, ...] = ()
+    auths: tuple[BasicAuthSpec, ...] = ()
+    redirects: tuple[RedirectSpec, ...] = ()
+    statuses: tuple[StatusSpec, ...] = ()
+    internals: tuple[str, ...] = ()
+    """Paths that only backends can send requests to (`internal`)."""
     place: Place = field(default=NOWHERE, compare=False)
 
 

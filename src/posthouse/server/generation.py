@@ -1,7 +1,7 @@
 """Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
 
-Building does no I/O but opening log files; a generation that fails to build leaves nothing behind and changes
-nothing of the one that serves.
+Building does no I/O but opening log files and reading password files; a generation that fails to build leaves
+nothing behind and changes nothing of the one that serves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
 from posthouse.server.runtime import Runtime
+from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
 
 
@@ -105,6 +106,7 @@ class _Builder:
         self._previous = previous
         self._targets = runtime.reactor.codec.targets
         self._mistakes: list[Mistake] = []
+        self._means = Means(self._targets, runtime.password_checks, runtime.secret, runtime.clock)
 
     def build(self) -> None:
         config = self._generation.config
@@ -135,6 +137,11 @@ class _Builder:
         site = Site(spec, routes, logs, self._targets)
         if spec.gzips:
             site.compressions = self._compressions(spec)
+        site.is_internal = bool(spec.internals)
+        try:
+            site.steps = build_steps(spec, self._means)
+        except ConfigError as error:
+            self._mistakes += error.mistakes
         return site
 
     def _compressions(self, spec: SiteSpec) -> SiteCompressions:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.adapt import adapt
 from posthouse.config.addresses import parse_address
 from posthouse.config.check import check, https_notices, with_unique_pool_names
 from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
@@ -90,6 +91,13 @@ def test_a_site_without_routes_gets_a_notice() -> None:
     assert [(one.place.line, one.message) for one in notices] == [
         (7, "this site has no `proxy`: every request is answered with 404")
     ]
+
+
+@pytest.mark.parametrize("text", ["redir /b", "status 404 /", "proxy / a"])
+def test_a_site_that_answers_something_gets_none(text: str) -> None:
+    assert not any(
+        "has no `proxy`" in one.message for one in adapt(f"http://a.test\n{text}", "f").config.notices
+    )
 
 
 def test_a_route_that_is_never_reached_gets_a_notice() -> None:
