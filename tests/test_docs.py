@@ -78,6 +78,10 @@ def test_examples_are_judged_as_the_page_says(
     path: Path, kind: str, text: str, following: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if "/etc/posthouse/" in text:
+        # The files that an example names are those of the reader's machine.
+        (tmp_path / "tool.htpasswd").write_text("admin:x\n")
+        text = text.replace("/etc/posthouse/", f"{tmp_path}/")
     for name, part, _ in examples(path):
         if "." in name:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -286,6 +290,14 @@ SENTENCES = {
         ("passed a Posthouse {} times", "proxy/route.py: LOOP_LIMIT"),
         ("per backend, for {} at most", "net/idle.py: IDLE_SECONDS"),
     ],
+    "docs/passwords.md": [
+        ("remembered for {},", "steps/basicauth.py: REMEMBERED_SECONDS"),
+        ("at most {} pairs", "steps/basicauth.py: REMEMBERED"),
+        ("At most {} checks wait", "server/password_checks.py: WAITING"),
+        ("checks wait, {} of one client", "server/password_checks.py: WAITING_OF_ONE"),
+        ("more than {} bytes together", "steps/basicauth.py: MOST_BYTES"),
+    ],
+    "docs/status-and-internal.md": [("happen up to {} times", "proxy/dispatching.py: MOST_REDIRECTS")],
     "docs/headers.md": [("brings {} of them", "proxy/route.py: LOOP_LIMIT")],
 }
 

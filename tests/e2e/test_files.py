@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kit import Posthouse, RawClient, Stage, request
-from kit.http1 import Response, Truncated
+from kit import Posthouse, RawClient, Stage, request, response
+from kit.http1 import Request, Response, Truncated
 
 CADDYFILE = """
 http://:PORT {
@@ -40,6 +41,17 @@ http://none.test:PORT {
 http://self.test:PORT {
     bind 127.0.0.1
     browse
+}
+http://accel.test:PORT {
+    bind 127.0.0.1
+    root ROOT
+    internal /sub
+    gzip
+    rewrite {
+        regexp ^/app
+        to {path} {path}/ /index.html
+    }
+    proxy /api BACKEND
 }
 http://path.test:PORT/blog {
     bind 127.0.0.1
@@ -366,6 +378,48 @@ def test_listings(stage: Stage) -> None:
     assert stage.get("/list").status == 301
     assert stage.get("/empty/").status == 404, "not below /list"
     assert stage.get("/list/?limit=many").status == 400
+
+
+def test_a_backend_lets_a_file_answer(stage: Stage) -> None:
+    """X-Accel-Redirect: the file is sent as if it had been asked for, whatever was sent to the backend."""
+
+    def answer(asked: Request, connection: object) -> bytes:
+        return response(200, [("X-Accel-Redirect", asked.field("X-To") or b"")], b"not this")
+
+    def ask(target: str, method: str = "POST") -> Response:
+        fields = [("X-To", target), ("Range", "bytes=1-2")]
+        with stage.client() as client:
+            return client.exchange(request(method, "/api", fields, b"body", host="accel.test"), method)
+
+    stage.backend.on_request = answer
+    assert stage.get("/sub/start.txt", host="accel.test").status == 404
+    for method in ("GET", "POST"):
+        found = ask("/sub/start.txt", method)
+        assert (found.status, found.body, found.field("Content-Range")) == (206, b"ta", b"bytes 1-2/5")
+    for target in ("/.env", "/../secret.txt", "/sub/none"):
+        assert ask(target).status == 404
+
+
+def test_one_page_for_all_paths_that_are_no_file(stage: Stage) -> None:
+    """A page that routes in the browser: what `rewrite` chose is served, and never redirected in a circle."""
+    for target, body in (("/app.js", b"plain"), ("/app/users/7", b"home"), ("/apple", b"home")):
+        answer = stage.get(target, host="accel.test")
+        assert (answer.status, answer.body) == (200, body)
+
+
+def test_compression_and_files(stage: Stage) -> None:
+    """What lies there coded is not coded again; what is coded on the way keeps its tag good for a 304; no part is."""
+    gzip = ("Accept-Encoding", "gzip")
+    answer = stage.get("/app.js", [gzip], host="accel.test")
+    assert (answer.field("Content-Encoding"), answer.body) == (b"gzip", b"gzip!")
+    answer = stage.get("/list/b.txt", [gzip], host="accel.test")
+    assert (answer.field("Content-Encoding"), zlib.decompress(answer.body, 31)) == (b"gzip", b"b" * 2048)
+    again = stage.get(
+        "/list/b.txt", [gzip, ("If-None-Match", answer.field("ETag") or b"")], host="accel.test"
+    )
+    assert again.status == 304
+    part = stage.get("/list/b.txt", [gzip, ("Range", "bytes=0-1023")], host="accel.test")
+    assert (part.status, part.body, part.field("Content-Encoding")) == (206, b"b" * 1024, None)
 
 
 # -- odd clients, odd files ----------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ _WIDEST = 140
 _LONGEST_WORD = 60
 _CREDENTIALS = re.compile(r"(?<=://)[^\s@]+(?=@)|(?<![^\s`\"])[^\s/@:]+:[^\s/@]+(?=@)")
 """Characters of a user's word that a message repeats."""
+_PASSWORD_LINE = re.compile(r"(?i)(?<![\w/.-])(basic[-_]?a\w*)(.*)")
+"""A line of `basicauth`, misspelt too: everything after the name is kept from view, for a password is there."""
 
 
 def render(mistake: Mistake | Notice, sources: Mapping[str, str]) -> str:
@@ -55,6 +57,10 @@ def quote(what: Token | str) -> str:
 def without_credentials(text: str) -> str:
     """The text with `user:password@` of each URL starred out, as many characters as before."""
     return _CREDENTIALS.sub(lambda found: "*" * len(found[0]), text)
+
+
+def _without_password(line: str) -> str:
+    return _PASSWORD_LINE.sub(lambda found: found[1] + re.sub(r"[^\s{}]", "*", found[2]), line)
 
 
 def harmless(text: str) -> str:
@@ -104,7 +110,7 @@ def _excerpt(mistake: Mistake | Notice, sources: Mapping[str, str]) -> list[str]
     source = normalize(text).split("\n")
     if place.line > len(source):
         return []
-    line = without_credentials(source[place.line - 1])
+    line = _without_password(without_credentials(source[place.line - 1]))
     start = min(max(place.column - 1, 0), len(line))
     end = min(max(start + mistake.width, start + 1), max(len(line), start + 1))
     shown, before, marked = _window(line, start, end)

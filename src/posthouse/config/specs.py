@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from posthouse.config.file_specs import FilesSpec
+from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
@@ -54,7 +55,7 @@ class EndpointSpec:
     authority: str = ""
     base_path: str = ""
     base_query: str = ""
-    credentials: str = field(default="", repr=False)
+    credentials: str = field(default="", repr=False, metadata={"is_secret": True})
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -302,6 +303,12 @@ class SiteSpec:
     logs: tuple[LogSpec, ...] = ()
     gzips: tuple[GzipSpec, ...] = ()
     """In the order of the file: the first that takes a path acts on it."""
+    rewrites: tuple[RewriteSpec, ...] = ()
+    auths: tuple[BasicAuthSpec, ...] = ()
+    redirects: tuple[RedirectSpec, ...] = ()
+    statuses: tuple[StatusSpec, ...] = ()
+    internals: tuple[str, ...] = ()
+    """Paths that only backends can send requests to (`internal`)."""
     place: Place = field(default=NOWHERE, compare=False)
 
 

@@ -14,6 +14,7 @@ from posthouse.config.specs import (
     SiteSpec,
     TimeoutsSpec,
 )
+from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import Notice, Place
 
 
@@ -43,6 +44,11 @@ class SiteDraft:
         self.ext: list[str] = []
         self.mime: dict[str, str] = {}
         self.gzips: list[GzipSpec] = []
+        self.rewrites: list[RewriteSpec] = []
+        self.auths: list[BasicAuthSpec] = []
+        self.redirects: list[RedirectSpec] = []
+        self.statuses: list[StatusSpec] = []
+        self.internals: list[str] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
 
@@ -62,6 +68,11 @@ class SiteDraft:
             request_id=self.request_id,
             logs=tuple(self.logs),
             gzips=tuple(self.gzips),
+            rewrites=tuple(self.rewrites),
+            auths=tuple(self.auths),
+            redirects=tuple(self.redirects),
+            statuses=tuple(self.statuses),
+            internals=tuple(self.internals),
             place=self.place,
         )
 

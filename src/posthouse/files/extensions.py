@@ -25,6 +25,6 @@ class Extensions:
         if path.endswith("/") or ending(path):
             return
         for text, encoded in self._endings:
-            if self._folder.has_file(path + text):
+            if self._folder.exists(path + text):
                 visit.retarget(visit.wire_path + encoded + visit.query)
                 return

@@ -150,8 +150,8 @@ class Folder:
             return NOT_FOUND
         return opened
 
-    def has_file(self, path: str) -> bool:
-        """Whether a regular file is there."""
+    def exists(self, path: str) -> bool:
+        """Whether a regular file is there, or a folder if the path ends with a slash."""
         name = self.locate(path)
         if name is None:
             return False
@@ -159,7 +159,7 @@ class Folder:
             status = os.stat(name)
         except OSError:
             return False
-        return stat.S_ISREG(status.st_mode) and self._is_servable(name, status)
+        return stat.S_ISDIR(status.st_mode) == path.endswith("/") and self._is_servable(name, status)
 
 
 def refusal(error: OSError) -> Answer:

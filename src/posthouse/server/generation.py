@@ -1,7 +1,7 @@
 """Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
 
-Building does no I/O but opening log files; a generation that fails to build leaves nothing behind and changes
-nothing of the one that serves.
+Building does no I/O but opening log files and reading password files; a generation that fails to build leaves
+nothing behind and changes nothing of the one that serves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
 from posthouse.server.runtime import Runtime
-from posthouse.server.site_files import build_extensions, build_file_server
+from posthouse.server.site_files import build_file_server
+from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
 
 
@@ -106,6 +107,7 @@ class _Builder:
         self._previous = previous
         self._targets = runtime.reactor.codec.targets
         self._mistakes: list[Mistake] = []
+        self._means = Means(self._targets, runtime.password_checks, runtime.secret, runtime.clock)
 
     def build(self) -> None:
         config = self._generation.config
@@ -134,15 +136,17 @@ class _Builder:
             self._generation._checks += checks_of(spec, route)
         logs = [self._log(log) for log in spec.logs]
         site = Site(spec, routes, logs, self._targets)
-        extensions = build_extensions(spec)
-        if extensions is not None:
-            site.steps = (*site.steps, extensions)
+        if spec.gzips:
+            site.compressions = self._compressions(spec)
+        site.is_internal = bool(spec.internals)
+        try:
+            site.steps = build_steps(spec, self._means)
+        except ConfigError as error:
+            self._mistakes += error.mistakes
         try:
             site.responder = build_file_server(spec, self._targets, self._runtime.log)
         except ConfigError as error:
             self._mistakes += error.mistakes
-        if spec.gzips:
-            site.compressions = self._compressions(spec)
         return site
 
     def _compressions(self, spec: SiteSpec) -> SiteCompressions:

@@ -1,4 +1,4 @@
-"""What a site does with files: its specs become a file server and the step of `ext`."""
+"""What a site does with files: its specs become a file server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import stat
 
 from posthouse.config.specs import SiteSpec
 from posthouse.errors import ConfigError, Mistake
-from posthouse.files.extensions import Extensions
 from posthouse.files.file_server import FileServer
 from posthouse.files.folder import Folder
 from posthouse.files.listing import Listings
@@ -42,11 +41,6 @@ def build_file_server(spec: SiteSpec, targets: Targets, log: ProcessLog) -> File
         Listings(scopes) if scopes else None,
         [path_key(address.path, targets) for address in spec.addresses if address.path],
     )
-
-
-def build_extensions(spec: SiteSpec) -> Extensions | None:
-    """The step of `ext`, None if the site has none. As in v1 it looks into the working directory without a `root`."""
-    return Extensions(folder_of(spec), spec.ext) if spec.ext else None
 
 
 def folder_of(spec: SiteSpec) -> Folder:

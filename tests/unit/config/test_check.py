@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from posthouse.adapt import adapt
 from posthouse.config.addresses import parse_address
 from posthouse.config.check import check, https_notices, with_unique_pool_names
-from posthouse.config.file_specs import FilesSpec
 from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
 from posthouse.errors import Place
 
@@ -95,8 +93,11 @@ def test_a_site_without_routes_gets_a_notice() -> None:
     ]
 
 
-def test_a_site_with_files_is_not_silent() -> None:
-    assert check(Config((replace(site("a.test"), files=FilesSpec()),))).notices == []
+@pytest.mark.parametrize("text", ["redir /b", "status 404 /", "proxy / a", "root /srv", "browse"])
+def test_a_site_that_answers_something_gets_none(text: str) -> None:
+    assert not any(
+        "has no `proxy`" in one.message for one in adapt(f"http://a.test\n{text}", "f").config.notices
+    )
 
 
 def test_a_route_that_is_never_reached_gets_a_notice() -> None:

@@ -51,7 +51,7 @@ def test_what_is_not_there(www: Path, path: str) -> None:
         (www / name).touch()
     folder = Folder(str(www))
     assert status(folder.open(path)) == 404
-    assert not folder.has_file(path)
+    assert not folder.exists(path)
 
 
 @pytest.mark.parametrize("path", ["/.hidden", "/sub/.env", "/..."])
@@ -61,7 +61,7 @@ def test_dot_files_for_who_asks_for_them(www: Path, path: str) -> None:
         (www / name).touch()
     folder = Folder(str(www), has_dotfiles=True)
     assert status(folder.open(path)) == 200
-    assert folder.has_file(path)
+    assert folder.exists(path)
     assert status(folder.open("/../secret.txt")) == 404
 
 
@@ -100,7 +100,7 @@ def test_only_files_and_folders(www: Path) -> None:
     folder = Folder(str(www))
     for path in ("/fifo", "/socket", "/null"):
         assert status(folder.open(path)) == 404
-        assert not folder.has_file(path)
+        assert not folder.exists(path)
 
 
 def test_links_are_followed_as_in_v1(www: Path) -> None:
@@ -118,9 +118,10 @@ def test_the_configuration_is_hidden(www: Path, monkeypatch: pytest.MonkeyPatch)
     (www / "other").touch()
     monkeypatch.chdir(www)
     folder = Folder(".", hidden=["Caddyfile", "gone.conf"])
+    assert folder.exists("/") and not folder.exists("/other/") and folder.exists("/other")
     for path in ("/Caddyfile", "/copy", "/link", "/Caddyfile/"):
         assert status(folder.open(path)) == 404
-        assert not folder.has_file(path)
+        assert not folder.exists(path)
     assert status(folder.open("/other")) == 200
     # An editor writes a new file and renames it.
     (www / "new").write_text("y")

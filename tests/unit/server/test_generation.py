@@ -69,6 +69,28 @@ def warm(runtime: Runtime, generation: Generation, pool: str, host: int = 0) -> 
     return warmed
 
 
+# -- steps ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_has_the_steps_that_it_names_and_no_others(runtime: Runtime) -> None:
+    generation = started(
+        "http://a.test {\n internal /i\n rewrite /a /b\n}\nhttp://b.test {\n proxy / localhost:1\n}\n",
+        runtime,
+    )
+    plan = generation.handler(("", 80))
+    target = runtime.reactor.codec.targets.parse(b"/")
+    sites = [found[0] for host in ("a.test", "b.test") if (found := plan.sites.find(host, target))]
+    assert [[type(step).__name__ for step in site.steps] for site in sites] == [["Rewrite", "Internal"], []]
+    assert [site.is_internal for site in sites] == [True, False]
+
+
+def test_the_mistakes_of_all_sites_are_told_at_once(runtime: Runtime) -> None:
+    text = "http://{}.test {{\n basicauth / u htpasswd=/none/at/all\n}}\n"
+    with pytest.raises(ConfigError) as raised:
+        build(config(text.format("a") + text.format("b")), runtime, None)
+    assert [str(one.place) for one in raised.value.mistakes] == ["Caddyfile:2:2", "Caddyfile:5:2"]
+
+
 # -- building ------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,8 +9,8 @@ from posthouse.config.specs import SiteSpec
 from posthouse.errors import ConfigError
 from posthouse.files.file_server import FileServer
 from posthouse.protocol.target import Targets
-from posthouse.server.site_files import build_extensions, build_file_server
-from unit.files.asking import ask, ask_head, visit_of
+from posthouse.server.site_files import build_file_server
+from unit.files.asking import ask
 from unit.server.fakes import Remembering
 
 TARGETS = Targets()
@@ -29,7 +28,6 @@ def built(text: str, log: Remembering) -> FileServer:
 
 def test_only_for_sites_that_ask_for_it(log: Remembering) -> None:
     assert build_file_server(site("proxy / localhost:1"), TARGETS, log) is None
-    assert build_extensions(site("root .")) is None
 
 
 def test_all_parts_of_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Remembering) -> None:
@@ -69,20 +67,3 @@ def test_a_root_that_cannot_be_one(tmp_path: Path, log: Remembering) -> None:
         [mistake] = caught.value.mistakes
         assert f"the root `{tmp_path}/{name}` {why}" in mistake.message
         assert (mistake.place.line, mistake.place.column, mistake.width) == (3, 1, 4)
-
-
-@pytest.mark.parametrize(("text", "found"), [("ext .html", [b"/page.html"]), ("ext .html\nroot .", [])])
-def test_ext_looks_where_the_files_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, found: list[bytes]
-) -> None:
-    """Without a root in the working directory, as in v1; and it finds no file that is hidden."""
-    (tmp_path / "page.html").touch()
-    (tmp_path / "Caddyfile").hardlink_to(tmp_path / "page.html")
-    monkeypatch.chdir(tmp_path)
-    step = build_extensions(site(text))
-    assert step is not None
-    visit: Any = visit_of(ask_head("/page"))
-    seen: list[bytes] = []
-    visit.retarget = seen.append
-    step.act(visit)
-    assert seen == found
