@@ -512,6 +512,7 @@ def test_descriptors_that_have_run_out(stage: Stage) -> None:
         finally:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         assert client.exchange(request("GET", "/small.txt")).status == 200
+    stage.posthouse.wait_stderr("file not served.*status=503 .*Too many open files")
 
 
 def test_files_that_may_not_be_read(stage: Stage, www: Path) -> None:

@@ -215,6 +215,22 @@ def test_it_may_lead_to_a_file() -> None:
     assert play.over() == ["206 a"]
 
 
+def test_what_a_file_server_cannot_do_is_in_the_process_log() -> None:
+    class Files:
+        def respond(self, visit: Visit, head: RequestHead) -> Answer:
+            return Answer(404) if visit.path == "/none" else Answer(503, cause="no descriptors")
+
+    play = Play()
+    play.site.responder = Files()
+    play.request("GET /none HTTP/1.1", "Host: x")
+    assert play.world.log.lines == []
+    play.request("GET /f HTTP/1.1", "Host: x")
+    [(level, what, fields)] = play.world.log.lines
+    assert (level, what) == ("error", "file not served")
+    assert (fields["uri"], fields["status"], fields["why"]) == ("/f", 503, "no descriptors")
+    assert play.over() == ["404 -", "503 -"]
+
+
 def test_head_stays_head() -> None:
     play = internal()
     play.request("HEAD / HTTP/1.1", "Host: x")
