@@ -7,6 +7,7 @@ from posthouse.config.specs import (
     HeaderScopeSpec,
     LimitsSpec,
     LogSpec,
+    PolicySpec,
     RequestIdSpec,
     RouteSpec,
     SiteSpec,
@@ -35,6 +36,8 @@ class SiteDraft:
         self.logs: list[LogSpec] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
+        self.policies: list[PolicySpec] = []
+        """Every `policy` that could be read, also of blocks with mistakes, for who judges them."""
 
     def finish(self) -> SiteSpec:
         return SiteSpec(

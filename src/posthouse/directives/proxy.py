@@ -44,6 +44,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         _attempt(dispenser, lambda to=to: _add_endpoints(route, to))  # type: ignore[misc]
     if dispenser.has_block:
         each(dispenser, _properties(dispenser), lambda one: _read_property(one, route))
+    site.policies.append(route.policy)
     if not dispenser.mistakes[before:]:
         if not route.endpoints:
             raise Rejected(dispenser.name, "`proxy` has no backend", f"write `{USAGE}` or an `upstream` line")

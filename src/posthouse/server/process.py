@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from posthouse.adapt import Adapted
-from posthouse.config.specs import Config
+from posthouse.balance.policies import find_policy
+from posthouse.config.specs import Config, PolicySpec
+from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
@@ -67,6 +70,17 @@ class Process:
         self.loop.run_until_complete(asyncio.sleep(0))
         self.log.close()
         asyncio.set_event_loop(None)
+
+
+def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
+    """What building would find wrong with these: for a configuration that is not built for other mistakes."""
+    mistakes: list[Mistake] = []
+    for spec in policies:
+        try:
+            find_policy(spec, (), random.Random(0))
+        except ConfigError as error:
+            mistakes += error.mistakes
+    return mistakes
 
 
 def dry_build(config: Config) -> None:

@@ -91,6 +91,7 @@ class Settings:
 
     grace        seconds that stopping waits for exchanges
     connections  downstream connections at most
+    is_quiet     no ready line
     bound        sockets that listen already, by address
     """
 
@@ -98,6 +99,7 @@ class Settings:
     connections: int = 512
     pidfile: str = ""
     is_watching: bool = False
+    is_quiet: bool = False
     bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
 
 
@@ -160,7 +162,8 @@ class Worker:
         self._tell_notices(config)
         await self._serve(config, generation, bound)
         signals.listen(self._loop, self)
-        self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
+        if not self._settings.is_quiet:
+            self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
         self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
         _settle_memory()
 
