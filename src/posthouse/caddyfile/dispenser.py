@@ -84,6 +84,10 @@ class Dispenser:
         """The block line by line, for directives whose lines begin with words of the user's choice."""
         return [Property(line[0], line[1:]) for line in self._split_lines()]
 
+    def check_line(self, line: Property, arity: Arity) -> bool:
+        """Whether a line of the block has as many arguments as it may; notes the mistake if not."""
+        return self._check(line.name, line.args, arity)
+
     def properties(self, table: Mapping[str, Arity]) -> list[Property]:
         """The block as properties, by the rule that also lets several stand on one line.
 

@@ -97,6 +97,7 @@ def serve(
         os.environ.get("POSTHOUSE_LOOP", ""),
         reload,
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),
+        env=values,
     )
     try:
         return process.serve(loaded, settings)

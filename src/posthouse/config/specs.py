@@ -208,6 +208,23 @@ class RequestIdSpec:
     source: str = ""
 
 
+HookEvent = Literal["startup", "shutdown", "certrenew"]
+
+
+@dataclass(frozen=True, slots=True)
+class HookSpec:
+    """`on EVENT COMMAND [ARGS]`: a program with its arguments, run without a shell.
+
+    is_background  started and left to itself
+    place          of the program
+    """
+
+    event: HookEvent
+    command: tuple[str, ...]
+    is_background: bool = False
+    place: Place = field(default=NOWHERE, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
     """One server block."""
@@ -224,6 +241,7 @@ class SiteSpec:
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None
     logs: tuple[LogSpec, ...] = ()
+    hooks: tuple[HookSpec, ...] = ()
     place: Place = field(default=NOWHERE, compare=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from posthouse.config.specs import (
     AddressSpec,
     HeaderScopeSpec,
+    HookSpec,
     LimitsSpec,
     LogSpec,
     PolicySpec,
@@ -34,6 +35,7 @@ class SiteDraft:
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
+        self.hooks: list[HookSpec] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
         self.policies: list[PolicySpec] = []
@@ -50,5 +52,6 @@ class SiteDraft:
             trusted_proxies=tuple(self.trusted_proxies),
             request_id=self.request_id,
             logs=tuple(self.logs),
+            hooks=tuple(self.hooks),
             place=self.place,
         )

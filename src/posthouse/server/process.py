@@ -7,7 +7,7 @@ import contextlib
 import os
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from posthouse.adapt import Adapted
@@ -17,6 +17,7 @@ from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
+from posthouse.server.hooks import Hooks
 from posthouse.server.runtime import Runtime
 from posthouse.server.worker import Settings, Worker
 
@@ -32,14 +33,22 @@ class Process:
     loop                the value of POSTHOUSE_LOOP
     load                reads the configuration again; None: it did not come from a file
     is_case_sensitive   CASE_SENSITIVE_PATH
+    env                 what commands of the configuration get; None: the process's environment
     Raises StartError when the loop can't be had.
     """
 
     def __init__(
-        self, log: ProcessLog, loop: str, load: Callable[[], Adapted | None], *, is_case_sensitive: bool
+        self,
+        log: ProcessLog,
+        loop: str,
+        load: Callable[[], Adapted | None],
+        *,
+        is_case_sensitive: bool,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
         self.load = load
+        self.hooks = Hooks(log, os.environ if env is None else env)
         self.loop = loops.factory(loops.choose(loop))()
         self._runtime = Runtime(self.loop, self.log, is_case_sensitive=is_case_sensitive)
         self.listener = self._runtime.listener
