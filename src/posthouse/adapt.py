@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from posthouse.caddyfile.dispenser import Dispenser
-from posthouse.caddyfile.messages import did_you_mean, quote
+from posthouse.caddyfile.messages import did_you_mean, habit_hint, quote
 from posthouse.caddyfile.parser import Block, Segment, parse_leniently
 from posthouse.config.addresses import DEFAULT_PORT, NO_DEFAULTS, Defaults, parse_address
 from posthouse.config.check import check, https_notices, with_root, with_unique_pool_names
@@ -203,7 +203,7 @@ class _Adaptation:
 
 def _unknown(segment: Segment, is_braced: bool) -> Mistake:
     name = segment.name
-    hint = did_you_mean(name.text, DIRECTIVES)
+    hint = habit_hint(name) or did_you_mean(name.text, DIRECTIVES)
     if name.text in FOREIGN:
         hint = FOREIGN[name.text]
     elif not hint and not is_braced and any(mark in name.text for mark in ".:/"):
