@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from posthouse.commands import COMMANDS, find, v1_flags
-from posthouse.commands.command_line import UsageError, suggestion
+from posthouse.commands.command_line import UsageError
 from posthouse.commands.report import complain, complain_of_mistakes
 from posthouse.errors import ConfigError, StartError
 
@@ -64,7 +64,7 @@ def _dispatch(words: list[str]) -> int:
         return find("run").run([])
     if first.startswith("-") or v1_flags.is_line(first):
         return _without_command(words)
-    raise UsageError(_no_command(first))
+    raise UsageError(v1_flags.no_command(first))
 
 
 def _without_command(words: list[str]) -> int:
@@ -78,16 +78,6 @@ def _without_command(words: list[str]) -> int:
     if line.command == "version":
         return find("version").run([])
     return find(line.command).act(line.given)
-
-
-def _no_command(word: str) -> str:
-    from posthouse.adapt import is_directive
-
-    if is_directive(word):
-        return f"{word!r} is no command: {v1_flags.HOW_TO_WRITE_LINES}"
-    if os.path.isfile(word):
-        return f"unknown command {word!r}; `posthouse --config {word}` serves that file"
-    return f"unknown command {word!r}{suggestion(word, COMMANDS)}"
 
 
 def _end(code: int) -> NoReturn:

@@ -91,7 +91,6 @@ def test_help_among_options_is_that_of_run(acted: Acted, capsys: pytest.CaptureF
         (["RUN"], "unknown command 'RUN'"),
         (["Caddyfile"], "unknown command 'Caddyfile'"),
         (["browse"], "'browse' is no command: a line of a Caddyfile as an argument holds a blank"),
-        (["pyproject.toml"], "`posthouse --config pyproject.toml` serves that file"),
         (["-quic"], "QUIC was a draft"),
         (["--cofnig", "x"], "unknown option --cofnig (did you mean --config?)"),
         (["-x"], "unknown option -x"),

@@ -7,9 +7,11 @@ dashes, may stand among them; of a name that both have, both mean the same.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from posthouse.commands import COMMANDS
 from posthouse.commands.command_line import Command, Given, Option, UsageError, suggestion
 
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
@@ -65,6 +67,17 @@ def read(words: Sequence[str], run: Command) -> Line:
 def is_line(word: str) -> bool:
     """Whether a first word can be a line of a Caddyfile: it holds a blank, so that no command is meant."""
     return any(character.isspace() for character in word)
+
+
+def no_command(word: str) -> str:
+    """What to say about a first word that is nothing of all this."""
+    from posthouse.adapt import is_directive
+
+    if is_directive(word):
+        return f"{word!r} is no command: {HOW_TO_WRITE_LINES}"
+    if os.path.isfile(word):
+        return f"unknown command {word!r}; `posthouse --config {word}` serves that file"
+    return f"unknown command {word!r}{suggestion(word, COMMANDS)}"
 
 
 def _take(word: str, rest: list[str], ours: dict[str, Option], line: Line) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from posthouse.commands import find
 from posthouse.commands.command_line import Given, UsageError
-from posthouse.commands.v1_flags import V1_FLAGS, Line, is_line, read
+from posthouse.commands.v1_flags import V1_FLAGS, Line, is_line, no_command, read
 
 RUN = find("run")
 
@@ -126,6 +126,21 @@ def test_refused(words: list[str], said: str) -> None:
 def test_what_can_be_a_line() -> None:
     assert is_line("browse ") and is_line("a\tb")
     assert not is_line("browse") and not is_line("")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("browse", "'browse' is no command: a line of a Caddyfile as an argument holds a blank, as in"),
+        (
+            "pyproject.toml",
+            "unknown command 'pyproject.toml'; `posthouse --config pyproject.toml` serves that file",
+        ),
+        ("rnu", "unknown command 'rnu' (did you mean run?)"),
+    ],
+)
+def test_a_word_that_is_nothing_of_all_this(word: str, said: str) -> None:
+    assert no_command(word).startswith(said)
 
 
 def test_every_flag_of_v1_is_known() -> None:
