@@ -134,7 +134,7 @@ def _check_lines(given: Given) -> None:
         return
     if given.has("--config"):
         raise UsageError(
-            f"-conf names a file, and {lines[0]!r} is a line of another Caddyfile: give one of them"
+            f"{lines[0]!r} would be a line of a Caddyfile beside the file {given.last('--config')}: give one of them"
         )
     if not is_line(lines[0]):
         raise UsageError(f"{lines[0]!r} is no option: {HOW_TO_WRITE_LINES}")

@@ -112,7 +112,7 @@ def test_what_does_nothing_is_told(words: list[str], warning: str) -> None:
         (["--cofnig", "x"], "unknown option --cofnig (did you mean --config?)"),
         (["--watch=1"], "--watch takes no value"),
         (["--workers"], "--workers needs a value: --workers N|auto"),
-        (["-conf", "x", "proxy / a:1"], "'proxy / a:1' is a line of another Caddyfile: give one of them"),
+        (["-conf", "x", "proxy / a:1"], "would be a line of a Caddyfile beside the file x: give one of them"),
         (["-quiet", "browse"], "'browse' is no option: a line of a Caddyfile as an argument holds a blank"),
         (["-"], "'-' is no option"),
     ],
@@ -121,6 +121,22 @@ def test_refused(words: list[str], said: str) -> None:
     with pytest.raises(UsageError) as raised:
         line(*words)
     assert said in str(raised.value)
+
+
+def test_the_unit_file_that_v1_came_with() -> None:
+    found = line(
+        *[
+            "-log",
+            "stdout",
+            "-log-timestamps=false",
+            "-agree=true",
+            "-conf=/etc/caddy/Caddyfile",
+            "-root=/var/tmp",
+        ]
+    )
+    options = {"--log": ["stdout"], "--config": ["/etc/caddy/Caddyfile"], "-root": ["/var/tmp"]}
+    assert (found.command, found.given) == ("run", Given(options, []))
+    assert [one.split()[0] for one in found.warnings] == ["-log-timestamps", "-agree"]
 
 
 def test_what_can_be_a_line() -> None:
