@@ -6,8 +6,10 @@ from posthouse.config.specs import (
     AddressSpec,
     GzipSpec,
     HeaderScopeSpec,
+    HookSpec,
     LimitsSpec,
     LogSpec,
+    PolicySpec,
     RequestIdSpec,
     RouteSpec,
     SiteSpec,
@@ -41,8 +43,11 @@ class SiteDraft:
         self.redirects: list[RedirectSpec] = []
         self.statuses: list[StatusSpec] = []
         self.internals: list[str] = []
+        self.hooks: list[HookSpec] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
+        self.policies: list[PolicySpec] = []
+        """Every `policy` that could be read, also of blocks with mistakes, for who judges them."""
 
     def finish(self) -> SiteSpec:
         return SiteSpec(
@@ -61,5 +66,6 @@ class SiteDraft:
             redirects=tuple(self.redirects),
             statuses=tuple(self.statuses),
             internals=tuple(self.internals),
+            hooks=tuple(self.hooks),
             place=self.place,
         )
