@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.adapt import Adapted, adapt
+from posthouse.adapt import Adapted, AdaptError, adapt
 from posthouse.balance.maglev import SLOTS_PER_BACKEND, TABLE_SIZES
 from posthouse.balance.policies import _LATER as LATER_POLICIES
 from posthouse.balance.policies import POLICIES
@@ -31,7 +31,7 @@ from posthouse.config.units import parse_duration, parse_size
 from posthouse.directives import DIRECTIVES, Later, Never
 from posthouse.directives.proxy import PROPERTIES, _later
 from posthouse.errors import ConfigError
-from posthouse.server.process import dry_build
+from posthouse.server.process import dry_build, judge_policies
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -64,7 +64,11 @@ EXAMPLES = [
 
 def judged(text: str) -> Adapted:
     """What `posthouse validate` looks at. Raises ConfigError."""
-    adapted = adapt(text, "Caddyfile", env=ENVIRONMENT)
+    try:
+        adapted = adapt(text, "Caddyfile", env=ENVIRONMENT)
+    except AdaptError as error:
+        further = judge_policies(error.policies)
+        raise AdaptError([*error.mistakes, *further], error.sources) from None
     try:
         dry_build(adapted.config)
     except ConfigError as error:

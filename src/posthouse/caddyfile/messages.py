@@ -14,10 +14,13 @@ _TAB = 4
 _WIDEST = 140
 """Columns of a source line that are shown; of a longer one, the surroundings of the place."""
 _LONGEST_WORD = 60
-_CREDENTIALS = re.compile(r"(?<=://)[^\s@]+(?=@)|(?<![^\s`\"])[^\s/@:]+:[^\s/@]+(?=@)")
 """Characters of a user's word that a message repeats."""
 _PASSWORD_LINE = re.compile(r"(?i)(?<![\w/.-])(basic[-_]?a\w*)(.*)")
 """A line of `basicauth`, misspelt too: everything after the name is kept from view, for a password is there."""
+_CREDENTIALS = re.compile(r"(?<=://)\S+(?=@)|(?<![^\s`\"])[^\s/@:]+:(?!//)\S+(?=@)")
+"""Up to the last `@` of a word: a password that should have been encoded may hold slashes and further ones."""
+_NUMBER = re.compile(r"[+-]?[0-9.]+")
+_UNITS = frozenset(("ns", "us", "µs", "μs", "ms", "s", "m", "h", "d", "b", "kb", "mb", "gb"))
 
 
 def render(mistake: Mistake | Notice, sources: Mapping[str, str]) -> str:
@@ -85,6 +88,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The hint for a misspelt name, or ""."""
     name = nearest(word, known)
     return f"did you mean `{name}`?" if name else ""
+
+
+def habit_hint(token: Token) -> str:
+    """The hint for a word that means something elsewhere, or ""."""
+    text = token.text
+    if token.quoted or len(text) < 2:
+        return ""
+    if text[0] == "'" or text[-1] == "'":
+        return "single quotes mean nothing here: write double quotes"
+    if text[0] == "@":
+        return "named matchers are Caddy 2's: here a directive takes a path"
+    return ""
+
+
+def unit_hint(number: Token, unit: Token) -> str:
+    """The hint if two words are a size or duration with a blank in it, or ""."""
+    if unit.text.lower() in _UNITS and _NUMBER.fullmatch(number.text):
+        return f"write `{number.text}{unit.text}` as one word"
+    return ""
 
 
 def _fold(name: str) -> str:

@@ -279,6 +279,23 @@ class GzipSpec:
     place: Place = field(default=NOWHERE, compare=False)
 
 
+HookEvent = Literal["startup", "shutdown", "certrenew"]
+
+
+@dataclass(frozen=True, slots=True)
+class HookSpec:
+    """`on EVENT COMMAND [ARGS]`: a program with its arguments, run without a shell.
+
+    is_background  started and left to itself
+    place          of the program
+    """
+
+    event: HookEvent
+    command: tuple[str, ...]
+    is_background: bool = False
+    place: Place = field(default=NOWHERE, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
     """One server block."""
@@ -309,6 +326,7 @@ class SiteSpec:
     statuses: tuple[StatusSpec, ...] = ()
     internals: tuple[str, ...] = ()
     """Paths that only backends can send requests to (`internal`)."""
+    hooks: tuple[HookSpec, ...] = ()
     place: Place = field(default=NOWHERE, compare=False)
 
 

@@ -7,8 +7,10 @@ from posthouse.config.specs import (
     AddressSpec,
     GzipSpec,
     HeaderScopeSpec,
+    HookSpec,
     LimitsSpec,
     LogSpec,
+    PolicySpec,
     RequestIdSpec,
     RouteSpec,
     SiteSpec,
@@ -49,8 +51,11 @@ class SiteDraft:
         self.redirects: list[RedirectSpec] = []
         self.statuses: list[StatusSpec] = []
         self.internals: list[str] = []
+        self.hooks: list[HookSpec] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
+        self.policies: list[PolicySpec] = []
+        """Every `policy` that could be read, also of blocks with mistakes, for who judges them."""
 
     def finish(self) -> SiteSpec:
         return SiteSpec(
@@ -60,7 +65,7 @@ class SiteDraft:
             limits=self.limits,
             timeouts=self.timeouts,
             bind=self.bind,
-            root=self.root or ("." if self.files_place is not None else ""),
+            root=self.root,
             files=self._files(),
             ext=tuple(self.ext),
             mime=tuple(self.mime.items()),
@@ -73,6 +78,7 @@ class SiteDraft:
             redirects=tuple(self.redirects),
             statuses=tuple(self.statuses),
             internals=tuple(self.internals),
+            hooks=tuple(self.hooks),
             place=self.place,
         )
 
