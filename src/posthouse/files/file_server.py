@@ -69,12 +69,13 @@ class FileServer:
         if isinstance(opened, Answer):
             return opened
         with opened:
-            if opened.is_folder:
-                return (
-                    self._folder_answer(visit, head) if path.endswith("/") else self._move(visit, path + "/")
-                )
             # After `rewrite` or `ext` the client's path is another one, and sending it here might go in a circle.
-            canonical = self._canonical(path) if visit.head.target.path.endswith(path) else path
+            asked = visit.head.target.path
+            if opened.is_folder:
+                folder = path if path.endswith("/") else path + "/"
+                is_canonical = folder == path or asked.endswith(folder)
+                return self._folder_answer(visit, folder, head) if is_canonical else self._move(visit, folder)
+            canonical = self._canonical(path) if asked.endswith(path) else path
             if canonical != path:
                 return self._move(visit, canonical)
             return self._file(opened, path.rstrip("/"), head)
@@ -104,19 +105,16 @@ class FileServer:
 
     # -- folders -------------------------------------------------------------------------------------------------
 
-    def _folder_answer(self, visit: Visit, head: RequestHead) -> Answer:
-        """Its index file, or its listing."""
+    def _folder_answer(self, visit: Visit, path: str, head: RequestHead) -> Answer:
+        """Its index file, or its listing; `path` ends with a slash."""
         for name in self._index:
-            found = self._folder.open(visit.path + name)
-            if isinstance(found, Answer):
-                if (
-                    found.status != 404
-                ):  # with descriptors gone, an index that is there must not become a listing
-                    return found
-                continue
-            with found:
-                if not found.is_folder:
-                    return self._file(found, visit.path + name, head)
+            found = self._folder.open(path + name)
+            if not isinstance(found, Answer):
+                with found:
+                    if not found.is_folder:
+                        return self._file(found, path + name, head)
+            elif found.status != 404:
+                return found  # with descriptors gone, an index that is there must not become a listing
         if self._listings is None or not self._listings.has(visit.key):
             return NOT_FOUND
         return self._listings.answer(self._folder, visit, head)

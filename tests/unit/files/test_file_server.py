@@ -132,7 +132,14 @@ def test_a_prefix_that_was_cut_comes_back(www: Path, target: str, path: str, loc
 
 
 @pytest.mark.parametrize(
-    ("target", "path"), [("/", "/index.html"), ("/app", "/sub/index.html"), ("/x", "/a.txt/")]
+    ("target", "path"),
+    [
+        ("/", "/index.html"),
+        ("/app", "/sub/index.html"),
+        ("/x", "/a.txt/"),
+        ("/sub/", "/sub"),
+        ("/blog/sub/", "/sub"),
+    ],
 )
 def test_what_was_rewritten_is_not_sent_in_a_circle(www: Path, target: str, path: str) -> None:
     for name in ("index.html", "sub/index.html", "a.txt"):
