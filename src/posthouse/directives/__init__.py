@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from posthouse.caddyfile.dispenser import Dispenser
 from posthouse.directives import (
     bind,
+    errors,
     header,
     limits,
     log,
@@ -56,7 +57,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
     "ext": Later(),
     "gzip": Later(),
     "header": header.read,
-    "errors": Later(),
+    "errors": errors.read,
     "basicauth": Later(),
     "redir": Later(),
     "status": Later(),

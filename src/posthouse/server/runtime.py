@@ -15,9 +15,9 @@ from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
 from posthouse.net.upstream_h1 import UpstreamH1
-from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.protocol.h1 import Codec
+from posthouse.server.logs import Logs
 
 
 class Runtime:
@@ -36,7 +36,7 @@ class Runtime:
         self.call_later = loop.call_later
         self.idle = IdleConnections()
         self._connector = Connector(self.reactor, self.idle)
-        self._logs: dict[str, tuple[AccessLog, int]] = {}
+        self.logs = Logs(loop, log)
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
@@ -56,35 +56,13 @@ class Runtime:
         """A listening address."""
         return Listener(self.reactor, plan)
 
-    def open_log(self, output: str) -> AccessLog:
-        """The access log of an output, shared by all who name it; give it back with `close_log`. Raises StartError."""
-        held = self._logs.get(output)
-        log, users = held if held is not None else (AccessLog(output, self.loop.call_later, self.log), 0)
-        self._logs[output] = (log, users + 1)
-        return log
-
-    def close_log(self, output: str) -> None:
-        """One user less; the last one closes it, with everything written."""
-        held = self._logs.get(output)
-        if held is None:
-            return  # closed with everything else; an exchange ended after that
-        log, users = held
-        if users > 1:
-            self._logs[output] = (log, users - 1)
-        else:
-            del self._logs[output]
-            log.close()
-
     def reopen_logs(self) -> None:
         """Open the files of all logs again, by name."""
         self.log.reopen()
-        for log, _ in self._logs.values():
-            log.reopen()
+        self.logs.reopen()
 
     def close(self) -> None:
         """The end: what is buffered is written, idle connections are closed."""
         self.idle.close_all()
-        for log, _ in self._logs.values():
-            log.close()
-        self._logs.clear()
+        self.logs.close()
         self.log.flush()

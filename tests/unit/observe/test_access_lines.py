@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.errors import FailureKind
-from posthouse.observe.access_log import compile_line
+from posthouse.observe.access_lines import compile_line
 from posthouse.observe.placeholders import compile_template
 from unit.observe.fake_subject import FakeSubject
 

@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.errors import FailureKind
 from posthouse.observe import placeholders
-from posthouse.observe.access_log import compile_line
+from posthouse.observe.access_lines import compile_line
 from unit.observe.fake_subject import FakeSubject
 
 PAGE = (Path(__file__).parents[3] / "docs" / "logging.md").read_text()

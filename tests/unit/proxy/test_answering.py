@@ -82,7 +82,7 @@ class Pages:
     def __init__(self) -> None:
         self.lines: list[tuple[int, str, str]] = []
 
-    def body(self, status: int, cause: str) -> tuple[bytes, bytes] | None:
+    def body(self, status: int, path: str, cause: str) -> tuple[bytes, bytes] | None:
         return (b"text/html", b"<p>lost") if status == 404 else None
 
     def log(self, status: int, path: str, cause: str) -> None:

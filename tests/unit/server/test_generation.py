@@ -260,38 +260,38 @@ def test_logs_are_closed_when_the_last_exchange_is_over(runtime: Runtime, tmp_pa
     head = read_head("GET /x HTTP/1.1\nHost: x")
     exchange = client.exchange = generation.handler(("", 80)).begin(client, head, runtime.clock())
     generation.retire()
-    assert list(runtime._logs) == [str(path)], "it still writes"
+    assert [key.output for key in runtime.logs._held] == [str(path)], "it still writes"
     exchange.start(b"", True)
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
     assert '"uri":"/x"' in path.read_text()
     generation.retire()
     generation.on_last_finished()
-    assert runtime._logs == {}, "given back once"
+    assert runtime.logs._held == {}, "given back once"
 
 
 def test_a_generation_that_serves_keeps_its_logs_between_requests(runtime: Runtime, tmp_path: Path) -> None:
     generation = started(logging(tmp_path / "a.log"), runtime)
     generation.on_last_finished()
-    assert len(runtime._logs) == 1
+    assert len(runtime.logs._held) == 1
     generation.retire()
 
 
 def test_a_log_that_stays_is_one_file_for_both(runtime: Runtime, tmp_path: Path) -> None:
     first = started(logging(tmp_path / "a.log", tmp_path / "b.log"), runtime)
-    ((log, _), _) = runtime._logs.values()
+    ((log, _), _) = runtime.logs._held.values()
     second = started(logging(tmp_path / "a.log"), runtime, first)
     first.retire(second)
-    assert list(runtime._logs.values()) == [(log, 1)]
+    assert list(runtime.logs._held.values()) == [(log, 1)]
     second.retire()
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
 
 
 def test_two_logs_of_a_site_in_one_file(runtime: Runtime, tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     generation = started(logging(path, path), runtime)
-    assert [users for _, users in runtime._logs.values()] == [2]
+    assert [users for _, users in runtime.logs._held.values()] == [2]
     generation.retire()
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
 
 
 def test_the_last_exchange_may_end_after_the_runtime_was_closed(runtime: Runtime, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_all_mistakes_of_all_sites_are_told_with_their_places(runtime: Runtime, 
     mistakes = caught.value.mistakes
     assert [mistake.place.line for mistake in mistakes] == [4, 7, 12]
     assert "round_robin" in mistakes[0].hint and "least_conn" in mistakes[2].hint
-    assert runtime._logs == {}, "what was opened is closed"
+    assert runtime.logs._held == {}, "what was opened is closed"
     assert len(runtime.idle) == 0
 
 
@@ -328,12 +328,12 @@ def test_a_mistake_changes_nothing_of_what_serves(runtime: Runtime, tmp_path: Pa
     text = ":80 {\n log / %s\n proxy / localhost:1 localhost:2\n}\n:81 {\n proxy / localhost:1\n}\n"
     first = started(text % (tmp_path / "a.log"), runtime)
     kept = warm(runtime, first, ":80 /")
-    logs = dict(runtime._logs)
+    logs = dict(runtime.logs._held)
     pools = dict(first.pools)
     wrong = config(WRONG % (tmp_path / "a.log"))
     with pytest.raises(ConfigError):
         build(wrong, runtime, first)
-    assert runtime._logs == logs
+    assert runtime.logs._held == logs
     assert first.pools == pools
     assert [backend.max_conns for pool in pools.values() for backend in pool.backends] == [0, 0, 0]
     assert not kept.is_closed and len(runtime.idle) == 1
@@ -342,7 +342,7 @@ def test_a_mistake_changes_nothing_of_what_serves(runtime: Runtime, tmp_path: Pa
     assert third.number == 2, "a number is taken by what serves"
     first.retire(third)
     third.retire()
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
 
 
 def test_a_log_that_can_not_be_opened(runtime: Runtime, tmp_path: Path) -> None:
@@ -351,12 +351,12 @@ def test_a_log_that_can_not_be_opened(runtime: Runtime, tmp_path: Path) -> None:
         build(config(logging(tmp_path / "a.log", missing)), runtime, None)
     text = str(caught.value)
     assert text.startswith("Caddyfile:3:") and str(missing) in text and "\n" not in text
-    assert runtime._logs == {}, "the first one is closed again"
+    assert runtime.logs._held == {}, "the first one is closed again"
 
 
 def test_what_was_built_and_never_served_leaves_nothing(runtime: Runtime, tmp_path: Path) -> None:
     """A port was taken, so the generation is thrown away."""
     first = started(logging(tmp_path / "a.log"), runtime)
     build(config(logging(tmp_path / "a.log", tmp_path / "b.log")), runtime, first).retire()
-    assert [users for _, users in runtime._logs.values()] == [1]
+    assert [users for _, users in runtime.logs._held.values()] == [1]
     first.retire()
