@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocol": set(),
     "balance": {"config.specs"},
     "observe": set(),
-    "proxy": {"protocol", "balance", "observe", "config.specs"},
+    "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
     | {"net", "__version__"},

@@ -58,6 +58,17 @@ http://:PORT {
         header_downstream X-Set {<X-Absent}
         header_downstream +X-Add {<X-Absent}
     }
+    proxy /regex BACKEND {
+        header_upstream X-User "(\w+)@(\w+)" "$2/$1 of {host}"
+        header_upstream X-User of at
+        header_upstream X-List a b
+        header_upstream +X-List c
+        header_upstream Host (.*) "regex.test"
+        header_downstream Location ^http://internal(:[0-9]+)?/ {scheme}://{host}/
+        header_downstream Set-Cookie Domain=in Domain=out
+        header_downstream X-Gone .* ""
+        header_downstream X-One b c transparent
+    }
     proxy /host BACKEND {
         header_upstream Host set.test:99
     }
@@ -132,6 +143,28 @@ def test_upstream_rules(stage: Stage) -> None:
     )
     assert not got.names() & {b"x-remove", b"x-pre-a", b"x-pre-b", b"a-post"}
     assert (got.field("X-Pre"), got.field("Post")) == (b"stays", b"stays")
+
+
+def test_expressions_rewrite_requests(stage: Stage) -> None:
+    got = asked(stage, "/regex", [("X-User", "ann@shop"), ("X-List", "aa"), ("X-List", "lost")], "a.test")
+    assert got.field("X-User") == b"shop/ann at a.test"
+    assert got.all("X-List") == [b"bb", b"c"], "as in v1 the first line is looked at, and the field is set"
+    assert got.field("Host") == b"regex.test"
+    assert got.field("X-Forwarded-Port") == b"80", (
+        "`transparent` after two words and an expression is a preset"
+    )
+
+
+def test_expressions_rewrite_responses(stage: Stage) -> None:
+    sent: Fields = [
+        *(("Location", "http://internal:8000/next?x=1"), ("X-Gone", "away"), ("X-One", "abc")),
+        *(("Set-Cookie", "a=1; Domain=in"), ("Set-Cookie", "b=2; Domain=in")),
+    ]
+    got = answered(stage, "/regex", sent)
+    assert got.field("Location") == b"http://site.test/next?x=1"
+    assert got.all("Set-Cookie") == [b"a=1; Domain=out", b"b=2; Domain=out"]
+    assert got.field("X-One") == b"acc"
+    assert got.field("X-Gone") is None
 
 
 def test_rules_run_in_the_order_of_the_file(stage: Stage) -> None:

@@ -55,8 +55,19 @@ class Pattern:
         return self._compiled.search(data) is not None
 
     def replace_all(self, data: bytes, pieces: tuple[bytes | int, ...]) -> bytes:
-        """`data` with every match replaced by `pieces`: bytes, and numbers of groups."""
-        return bytes(self._compiled.sub(lambda found: _filled(found, pieces), data))
+        """`data` with every match replaced by `pieces`: bytes, and numbers of groups.
+
+        As in Go an empty match right behind another is none: `.*` replaces once.
+        """
+        made: list[bytes] = []
+        end, last = 0, -1
+        for found in self._compiled.finditer(data):
+            start, stop = found.span(0)
+            if start == stop == last:
+                continue
+            made += (data[end:start], _filled(found, pieces))
+            end = last = stop
+        return b"".join((*made, data[end:]))
 
     def pieces(self, replacement: str) -> Pieces:
         """Go's template: `$1`, `${1}`, `$name`, `${name}`, `$$`; a reference to no group is nothing.

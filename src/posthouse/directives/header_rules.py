@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
+from posthouse.config.patterns import Pattern
 from posthouse.config.specs import HeaderOp, HeaderRule
 from posthouse.directives.arguments import Rejected
 
@@ -20,9 +21,10 @@ pass anyway."""
 
 
 def header_rule(name: Token, values: Sequence[Token]) -> HeaderRule:
-    """`NAME VALUE` sets, `+NAME VALUE` adds, `-NAME [VALUE]` removes. Raises Rejected.
+    """`NAME VALUE` sets, `+NAME VALUE` adds, `-NAME [VALUE]` removes, `NAME REGEX REPLACEMENT` rewrites.
 
-    Only a name to remove may hold a `*`, at its beginning or end. The value is a template.
+    Only a name to remove may hold a `*`, at its beginning or end. Values and replacements are templates; a
+    replacement may also refer to groups of the expression (`$1`). Raises Rejected.
     """
     op, plain = _sign(name.text)
     if plain.lower() in _FRAMING:
@@ -39,14 +41,27 @@ def header_rule(name: Token, values: Sequence[Token]) -> HeaderRule:
             name, f"a value for {quote(name)} is missing", f"to remove the field, write `-{plain}`"
         )
     if len(values) > 1:
-        raise Rejected(
-            name,
-            "header rules with a regular expression are not in this release yet",
-            "a value with blanks in it stands in quotes",
-        )
+        return _replacement(op, name, values)
     if _UNSENDABLE.search(values[0].text):
         raise Rejected(values[0], "a field's value has no line breaks or other control characters in it")
     return HeaderRule(op, plain, values[0].text, name.place)
+
+
+def _replacement(op: HeaderOp, name: Token, values: Sequence[Token]) -> HeaderRule:
+    hint = "a value with blanks in it stands in quotes"
+    if len(values) > 2:
+        raise Rejected(values[2], f"too many arguments for the rule {quote(name)}", hint)
+    if op == "add":
+        what = f"{quote(name)} with two arguments: a field cannot be added by a regular expression"
+        raise Rejected(name, what, f"write `{name.text[1:]} REGEX REPLACEMENT`; {hint}")
+    pattern, replacement = values
+    try:
+        Pattern(pattern.text)
+    except ValueError as wrong:
+        raise Rejected(pattern, f"{quote(pattern)} is not a regular expression: {wrong}", hint) from None
+    if _UNSENDABLE.search(replacement.text):
+        raise Rejected(replacement, "a field's value has no line breaks or other control characters in it")
+    return HeaderRule("replace", name.text, replacement.text, name.place, pattern.text)
 
 
 def field_name(token: Token, name: str) -> str:

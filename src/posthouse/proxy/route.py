@@ -14,7 +14,7 @@ from posthouse.config.specs import EndpointSpec, RouteSpec
 from posthouse.errors import FailureKind, Place
 from posthouse.protocol.fields import Field
 from posthouse.protocol.target import Target, Targets, cut_prefix, split_authority
-from posthouse.proxy.rewrite import HeaderProgram, field_line
+from posthouse.proxy.rewrite import HeaderProgram
 
 if TYPE_CHECKING:
     from posthouse.proxy.subject import ExchangeFacts
@@ -102,7 +102,7 @@ class Route:
         self.idle_timeout = _or_never(timeouts.idle)
         self.tunnel_timeout = _or_never(timeouts.tunnel)
         self.exchange_timeout = _or_never(timeouts.exchange)
-        self.is_plain = self.upstream_program.is_empty and self.upstream_program.host is None
+        self.is_plain = self.upstream_program.is_empty and not self.upstream_program.has_host
 
     def __repr__(self) -> str:
         return f"<Route {self.base_key!r} {self.pool!r}>"
@@ -161,8 +161,8 @@ class Route:
 
     def _apply_rules(self, exchange: ExchangeFacts, authority: bytes) -> tuple[bytes, bytes]:
         program = self.upstream_program
-        if program.host is not None:
-            made = field_line(b"Host", program.host.expand(exchange))[6:-2]
+        if program.has_host:
+            made = program.host(authority, exchange)
             if split_authority(made) is not None:
                 authority = made
         fields = exchange.head.fields

@@ -51,6 +51,11 @@ def test_groups(expression: str, text: bytes, groups: tuple[bytes, ...] | None) 
         ("a", "ü", b"a", "ü".encode()),
         ("(a)", "$nobody.", b"a", b"."),
         ("", "-", b"ab", b"-a-b-"),
+        (".*", "x", b"ab", b"x"),
+        (".*", "x", b"", b"x"),
+        ("a*", "x", b"baac", b"xbxcx"),
+        ("^", "x", b"ab", b"xab"),
+        ("$", "x", b"ab", b"abx"),
     ],
 )
 def test_replacements_are_gos(expression: str, replacement: str, text: bytes, result: bytes) -> None:

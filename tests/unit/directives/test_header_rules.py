@@ -41,7 +41,10 @@ def test_the_sign_says_what_is_done(text: str, op: str, name: str, value: str) -
     [
         ("X-A", "a value for `X-A` is missing"),
         ("+X-A", "a value for `+X-A` is missing"),
-        ("X-A b c", "header rules with a regular expression are not in this release yet"),
+        ("X-A b c d", "too many arguments for the rule `X-A`"),
+        ("+X-A b c", "cannot be added by a regular expression"),
+        ("X-A ( c", "`(` is not a regular expression: missing )"),
+        ('X-A b "c\nd"', "no line breaks"),
         ("-X-A b c", "too many arguments"),
         ('"" b', "a field name is empty"),
         ("+ b", "a field name is empty"),
@@ -63,6 +66,11 @@ def test_a_rule_that_is_none_is_refused(text: str, message: str) -> None:
     with pytest.raises(Rejected) as raised:
         rule(text)
     assert message in raised.value.message
+
+
+def test_three_words_rewrite() -> None:
+    found = rule("Location ^http://(.*) https://$1")
+    assert found == HeaderRule("replace", "Location", "https://$1", pattern="^http://(.*)")
 
 
 def test_a_control_character_of_the_environment_is_refused() -> None:

@@ -237,8 +237,8 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
             ["2:1 too few arguments for `header_upstream`: found only `A`, expected 2 to 3 arguments"],
         ),
         (
-            "header_upstream A b c",
-            ["2:17 header rules with a regular expression are not in this release yet"],
+            "header_upstream A [ c",
+            ["2:19 `[` is not a regular expression: missing ]: ["],
         ),
         ("header_upstream -A b c", ["2:22 too many arguments: a name to remove, `-A`, stands alone"]),
         ("Policy first", ["2:1 unknown property `Policy` of `proxy`"]),

@@ -148,19 +148,18 @@ def test_framing_and_hop_by_hop_names_are_protected(name: str, sign: str) -> Non
 
 def test_host_is_not_a_field_here_but_the_authority() -> None:
     program = HeaderProgram(rules("Host {>X-H}.test"))
-    assert program.host is not None and program.host.expand(subject(x_h="a")) == "a.test"
+    assert program.has_host and program.host(b"to", subject(x_h="a")) == b"a.test"
     assert program.is_empty, "nothing is left for the fields"
-    assert HeaderProgram(rules("Host a", "Host b")).host is not None
+    assert HeaderProgram(rules("Host a", "Host b")).has_host
 
 
 @pytest.mark.parametrize("lines", [["-Host"], ["Host a", "-Host"], ["Host a", "-H*"], []])
 def test_removing_host_has_no_effect(lines: list[str]) -> None:
-    assert HeaderProgram(rules(*lines)).host is None
+    assert not HeaderProgram(rules(*lines)).has_host
 
 
 def test_the_last_host_rule_counts() -> None:
-    host = HeaderProgram(rules("Host a", "host b")).host
-    assert host is not None and host.expand(subject()) == "b"
+    assert HeaderProgram(rules("Host a", "host b")).host(b"to", subject()) == b"b"
 
 
 # -- what those who ask may know -----------------------------------------------------------------------------------
@@ -203,7 +202,7 @@ def test_what_happens_to_a_name(lines: list[str], writes: bool, drops: bool) -> 
 
 
 def test_no_rules() -> None:
-    assert NO_RULES.is_empty and NO_RULES.host is None and not NO_RULES.touches_ours
+    assert NO_RULES.is_empty and not NO_RULES.has_host and not NO_RULES.touches_ours
     assert NO_RULES.apply(CAME, subject()) == [field.wire for field in CAME]
     assert not HeaderProgram(rules("-X-*")).is_empty
 
@@ -235,3 +234,90 @@ def test_the_fold_is_what_one_rule_after_the_other_would_do(given_rules: list[He
     got = [(line.split(b": ")[0].lower(), line[:-2].split(b": ")[1]) for line in made if line]
     for name in {b"x-a", b"x-b", b"y"}:
         assert [value for one, value in got if one == name] == [value for one, value in lines if one == name]
+
+
+# -- regular expressions -------------------------------------------------------------------------------------------
+
+
+def rewrite(name: str, pattern: str, replacement: str) -> HeaderRule:
+    return HeaderRule("replace", name, replacement, pattern=pattern)
+
+
+def chained(*made: HeaderRule, of: Subject | None = None, came: list[Field] = CAME) -> list[str]:
+    lines = HeaderProgram(made).apply(came, of or subject())
+    return [line.decode("latin-1").removesuffix("\r\n") for line in lines if line]
+
+
+def test_every_match_of_the_first_value_is_replaced_and_that_is_the_field() -> None:
+    """As in v1: the field is set, so its other lines go."""
+    assert chained(rewrite("X-A", "[ae]", "<$0>")) == ["X-B: came", "Y: came", "X-A: c<a>m<e>"]
+
+
+def test_expressions_run_in_order_each_on_the_formers_result() -> None:
+    made = chained(rewrite("Y", "c(.*)", "$1-1"), rewrite("Y", "-", "+"))
+    assert made[-1] == "Y: ame+1"
+
+
+def test_an_absent_field_stays_absent() -> None:
+    assert chained(rewrite("Z", ".*", "x")) == apply()
+
+
+def test_what_does_not_match_passes() -> None:
+    assert chained(rewrite("Y", "nothing", "x"))[-1] == "Y: came"
+
+
+def test_a_result_of_nothing_removes_the_field() -> None:
+    assert chained(rewrite("Y", ".*", "")) == ["X-A: came", "X-B: came", "x-a: again"]
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ([*rules("X-A v"), rewrite("X-A", "v", "w")], ["X-A: w"]),
+        ([rewrite("X-A", "came", "w"), *rules("+X-A v")], ["X-A: w", "X-A: v"]),
+        ([rewrite("X-A", "came", "w"), *rules("X-A v")], ["X-A: v"]),
+        ([rewrite("X-A", "came", "w"), *rules("-X-A")], []),
+        ([*rules("-X-A"), rewrite("X-A", "came", "w")], []),
+        ([*rules("-X-*"), rewrite("X-A", "came", "w")], []),
+        ([rewrite("X-A", "came", "w"), *rules("-X-*")], []),
+        ([*rules("-X-*", "+X-A v"), rewrite("x-a", "v", "w")], ["X-A: w"]),
+    ],
+)
+def test_they_keep_their_place_among_the_rules(made: list[HeaderRule], expected: list[str]) -> None:
+    assert [line for line in chained(*made) if line.lower().startswith("x-a")] == expected
+
+
+def test_no_cookie_is_lost() -> None:
+    came = [Field(b"Set-Cookie", b"a=1; Domain=in"), Field(b"Set-Cookie", b"b=2; Domain=in")]
+    assert chained(rewrite("Set-Cookie", "Domain=in", "Domain=out"), came=came) == [
+        "Set-Cookie: a=1; Domain=out",
+        "Set-Cookie: b=2; Domain=out",
+    ]
+
+
+def test_placeholders_in_a_replacement_are_text_and_no_references() -> None:
+    made = chained(rewrite("Y", "(came)", "$1 {>Who} \\{x\\}"), of=subject(who="$1 {host}"))
+    assert made[-1] == "Y: came $1 {host} {x}"
+
+
+def test_a_placeholder_can_not_end_the_line() -> None:
+    assert chained(rewrite("Y", "came", "{>Who}"), of=subject(who="a\r\nEvil: 1")) == apply()[:3]
+
+
+def test_an_expression_may_change_what_the_authority_would_be() -> None:
+    program = HeaderProgram([rewrite("Host", r"^(.*)\.in$", "$1.out")])
+    assert program.has_host
+    assert program.host(b"a.in", subject()) == b"a.out"
+    assert program.host(b"a.net", subject()) == b"a.net"
+
+
+def test_expressions_see_our_own_forwarding_fields() -> None:
+    assert HeaderProgram([rewrite("X-Forwarded-For", ",.*", "")]).touches_ours
+
+
+@given(st.binary(max_size=60).filter(lambda value: b"\n" not in value and b"\r" not in value))
+def test_whatever_came_one_line_goes_on(value: bytes) -> None:
+    program = HeaderProgram([rewrite("Y", "(.)", "$1$1")])
+    lines = [line for line in program.apply([Field(b"Y", value)], subject()) if line]
+    assert len(lines) <= 1
+    assert all(line.count(b"\r\n") == 1 and line.endswith(b"\r\n") for line in lines)
