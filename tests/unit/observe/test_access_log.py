@@ -6,13 +6,13 @@ import asyncio
 import errno
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from posthouse.observe import output as output_module
-from posthouse.observe.access_log import FLUSH_BYTES, FLUSH_SECONDS, AccessLog
+from posthouse.observe.access_log import FLUSH_BYTES, FLUSH_SECONDS, RETIRE_TURNS, AccessLog
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import ProcessLog
 from unit.observe.fake_subject import WALL
@@ -217,6 +217,84 @@ def test_a_closed_pipe_breaks_nothing(tmp_path: Path) -> None:
     stage.clock.advance(FLUSH_SECONDS)
     assert stage.reports() == [f'ERROR log not written path={stage.path} error="Broken pipe" lost=0']
     stage.log.close()
+
+
+class SlowSink:
+    """Takes nothing until told to; `is_behind` without a problem, like a connection that is being made."""
+
+    def __init__(self) -> None:
+        self.name = "slow"
+        self.problem = ""
+        self.lost = 0
+        self.is_open = False
+        self.waiting = self.taken = b""
+        self.patience: list[float] = []
+
+    @property
+    def is_behind(self) -> bool:
+        return bool(self.waiting)
+
+    def send(self, lines: bytes) -> bool:
+        self.waiting += lines
+        if self.is_open:
+            self.taken, self.waiting = self.taken + self.waiting, b""
+        return not self.waiting
+
+    def reopen(self) -> None:
+        pass
+
+    def close(self, patience: float) -> None:
+        self.patience.append(patience)
+
+
+@pytest.fixture
+def slow(stage: Stage) -> Iterator[tuple[SlowSink, AccessLog]]:
+    sink = SlowSink()
+    yield sink, AccessLog(sink, stage.clock.call_later, stage.process_log)
+    stage.log.close()
+
+
+def test_a_sink_that_is_behind_is_asked_again_without_a_further_line(
+    stage: Stage, slow: tuple[SlowSink, AccessLog]
+) -> None:
+    sink, log = slow
+    log.write(b"x" * FLUSH_BYTES + b"\n")
+    assert sink.is_behind, "handed over at once"
+    sink.is_open = True
+    stage.clock.advance(FLUSH_SECONDS)
+    assert not sink.is_behind
+    assert (stage.clock.live(), stage.reports()) == ([], [])
+
+
+def test_a_log_that_is_retired_closes_when_all_is_out(stage: Stage, slow: tuple[SlowSink, AccessLog]) -> None:
+    sink, log = slow
+    log.write(b"one\n")
+    log.retire()
+    stage.clock.advance(FLUSH_SECONDS * 3)
+    assert not log.is_closed
+    sink.is_open = True
+    stage.clock.advance(FLUSH_SECONDS)
+    assert log.is_closed and (sink.taken, sink.patience) == (b"one\n", [0.0])
+    assert stage.clock.live() == []
+
+
+def test_a_log_that_is_retired_waits_so_long_and_not_longer(
+    stage: Stage, slow: tuple[SlowSink, AccessLog]
+) -> None:
+    sink, log = slow
+    log.write(b"one\n")
+    log.retire()
+    stage.clock.advance(FLUSH_SECONDS * (RETIRE_TURNS - 1))
+    assert not log.is_closed
+    stage.clock.advance(FLUSH_SECONDS)
+    assert log.is_closed
+    assert stage.clock.live() == []
+
+
+def test_a_log_that_is_retired_with_nothing_to_write_closes_at_once(stage: Stage) -> None:
+    stage.log.write(b"one\n")
+    stage.log.retire()
+    assert stage.log.is_closed and stage.written() == b"one\n"
 
 
 def test_a_log_introduces_itself(stage: Stage) -> None:

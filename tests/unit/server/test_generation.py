@@ -360,3 +360,88 @@ def test_what_was_built_and_never_served_leaves_nothing(runtime: Runtime, tmp_pa
     build(config(logging(tmp_path / "a.log", tmp_path / "b.log")), runtime, first).retire()
     assert [users for _, users in runtime.logs._held.values()] == [1]
     first.retire()
+
+
+# -- rotation, errors, what is captured ----------------------------------------------------------------------------
+
+
+def test_one_file_has_one_rotation(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    text = (
+        f":80 {{\n log {path} {{\n  rotate_size 5\n }}\n errors {path}\n}}\n"
+        f":81 {{\n log / {tmp_path}/./a.log {{\n  rotate_size 6\n }}\n}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        build(config(text), runtime, None)
+    (mistake,) = caught.value.mistakes
+    assert str(mistake.place) == "Caddyfile:9:3"
+    assert mistake.message == (
+        f"`{tmp_path}/./a.log` is rotated in another way at Caddyfile:3:3: one file has one rotation"
+    )
+    assert runtime.logs._held == {}
+    started(text.replace("rotate_size 6", "rotate_size 5"), runtime).retire()
+
+
+def test_a_rotation_is_changed_by_what_serves_and_by_nothing_else(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    first = started(f":80 {{\n log {path}\n}}\n", runtime)
+    (output,) = runtime.logs._outputs.values()
+    assert output.rotator is not None and output.rotator.rotation.size == 100 << 20
+    second = build(config(f":80 {{\n log {path} {{\n  rotate_size 5\n }}\n}}\n"), runtime, first)
+    assert output.rotator.rotation.size == 100 << 20
+    second.start()
+    assert output.rotator.rotation.size == 5 << 20
+    first.retire(second)
+    second.retire()
+
+
+def test_errors_have_their_log_and_pages(runtime: Runtime, log: Remembering, tmp_path: Path) -> None:
+    (tmp_path / "404.html").write_bytes(b"lost")
+    path = tmp_path / "errors.log"
+    text = f":80 {{\n errors {path} {{\n  404 {tmp_path}/404.html\n  502 {tmp_path}/no.html\n }}\n}}\n"
+    generation = started(text, runtime)
+    client = Client(World())
+    exchange = client.exchange = generation.handler(("", 80)).begin(
+        client, read_head("GET /x HTTP/1.1\nHost: x"), runtime.clock()
+    )
+    exchange.answer(404, cause="nothing there")
+    assert client.answer.body == b"lost"
+    generation.retire()
+    assert path.read_bytes().endswith(b" [ERROR 404 /x] nothing there\n")
+    (line,) = log.of("error page missing")
+    assert line["page"] == f"{tmp_path}/no.html"
+
+
+@pytest.mark.parametrize(
+    ("directive", "is_kept"),
+    [
+        ("log / /dev/null {request_body}", True),
+        ("header / X-A {request_body}", True),
+        ("proxy / a { header_upstream X-A {request_body} }", True),
+        ("proxy / a { header_downstream X-A {request_body} }", True),
+        ("log / /dev/null {request}", False),
+        ("proxy / a", False),
+    ],
+)
+def test_bodies_are_captured_where_a_template_asks_for_them(
+    runtime: Runtime, directive: str, is_kept: bool
+) -> None:
+    generation = started(f":80 {{\n {directive}\n}}\n", runtime)
+    found = generation.handler(("", 80)).sites.find("x", runtime.reactor.codec.targets.judge(b"/"))
+    assert found is not None
+    assert found[0].keeps_body is is_kept
+    generation.retire()
+
+
+def test_a_log_with_a_mask_and_paths_it_leaves_out(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    text = f":80 {{\n log / {path} {{remote}} {{\n  ipmask 255.0.0.0\n  except /Health\n }}\n}}\n"
+    generation = started(text, runtime)
+    for target in ("/x", "/health/y", "/z"):
+        client = Client(World())
+        head = read_head(f"GET {target} HTTP/1.1\nHost: x")
+        exchange = client.exchange = generation.handler(("", 80)).begin(client, head, runtime.clock())
+        exchange.start(b"", True)
+    generation.retire()
+    masked = ".".join([client.peer.split(".")[0], "0", "0", "0"])
+    assert path.read_text() == f"{masked}\n{masked}\n"
