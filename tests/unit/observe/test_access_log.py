@@ -281,7 +281,7 @@ def test_a_log_that_is_retired_closes_when_all_is_out(stage: Stage, slow: tuple[
 def test_a_log_that_is_retired_waits_so_long_and_not_longer(
     stage: Stage, slow: tuple[SlowSink, AccessLog]
 ) -> None:
-    sink, log = slow
+    _, log = slow
     log.write(b"one\n")
     log.retire()
     stage.clock.advance(FLUSH_SECONDS * (RETIRE_TURNS - 1))
