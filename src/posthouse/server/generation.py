@@ -27,11 +27,13 @@ from posthouse.observe.access_log import AccessLog
 from posthouse.observe.error_log import ErrorLog
 from posthouse.observe.masking import Mask, masked_line
 from posthouse.observe.placeholders import asks_for_body
+from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.error_pages import ErrorHandler, ErrorPages
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
+from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
 from posthouse.server.runtime import Runtime
 from posthouse.server.sockets import ListenKey
@@ -49,6 +51,7 @@ class Generation:
         self.in_flight = 0
         self.pools: dict[str, Pool] = {}
         self._runtime = runtime
+        self._checks: list[Check] = []
         self._logs: list[LogKey] = []
         self.rotations: dict[LogKey, RotationSpec] = {}
         self._plans: dict[ListenKey, ListenerPlan] = {}
@@ -67,11 +70,12 @@ class Generation:
         return self._plans[key]
 
     def start(self) -> None:
-        """It serves from now on."""
+        """It serves from now on; its health checks take the place of those of the one before."""
         for pool in self.pools.values():
             pool.start()
         for key in self._logs:
             self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
+        self._runtime.probes.replace(self._checks)
 
     def retire(self, successor: Generation | None = None) -> None:
         """Another one serves from now on (or this one never will); what runs is finished first."""
@@ -142,6 +146,8 @@ class _Builder:
 
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
+        for route in routes:
+            self._generation._checks += checks_of(spec, route)
         logs = [self._log(log) for log in spec.logs]
         site = Site(spec, routes, logs, self._targets)
         site.keeps_body = any(map(asks_for_body, _templates(spec)))

@@ -300,6 +300,10 @@ def test_placeholders_in_a_replacement_are_text_and_no_references() -> None:
     assert made[-1] == "Y: came $1 {host} {x}"
 
 
+def test_a_reference_in_braces_is_no_placeholder() -> None:
+    assert chained(rewrite("Y", "c(a)", "${1}x{>Who}${9}"), of=subject(who="!"))[-1] == "Y: ax!me"
+
+
 def test_a_placeholder_can_not_end_the_line() -> None:
     assert chained(rewrite("Y", "came", "{>Who}"), of=subject(who="a\r\nEvil: 1")) == apply()[:3]
 
@@ -309,6 +313,26 @@ def test_an_expression_may_change_what_the_authority_would_be() -> None:
     assert program.has_host
     assert program.host(b"a.in", subject()) == b"a.out"
     assert program.host(b"a.net", subject()) == b"a.net"
+
+
+@pytest.mark.parametrize(
+    ("made", "is_stable"),
+    [
+        (rules("X-A v", "X-B {host}", "X-C {>Who} {~id} {?q} {upstream}", "-X-D", "Host {host}"), True),
+        (rules("X-A {request_id}"), False),
+        (rules("X-A {when_unix_ms}"), False),
+        (rules("X-A {attempts}"), False),
+        (rules("X-A {<Etag}"), False),
+        (rules("Host {request_id}.test"), False),
+        ((rewrite("Y", "a", "{host}"),), True),
+        ((rewrite("Y", "a", "{latency}"),), False),
+        ((*rules("X-A {when}"), rewrite("X-A", "a", "b")), False),
+    ],
+)
+def test_what_makes_equal_heads_differ_is_known_at_load(
+    made: tuple[HeaderRule, ...], is_stable: bool
+) -> None:
+    assert HeaderProgram(made).is_stable is is_stable
 
 
 def test_expressions_see_our_own_forwarding_fields() -> None:
