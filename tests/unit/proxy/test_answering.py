@@ -295,7 +295,8 @@ def test_a_page_takes_the_place_of_the_text() -> None:
     play.request()
     answer = play.client.answer
     assert (answer.status, answer.body) == (b"404 Not Found", b"<p>lost")
-    assert answer.fields[-2:] == [b"Content-Type: text/html", b"Content-Length: 7"]
+    nosniff = b"X-Content-Type-Options: nosniff"
+    assert answer.fields[-3:] == [b"Content-Type: text/html", nosniff, b"Content-Length: 7"]
     assert pages.lines == [], "that nothing is there is no error of ours"
 
 

@@ -83,6 +83,17 @@ def test_the_end_writes_what_was_gathered_and_may_come_twice(logs: Logs, tmp_pat
     logs.close()
 
 
+def test_the_end_sends_what_was_gathered_to_a_daemon(logs: Logs) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
+        log = logs.open(log_key(f"syslog+tcp://127.0.0.1:{server.getsockname()[1]}"))
+        for number in range(1000):
+            log.write(b"%d\n" % number)
+        logs.close()
+        with server.accept()[0] as connection, connection.makefile("rb") as file:
+            assert [int(line.split()[-1]) for line in file] == list(range(1000))
+
+
 def test_rotation_holds_from_when_it_is_set(logs: Logs, tmp_path: Path) -> None:
     key = log_key(str(tmp_path / "a.log"))
     log = logs.open(key)
