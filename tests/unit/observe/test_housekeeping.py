@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -132,3 +134,27 @@ def test_a_stop_cuts_it_short_and_leaves_nothing_half_done(
     house.keeper.ask(house.path, Rotation(1, 0.0))
     assert plain.exists(), "nothing is begun any more"
     assert repr(house.keeper) == "<Housekeeper asked=0 idle>"
+
+
+CRASHING = """
+import sys
+from posthouse.observe.housekeeping import Housekeeper
+from posthouse.observe.rotation import Rotation
+
+keeper = Housekeeper(print)
+keeper.ask(sys.argv[1], Rotation(1, is_compressed=True))
+keeper.wait(60)
+"""
+
+
+def test_killed_while_it_compresses_it_loses_nothing(house: House) -> None:
+    """Should the kill come late, on a busy machine, there is nothing left to do."""
+    text = TEXT * 20
+    plain = house.aside(1, text=text)
+    unfinished, packed = Path(f"{plain}.gz.part"), Path(f"{plain}.gz")
+    with subprocess.Popen([sys.executable, "-c", CRASHING, house.path]) as process:
+        while not (unfinished.exists() or packed.exists()):
+            assert process.poll() is None
+        process.kill()
+    assert house.tidy(Rotation(1, is_compressed=True)) == [packed.name]
+    assert gzip.decompress(packed.read_bytes()) == text
