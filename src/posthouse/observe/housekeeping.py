@@ -9,6 +9,7 @@ may be cut short at any time, and a stop does that.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import threading
@@ -70,22 +71,31 @@ class Housekeeper:
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._asked:
+                asked, self._asked = self._asked, {}
+                if not asked:
                     self._thread = None
                     return
-                path, rotation = self._asked.popitem()
-            try:
-                self._tidy(path, rotation)
-            except Exception as error:  # the thread must not end for one file
-                self._on_trouble(path, _reason(error))
+            folders: dict[str, list[str]] = {}
+            for path, rotation in asked.items():
+                try:
+                    self._tidy(path, rotation, folders)
+                except Exception as error:  # the thread must not end for one file
+                    self._on_trouble(path, _reason(error))
 
-    def _tidy(self, path: str, rotation: Rotation) -> None:
-        folder = os.path.dirname(path) or "."
-        tidying = judge(path, os.listdir(folder), rotation, self._wall())
-        for name in tidying.remove:
-            self._do(os.unlink, os.path.join(folder, name))
-        for name in tidying.compress:
-            self._do(self._compress, os.path.join(folder, name))
+    def _tidy(self, path: str, rotation: Rotation, folders: dict[str, list[str]]) -> None:
+        """folders: sorted names by folder. With a thousand logs in one, looking at all names for each takes seconds."""
+        folder, name = os.path.split(path)
+        names = folders.get(folder)
+        if names is None:
+            names = folders[folder] = sorted(os.listdir(folder or "."))
+        prefix = os.path.splitext(name)[0] + "-"
+        first = bisect.bisect_left(names, prefix)
+        last = bisect.bisect_left(names, prefix + "A", first)  # behind the dash there is a year
+        tidying = judge(path, names[first:last], rotation, self._wall())
+        for one in tidying.remove:
+            self._do(os.unlink, os.path.join(folder, one))
+        for one in tidying.compress:
+            self._do(self._compress, os.path.join(folder, one))
 
     def _do(self, act: Callable[[str], None], path: str) -> None:
         if self._stopping.is_set():

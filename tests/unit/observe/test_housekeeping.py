@@ -110,6 +110,28 @@ def test_a_folder_that_is_gone_is_told_and_the_next_is_tidied(house: House, tmp_
     assert house.troubles == [("access.log", "No such file or directory")]
 
 
+def test_many_logs_in_one_folder_keep_apart(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[object] = []
+    listdir = os.listdir
+
+    def remember(folder: str) -> list[str]:
+        listed.append(folder)
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", remember)
+    names = ["a", "a-b", "ab", "b"]
+    for name in names:
+        for days in (1, 20):
+            Path(backup_name(f"{house.folder}/{name}.log", int((NOW - days * DAY) * 1000))).write_bytes(b"x")
+    with house.keeper._lock:
+        house.keeper._asked.update(
+            {f"{house.folder}/{name}.log": Rotation(1, 14 * DAY) for name in names[:3]}
+        )
+    left = house.tidy(Rotation(1))
+    assert [name.partition("-20")[0] for name in left] == ["a", "a-b", "ab", "b", "b"]
+    assert listed.count(str(house.folder)) == 1
+
+
 def test_a_stop_cuts_it_short_and_leaves_nothing_half_done(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
