@@ -5,6 +5,7 @@ from __future__ import annotations
 from posthouse.config.file_specs import DEFAULT_INDEX, FilesSpec
 from posthouse.config.specs import (
     AddressSpec,
+    ErrorsSpec,
     GzipSpec,
     HeaderScopeSpec,
     HookSpec,
@@ -52,6 +53,7 @@ class SiteDraft:
         self.statuses: list[StatusSpec] = []
         self.internals: list[str] = []
         self.hooks: list[HookSpec] = []
+        self.errors: ErrorsSpec | None = None
         self.is_tls_off = False
         self.notices: list[Notice] = []
         self.policies: list[PolicySpec] = []
@@ -79,6 +81,7 @@ class SiteDraft:
             statuses=tuple(self.statuses),
             internals=tuple(self.internals),
             hooks=tuple(self.hooks),
+            errors=self.errors,
             place=self.place,
         )
 
