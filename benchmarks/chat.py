@@ -23,7 +23,17 @@ TIMEOUT = 10.0
 def join(port: int) -> socket.socket:
     """A connection after its handshake. RuntimeError if the answer is not the 101 that was asked for."""
     opened = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    try:
+        _shake_hands(opened, port)
+    except BaseException:
+        opened.close()
+        raise
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.settimeout(None)  # with a timeout, each read and write would ask the kernel twice
+    return opened
+
+
+def _shake_hands(opened: socket.socket, port: int) -> None:
     opened.sendall(asked(port))
     head = b""
     while b"\r\n\r\n" not in head:
@@ -34,8 +44,6 @@ def join(port: int) -> socket.socket:
     # The field that proves who answered. Its name may have been written in other letters on the way.
     if not head.startswith(b"HTTP/1.1 101") or accept(KEY) not in head:
         raise RuntimeError(f"the proxy answered {head[:200]!r}")
-    opened.settimeout(None)  # with a timeout, each read and write would ask the kernel twice
-    return opened
 
 
 def percentile(values: list[int], share: float) -> int:
@@ -68,7 +76,7 @@ class Chat:
 
     def run(self, seconds: float) -> float:
         """Talk for so long; the seconds it took. Ends early when every connection is broken."""
-        for fd, talk in self._talks.items():
+        for fd, talk in list(self._talks.items()):
             self._epoll.register(fd, select.EPOLLIN)
             self._say(talk)
         began = time.monotonic()
@@ -85,21 +93,27 @@ class Chat:
     def _say(self, talk: Talk) -> None:
         talk.sent = time.perf_counter_ns()
         talk.missing = self._echo_size
-        talk.socket.sendall(self._message)
+        try:
+            talk.socket.sendall(self._message)
+        except OSError:
+            self._give_up(talk)
 
     def _hear(self, talk: Talk) -> None:
         try:
             count = talk.socket.recv_into(self._buffer)
-            talk.missing -= count
-            if count and talk.missing == 0:
-                self.waited.append((time.perf_counter_ns() - talk.sent) // 1000)
-                self._say(talk)
         except OSError:
             count = 0
+        talk.missing -= count
         if not count or talk.missing < 0:
-            self.failed += 1
-            del self._talks[talk.socket.fileno()]
-            talk.socket.close()
+            self._give_up(talk)
+        elif not talk.missing:
+            self.waited.append((time.perf_counter_ns() - talk.sent) // 1000)
+            self._say(talk)
+
+    def _give_up(self, talk: Talk) -> None:
+        self.failed += 1
+        del self._talks[talk.socket.fileno()]
+        talk.socket.close()
 
 
 def main() -> None:
