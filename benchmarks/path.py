@@ -109,6 +109,7 @@ def main() -> None:
             ("different heads", f"http://:80 {{\n{proxy}\n}}", True),
             ("transparent, different", f"http://:80 {{\n{proxy} {{\ntransparent\n}}\n}}", True),
             ("12 rules, different", f"http://:80 {{\n{proxy} {{\n{rules}\n}}\n}}", True),
+            ("12 rules, same", f"http://:80 {{\n{proxy} {{\n{rules}\n}}\n}}", False),
             ("3 backends, same", f"http://:80 {{\n{proxy} 127.0.0.1:9001 127.0.0.1:9002\n}}", False),
             ("log common, same", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", False),
             ("log common, different", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", True),

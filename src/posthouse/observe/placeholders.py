@@ -266,6 +266,28 @@ def _request(subject: Subject) -> str:
     return subject.request_head().decode("latin-1").replace("\r", "\\r").replace("\n", "\\n")
 
 
+_CHANGING = frozenset(
+    (
+        *(
+            "latency",
+            "latency_ms",
+            "when",
+            "when_iso",
+            "when_iso_local",
+            "when_unix",
+            "when_unix_ms",
+            "request_id",
+        ),
+        *("request_body", "status", "size", "attempts", "retries", "failure", "queue_ms"),
+    )
+)
+
+
+def is_stable(template: Template) -> bool:
+    """Whether requests with one head, from one peer, to one backend all get the same text."""
+    return not any(name in _CHANGING or name.startswith("<") for name in template.names)
+
+
 _CONSTANTS: dict[str, Callable[[], str]] = {
     "hostname": lambda: _wire(os.uname().nodename),
     # Nothing here can tell an intercepted connection from another one; v1's word for that.

@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from posthouse.config.patterns import Pattern
 from posthouse.config.specs import HeaderRule
-from posthouse.observe.placeholders import Template, compile_template
+from posthouse.observe.placeholders import Template, compile_template, is_stable
 from posthouse.observe.record import Subject
 from posthouse.protocol.fields import FORWARDING, PROTECTED_NAMES, VIA, Field, kind_of
 
@@ -88,6 +88,11 @@ class Replacement:
                     for piece in self._pattern.pieces(_unescaped(text))
                 ]
 
+    @property
+    def is_stable(self) -> bool:
+        """Whether equal heads get equal results."""
+        return all(is_stable(piece) for piece in self._pieces if isinstance(piece, Template))
+
     def apply(self, value: bytes, subject: Subject) -> bytes:
         """The value with all matches replaced."""
         pieces = tuple(
@@ -116,6 +121,14 @@ class Chain:
             for rule in rules
         ]
 
+    @property
+    def is_stable(self) -> bool:
+        """Whether equal heads get equal lines."""
+        return all(
+            value.is_stable if isinstance(value, Replacement) else is_stable(value)
+            for _, _, value in self._steps
+        )
+
     def apply(self, came: Sequence[tuple[bytes, bytes]], subject: Subject) -> list[bytes]:
         """The lines that go on, of the (name, value) pairs that came."""
         now = list(came)
@@ -135,13 +148,7 @@ class HeaderProgram:
     """Rules for one head."""
 
     __slots__ = (
-        "_chains",
-        "_drops",
-        "_host",
-        "_lines",
-        "_wild",
-        "is_empty",
-        "touches_ours",
+        *("_chains", "_drops", "_host", "_lines", "_wild", "is_empty", "is_stable", "touches_ours"),
         "writes_authorization",
     )
 
@@ -157,6 +164,10 @@ class HeaderProgram:
         self._drops = frozenset(name for name, group in folded.items() if group.drops)
         self._lines = [line for group in folded.values() for line in group.lines]
         self.is_empty = not (groups or self._wild)
+        self.is_stable = all(is_stable(template) for _, template, _ in self._lines) and all(
+            chain.is_stable for chain in (self._host, *self._chains.values()) if chain is not None
+        )
+        """Whether requests with one head, from one peer, to one backend all get the same lines."""
         self.touches_ours = bool(self._wild) or any(
             kind_of(name) in _OURS for name in (*self._drops, *self._chains)
         )

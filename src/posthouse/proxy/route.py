@@ -149,7 +149,7 @@ class Route:
             lines,
             exchange.course.framing_lines,
         )
-        if self.is_plain:
+        if self.upstream_program.is_stable:
             exchange.course.heads[backend] = data
         return data
 

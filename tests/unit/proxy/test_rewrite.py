@@ -311,6 +311,26 @@ def test_an_expression_may_change_what_the_authority_would_be() -> None:
     assert program.host(b"a.net", subject()) == b"a.net"
 
 
+@pytest.mark.parametrize(
+    ("made", "is_stable"),
+    [
+        (rules("X-A v", "X-B {host}", "X-C {>Who} {~id} {?q} {upstream}", "-X-D", "Host {host}"), True),
+        (rules("X-A {request_id}"), False),
+        (rules("X-A {when_unix_ms}"), False),
+        (rules("X-A {attempts}"), False),
+        (rules("X-A {<Etag}"), False),
+        (rules("Host {request_id}.test"), False),
+        ((rewrite("Y", "a", "{host}"),), True),
+        ((rewrite("Y", "a", "{latency}"),), False),
+        ((*rules("X-A {when}"), rewrite("X-A", "a", "b")), False),
+    ],
+)
+def test_what_makes_equal_heads_differ_is_known_at_load(
+    made: tuple[HeaderRule, ...], is_stable: bool
+) -> None:
+    assert HeaderProgram(made).is_stable is is_stable
+
+
 def test_expressions_see_our_own_forwarding_fields() -> None:
     assert HeaderProgram([rewrite("X-Forwarded-For", ",.*", "")]).touches_ours
 
