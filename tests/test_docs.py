@@ -6,6 +6,7 @@ A fence of a page that begins with three back-quotes and the word caddyfile is a
     caddyfile warning      the next fence is the first line of each warning
     caddyfile error        the next fence is what `posthouse validate` shows of its mistakes
     caddyfile NAME.conf    not a whole one, but what the page's other examples import by that name
+    caddyfile NAME         like `caddyfile`, with a name for tests that run it (docs/sites.md)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from posthouse.balance.policies import _LATER as LATER_POLICIES
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.rendezvous import TABLE_ABOVE
 from posthouse.caddyfile.messages import render
-from posthouse.config.specs import LimitsSpec, LogSpec, PoolSpec, TimeoutsSpec
+from posthouse.config.specs import CheckSpec, HealthSpec, LimitsSpec, LogSpec, PoolSpec, TimeoutsSpec
 from posthouse.config.units import parse_duration, parse_size
 from posthouse.directives import DIRECTIVES, Later, Never
 from posthouse.directives.proxy import PROPERTIES, _later
@@ -89,7 +90,7 @@ def test_examples_are_judged_as_the_page_says(
         sources = getattr(caught.value, "sources", {})
         assert "".join(render(one, sources) + "\n" for one in caught.value.mistakes) == following
     else:
-        assert kind in ("", "warning")
+        assert kind in ("", "warning") or path.name == "sites.md"
         adapted = judged(text)
         shown = [render(one, {}) for one in adapted.config.notices]
         assert shown == (following.splitlines() if kind == "warning" else [])
@@ -192,7 +193,7 @@ def test_properties_of_proxy() -> None:
     text = page("docs/proxy-directive.md")
     rows = {name.split()[0]: cells for name, cells in table("docs/proxy-directive.md", "property").items()}
     assert set(rows) == {name for name, reader in PROPERTIES.items() if reader.read is not _later}
-    spec = PoolSpec("", ())
+    spec, health = PoolSpec("", ()), HealthSpec(CheckSpec())
     known: dict[str, float | int | None] = {
         **timeouts_of_the_backend(),
         "max_conns": spec.max_conns,
@@ -202,14 +203,20 @@ def test_properties_of_proxy() -> None:
         "try_interval": spec.retry.interval,
         "replay_limit": spec.retry.replay_limit,
         "fallback_delay": spec.timeouts.fallback_delay,
+        "health_check_interval": health.interval,
+        "health_check_timeout": health.timeout,
+        "health_check_passes": health.passes,
+        "health_check_fails": health.fails,
     }
     shown = {name: value(cells[0]) for name, cells in rows.items() if cells[0] and name in known}
     assert shown == known
     assert rows["policy"][0].strip("`") == spec.policy.name
+    assert rows["health_check_method"][0].strip("`") == health.check.method
+    assert rows["health_check_status"][0].strip("`") == "-".join(map(str, *health.check.statuses))
     later = text.partition("Not in this release yet, and refused with that message:")[2].partition("\n\n")[0]
     named = set(re.findall(r"`([a-z_]+)`", later))
     missing = {name for name, reader in PROPERTIES.items() if reader.read is _later} - named
-    assert {name for name in missing if not name.startswith("health_check")} == set()
+    assert missing == set()
     assert named <= set(PROPERTIES) | {"upstream"}
 
 

@@ -31,8 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": set(),
     "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},
+    "probe": {"protocol", "balance", "config.specs"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
-    | {"net", "__version__"},
+    | {"net", "probe", "__version__"},
     "_build": {"server.loops"},
     "commands": {"server", "adapt", "config", "caddyfile", "_build", "__version__"},
     "cli": {"commands"},

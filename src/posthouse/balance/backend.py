@@ -1,9 +1,8 @@
 """A backend: one endpoint and its live state, shared by the generations that keep it.
 
 Laws:
-1. `is_usable` is true exactly when the backend is up, not marked by failures, and not full, as of the last
-time
-   `Watch.expire` was called.
+1. `is_usable` is true exactly when the backend is up (neither down nor draining), not marked by failures, and
+   not full, as of the last time `Watch.expire` was called.
 2. Every change of `is_usable` raises `Watch.changes`, and every mark that will fall is in the watch's heap.
    So a pool may trust its ready tuple while neither number tells it otherwise.
 3. `in_flight` is never negative and, unless a reload lowered the limit meanwhile, never above `max_conns`.
@@ -15,6 +14,7 @@ import sys
 from hashlib import blake2b
 from heapq import heappop, heappush
 
+from posthouse.balance.active_health import State
 from posthouse.balance.health import NEVER, FailureWindow
 from posthouse.config.specs import EndpointSpec, PassiveSpec
 
@@ -65,6 +65,9 @@ class Backend:
     in_flight  exchanges that hold it
     max_conns  the most that may hold it, 0 = no limit
     is_usable  up, not marked, not full (see the laws above); read it, never set it
+    state      what active health checks believe; set it with `believe`
+    reason     why, one short phrase; "" while it has been UP from the beginning
+    since      when it became so, monotonic seconds; None = from the beginning
     """
 
     __slots__ = (
@@ -80,7 +83,10 @@ class Backend:
         "is_usable",
         "key",
         "name",
+        "reason",
         "seed",
+        "since",
+        "state",
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
@@ -94,6 +100,9 @@ class Backend:
         self.is_usable = True
         self._watch = watch
         self._window = FailureWindow()
+        self.state = State.UP
+        self.reason = ""
+        self.since: float | None = None
         self._is_up = True
         self._is_marked = False
         self._full_at = _NO_LIMIT
@@ -102,7 +111,7 @@ class Backend:
 
     def __repr__(self) -> str:
         limit = f"/{self.max_conns}" if self.max_conns else ""
-        belief = "down" if not self._is_up else "marked" if self._is_marked else "up"
+        belief = "marked" if self._is_up and self._is_marked else self.state
         return f"<Backend {self.name} {belief} in_flight={self.in_flight}{limit}>"
 
     @property
@@ -111,12 +120,17 @@ class Backend:
 
     @property
     def is_up(self) -> bool:
-        """What active health checks believe; true until a probe says no."""
+        """Whether active health checks let it have new requests; true until a check says no."""
         return self._is_up
 
     @is_up.setter
     def is_up(self, is_up: bool) -> None:
-        self._is_up = is_up
+        self.believe(State.UP if is_up else State.DOWN)
+
+    def believe(self, state: State, reason: str = "", since: float | None = None) -> None:
+        """What active health checks believe from now on. What failed requests have marked is not touched."""
+        self.state, self.reason, self.since = state, reason, since
+        self._is_up = state is State.UP
         self._settle()
 
     @property

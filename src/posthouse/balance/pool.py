@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Choice, Policy
@@ -96,6 +97,19 @@ class Pool:
             if backend.is_up and backend.is_full and not backend.is_marked(now):
                 return FailureKind.FULL
         return FailureKind.NO_BACKEND
+
+    def explain(self, kind: FailureKind) -> str:
+        """What the log says where `why_not` answered `kind`. O(n)."""
+        if kind is FailureKind.FULL:
+            return "every backend that is up is at max_conns"
+        if not self.backends:
+            return "there is no backend"
+        states = {backend.state for backend in self.backends}
+        beliefs = " or ".join(state for state in (State.DOWN, State.DRAINING) if state in states)
+        if not beliefs:
+            return "every backend is left out because of failures"
+        rest = ", or left out because of failures" if State.UP in states else ""
+        return f"every backend is {beliefs} (health checks){rest}"
 
     def retry_after(self, now: float) -> float | None:
         """Seconds (above 0) until the first mark falls; None if no backend is kept back by failures alone.

@@ -115,6 +115,49 @@ class PassiveSpec:
     max_fails: int = 1
 
 
+StatusRange = tuple[int, int]
+"""First and last of the statuses that are meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSpec:
+    """What an active health check asks of a backend, and which answers are right.
+
+    path      below the TO's base path, encoded, query included; "" = nothing is asked, connecting is enough
+    port      in the place of the endpoint's; 0 = the endpoint's own; not for Unix sockets
+    headers   (name, value) of fields besides ours, values as they are sent
+    statuses  those that pass
+    drain     those that say "I am draining"; looked at before `statuses`
+    contains  text that the body must hold; "" = the body is not read
+    """
+
+    path: str = ""
+    port: int = 0
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    statuses: tuple[StatusRange, ...] = ((200, 399),)
+    drain: tuple[StatusRange, ...] = ()
+    contains: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSpec:
+    """Active health checks of one pool: the check, how often, and how many results count.
+
+    interval       seconds from the beginning of one check to that of the next
+    down_interval  the same while the backend is down; None = `interval`
+    timeout        seconds for one check, from dialling to the last byte that is looked at
+    passes, fails  results in a row that bring a backend up, or take it down
+    """
+
+    check: CheckSpec
+    interval: float = 30.0
+    down_interval: float | None = None
+    timeout: float = 60.0
+    passes: int = 1
+    fails: int = 1
+
+
 @dataclass(frozen=True, slots=True)
 class PoolSpec:
     """The backends of one `proxy` block and how one is chosen.
@@ -122,6 +165,7 @@ class PoolSpec:
     name       property `name`, else "SITE FROM"; repeats get "#2"
     max_conns  per backend, 0 = unlimited
     keepalive  idle connections kept per backend, 0 = no reuse
+    health     None = no active checks
     """
 
     name: str
@@ -132,6 +176,7 @@ class PoolSpec:
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     max_conns: int = 0
     keepalive: int = 64
+    health: HealthSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

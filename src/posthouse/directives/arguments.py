@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from posthouse.caddyfile.messages import quote
 from posthouse.config.units import NO_LIMIT, parse_count, parse_duration, parse_size
 
 OFF = "off"
+_STATUSES = re.compile(r"([2-5])xx|([2-5][0-9]{2})(?:-([2-5][0-9]{2}))?", re.IGNORECASE)
 _Value = TypeVar("_Value")
 
 
@@ -67,6 +69,22 @@ def count(token: Token, least: int | None = None) -> int:
     if least is not None and number < least:
         raise Rejected(token, f"must be at least {least}, found {quote(token)}")
     return number
+
+
+def statuses(token: Token) -> tuple[int, int]:
+    """First and last of the statuses that `200`, `2xx` or `200-399` means. Those of final responses: 200 to 599."""
+    found = _STATUSES.fullmatch(token.text)
+    if found is None:
+        raise Rejected(
+            token, f"expected a status such as `200`, `2xx` or `200-399` (200 to 599), found {quote(token)}"
+        )
+    if found[1]:
+        return int(found[1]) * 100, int(found[1]) * 100 + 99
+    first = int(found[2])
+    last = int(found[3] or first)
+    if last < first:
+        raise Rejected(token, f"{quote(token)} is no range of statuses: it must go up")
+    return first, last
 
 
 def path(token: Token, of: str) -> str:

@@ -10,6 +10,7 @@ from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.parser import Segment
 from posthouse.config.specs import PolicySpec
+from posthouse.directives import health_properties as health
 from posthouse.directives.arguments import (
     OFF,
     Rejected,
@@ -48,6 +49,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         if not route.endpoints:
             raise Rejected(dispenser.name, "`proxy` has no backend", f"write `{USAGE}` or an `upstream` line")
         site.routes.append(route.finish())
+        site.notices += route.health.notices(route.endpoints)
 
 
 def _properties(dispenser: Dispenser) -> list[Property]:
@@ -256,6 +258,11 @@ PROPERTIES: dict[str, PropertyReader] = {
     "upstream": PropertyReader(Arity(1, 4), _upstream),
     "transparent": PropertyReader(_FLAG, _transparent),
     "websocket": PropertyReader(_FLAG, _websocket),
+    "health_check": PropertyReader(_ONE, health.path),
+    "health_check_port": PropertyReader(_ONE, health.port),
+    "health_check_interval": PropertyReader(_ONE, health.interval),
+    "health_check_timeout": PropertyReader(_ONE, health.timeout),
+    "health_check_contains": PropertyReader(_ONE, health.contains),
     # Beyond v1.
     "response_timeout": PropertyReader(_ONE, _response_timeout),
     "idle_timeout": PropertyReader(_ONE, _idle_timeout),
@@ -263,20 +270,15 @@ PROPERTIES: dict[str, PropertyReader] = {
     "exchange_timeout": PropertyReader(_ONE, _exchange_timeout),
     "replay_limit": PropertyReader(_ONE, _replay_limit),
     "name": PropertyReader(_ONE, _name),
+    "health_check_status": PropertyReader(_ANY, health.status),
+    "health_check_header": PropertyReader(Arity(2, 2), health.header),
+    "health_check_method": PropertyReader(_ONE, health.method),
+    "health_check_passes": PropertyReader(_ONE, health.passes),
+    "health_check_fails": PropertyReader(_ONE, health.fails),
+    "health_check_down_interval": PropertyReader(_ONE, health.down_interval),
+    "health_check_drain": PropertyReader(_ANY, health.drain),
+    "health_check_tcp": PropertyReader(_FLAG, health.tcp),
     # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
-    "health_check": PropertyReader(_ONE, _later),
-    "health_check_port": PropertyReader(_ONE, _later),
-    "health_check_interval": PropertyReader(_ONE, _later),
-    "health_check_timeout": PropertyReader(_ONE, _later),
-    "health_check_contains": PropertyReader(_ONE, _later),
-    "health_check_status": PropertyReader(_ANY, _later),
-    "health_check_header": PropertyReader(Arity(2, 2), _later),
-    "health_check_method": PropertyReader(_ONE, _later),
-    "health_check_passes": PropertyReader(_ONE, _later),
-    "health_check_fails": PropertyReader(_ONE, _later),
-    "health_check_down_interval": PropertyReader(_ONE, _later),
-    "health_check_drain": PropertyReader(_ANY, _later),
-    "health_check_tcp": PropertyReader(_FLAG, _later),
     "health_check_grpc": PropertyReader(Arity(0, 1), _later),
     "insecure_skip_verify": PropertyReader(_FLAG, _later),
     "ca_certificates": PropertyReader(_ANY, _later),

@@ -15,6 +15,7 @@ from posthouse.config.specs import (
     RouteSpec,
     UpstreamTimeouts,
 )
+from posthouse.directives.health_draft import HealthDraft
 from posthouse.errors import Place
 
 _PASSIVE = PassiveSpec()
@@ -48,6 +49,7 @@ class RouteDraft:
         self.header_upstream: list[HeaderRule] = []
         self.header_downstream: list[HeaderRule] = []
         self.is_transparent = False
+        self.health = HealthDraft()
 
     def set_timeouts(self, name: Token, timeouts: UpstreamTimeouts) -> None:
         """`timeouts` are those of now with the change that property `name` makes."""
@@ -55,6 +57,7 @@ class RouteDraft:
         self.timeout_places[name.text] = name.place
 
     def finish(self) -> RouteSpec:
+        """Raises Rejected for properties that exclude each other."""
         return RouteSpec(
             base=self.base,
             pool=self._pool(),
@@ -79,6 +82,7 @@ class RouteDraft:
             timeouts=timeouts,
             max_conns=self.max_conns,
             keepalive=self.keepalive,
+            health=self.health.finish(),
         )
 
 

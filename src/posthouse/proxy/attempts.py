@@ -26,10 +26,6 @@ PENDING_BYTES: Final = 64 * 1024
 """Body bytes taken from the client while there is no backend yet; reading pauses at this mark."""
 _SAYS_LESS: Final = frozenset((FailureKind.NO_BACKEND, FailureKind.FULL))
 """What does not replace an earlier failure of the same exchange: that one says why there is no backend left."""
-_NO_BACKEND_REASONS: Final = {
-    FailureKind.FULL: "every backend that is up is at max_conns",
-    FailureKind.NO_BACKEND: "every backend is left out because of failures",
-}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -48,7 +44,7 @@ class Attempts(Answering):
         backend = pool.select(self, now, self.tried)
         if backend is None:
             kind = pool.why_not(now)
-            self._fail(Failure(kind, Side.POSTHOUSE, _NO_BACKEND_REASONS[kind], Sent.NOTHING))
+            self._fail(Failure(kind, Side.POSTHOUSE, pool.explain(kind), Sent.NOTHING))
             return
         pool.acquire(backend)
         self.backend = backend

@@ -19,7 +19,8 @@ from posthouse.observe.placeholders import Template, compile_template, is_stable
 from posthouse.observe.record import Subject
 from posthouse.protocol.fields import FORWARDING, PROTECTED_NAMES, VIA, Field, kind_of
 
-_PLACEHOLDERS = re.compile(r"((?<!\\)\{(?:.*?)(?<!\\)\})", re.DOTALL)
+_PLACEHOLDERS = re.compile(r"((?<![\\$])\{(?:.*?)(?<!\\)\})", re.DOTALL)
+"""`${1}` is a reference to a group."""
 _UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 _OURS: Final = (FORWARDING, VIA)

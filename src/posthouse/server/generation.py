@@ -14,10 +14,12 @@ from posthouse.config.specs import Config, LimitsSpec, LogSpec, RouteSpec, SiteS
 from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.observe.access_log import compile_line
+from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
+from posthouse.server.checks import checks_of
 from posthouse.server.runtime import Runtime
 from posthouse.server.sockets import ListenKey
 
@@ -34,6 +36,7 @@ class Generation:
         self.in_flight = 0
         self.pools: dict[str, Pool] = {}
         self._runtime = runtime
+        self._checks: list[Check] = []
         self._outputs: list[str] = []
         self._plans: dict[ListenKey, ListenerPlan] = {}
         self._is_retired = False
@@ -51,9 +54,10 @@ class Generation:
         return self._plans[key]
 
     def start(self) -> None:
-        """It serves from now on."""
+        """It serves from now on; its health checks take the place of those of the one before."""
         for pool in self.pools.values():
             pool.start()
+        self._runtime.probes.replace(self._checks)
 
     def retire(self, successor: Generation | None = None) -> None:
         """Another one serves from now on (or this one never will); what runs is finished first."""
@@ -124,6 +128,8 @@ class _Builder:
 
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
+        for route in routes:
+            self._generation._checks += checks_of(spec, route)
         logs = [self._log(log) for log in spec.logs]
         return Site(spec, routes, logs, self._targets)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from posthouse.balance.backend import Backend
-from posthouse.config.specs import UpstreamTimeouts
+from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
 from posthouse.net.connector import Connector, Dialled, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
@@ -17,11 +17,12 @@ from posthouse.net.reactor import Reactor
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
+from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 
 
 class Runtime:
-    """The event loop with everything that outlives a generation: warm connections, log files, the codec's memos."""
+    """The event loop with what outlives a generation: warm connections, probes, log files, the codec's memos."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, log: ProcessLog, *, is_case_sensitive: bool = False
@@ -37,6 +38,7 @@ class Runtime:
         self.idle = IdleConnections()
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
+        self.probes = Probes(self)
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
@@ -51,6 +53,12 @@ class Runtime:
     ) -> asyncio.Task[None]:
         """A new connection to a backend."""
         return self._connector.dial(backend, backend.endpoint, timeouts, on_done)
+
+    def dial_for_probe(
+        self, endpoint: EndpointSpec, timeouts: UpstreamTimeouts, on_done: Callable[[Dialled], None]
+    ) -> asyncio.Task[None]:
+        """A connection for one health check: it never becomes a warm one, so its key is nobody's."""
+        return self._connector.dial(self.probes, endpoint, timeouts, on_done)
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""
@@ -82,7 +90,8 @@ class Runtime:
             log.reopen()
 
     def close(self) -> None:
-        """The end: what is buffered is written, idle connections are closed."""
+        """The end: no more probes, what is buffered is written, idle connections are closed."""
+        self.probes.stop()
         self.idle.close_all()
         for log, _ in self._logs.values():
             log.close()

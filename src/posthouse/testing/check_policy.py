@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.policy import Choice, Policy
 from posthouse.balance.pool import Pool
@@ -106,7 +107,7 @@ def _check_usable_only(make: MakePolicy, size: int) -> None:
         backend = chance.choice(pool.backends)
         trouble = chance.randrange(4)
         if trouble == 0:
-            backend.is_up = not backend.is_up
+            backend.believe(chance.choice(tuple(State)))
         elif trouble == 1:
             pool.fail(backend, float(number))
         elif backend.in_flight:

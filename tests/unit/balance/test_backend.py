@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.health import NEVER
 from posthouse.config.specs import PassiveSpec
@@ -170,3 +171,33 @@ def test_introduces_itself(is_up: bool, fails: bool, shown: str) -> None:
     if fails:
         backend.fail(0.0)
     assert repr(backend) == f"<Backend http://a:80 {shown} in_flight=0/3>"
+
+
+def test_what_checks_believe_is_told_in_one_call() -> None:
+    backend = make_backend()
+    assert (backend.state, backend.reason, backend.since) == (State.UP, "", None)
+    backend.believe(State.DRAINING, "status 503", 4.0)
+    assert not backend.is_up and not backend.is_usable and not backend.is_available(5.0)
+    assert (backend.state, backend.reason, backend.since) == (State.DRAINING, "status 503", 4.0)
+    assert repr(backend) == "<Backend http://a:80 draining in_flight=0>"
+    backend.believe(State.UP, "status 200", 6.0)
+    assert backend.is_up and backend.is_usable
+
+
+def test_checks_and_failed_requests_are_counted_apart() -> None:
+    backend = make_backend(passive=PassiveSpec(fail_timeout=10.0))
+    backend.fail(0.0)
+    backend.believe(State.DOWN)
+    backend.believe(State.UP)
+    assert not backend.is_usable, "an answer to a check forgives nothing"
+    backend.believe(State.DOWN)
+    assert backend.is_marked(9.9) and not backend.is_marked(10.0)
+    assert not backend.is_available(10.0), "and time forgives no check"
+
+
+def test_who_holds_a_backend_keeps_it_while_it_drains() -> None:
+    backend = make_backend(max_conns=1)
+    backend.acquire()
+    backend.believe(State.DRAINING)
+    backend.release()
+    assert backend.in_flight == 0 and not backend.is_usable

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.pool import Pool, build_pool
@@ -127,6 +128,41 @@ def test_why_not() -> None:
     assert pool.why_not(1.0) is FailureKind.FULL
     a.is_up = False
     assert pool.why_not(1.0) is FailureKind.NO_BACKEND
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        ("up up", "every backend is left out because of failures"),
+        ("down down", "every backend is down (health checks)"),
+        ("draining draining", "every backend is draining (health checks)"),
+        ("down draining", "every backend is down or draining (health checks)"),
+        ("down up", "every backend is down (health checks), or left out because of failures"),
+    ],
+)
+def test_the_reason_for_the_log(states: str, reason: str) -> None:
+    pool = make_pool(pool_spec("ab", passive=A_SECOND))
+    for backend, state in zip(pool.backends, states.split(), strict=True):
+        backend.believe(State(state))
+        pool.fail(backend, 0.0)
+    assert select(pool, 0.5) is None
+    assert pool.explain(pool.why_not(0.5)) == reason
+
+
+def test_the_reason_of_full_and_of_empty_pools() -> None:
+    assert make_pool(pool_spec("a")).explain(FailureKind.FULL) == "every backend that is up is at max_conns"
+    assert make_pool(pool_spec([])).explain(FailureKind.NO_BACKEND) == "there is no backend"
+
+
+def test_a_draining_backend_gets_nothing_new() -> None:
+    pool = make_pool(pool_spec("ab"))
+    assert select(pool) == "a"
+    pool.backends[0].believe(State.DRAINING)
+    assert select(pool) == "b"
+    pool.backends[1].believe(State.DRAINING)
+    assert select(pool) is None and pool.why_not(0.0) is FailureKind.NO_BACKEND
+    pool.backends[0].believe(State.UP)
+    assert select(pool) == "a"
 
 
 def test_retry_after_is_when_the_first_mark_falls() -> None:

@@ -250,7 +250,7 @@ def test_mistakes_of_properties(find_mistakes: FindMistakes, text: str, mistakes
 
 
 def test_all_mistakes_of_a_block_come_at_once(find_mistakes: FindMistakes) -> None:
-    text = "proxy x y:z {\npolcy first\npolicy header\nmax_fails 0\nhealth_check /h\ntimeout 10\n}"
+    text = "proxy x y:z {\npolcy first\npolicy header\nmax_fails 0\nhealth_check_grpc\ntimeout 10\n}"
     assert [mistake.partition(" ")[0] for mistake in find_mistakes(text)] == [
         "1:7",
         "1:9",
@@ -263,19 +263,6 @@ def test_all_mistakes_of_a_block_come_at_once(find_mistakes: FindMistakes) -> No
 
 
 LATER = {
-    "health_check": "/h",
-    "health_check_port": "80",
-    "health_check_interval": "1s",
-    "health_check_timeout": "1s",
-    "health_check_contains": '"some text"',
-    "health_check_status": "200-299 301",
-    "health_check_header": "A b",
-    "health_check_method": "HEAD",
-    "health_check_passes": "2",
-    "health_check_fails": "2",
-    "health_check_down_interval": "1s",
-    "health_check_drain": "503",
-    "health_check_tcp": "",
     "health_check_grpc": "service",
     "insecure_skip_verify": "",
     "ca_certificates": "a.pem b.pem",

@@ -300,6 +300,10 @@ def test_placeholders_in_a_replacement_are_text_and_no_references() -> None:
     assert made[-1] == "Y: came $1 {host} {x}"
 
 
+def test_a_reference_in_braces_is_no_placeholder() -> None:
+    assert chained(rewrite("Y", "c(a)", "${1}x{>Who}${9}"), of=subject(who="!"))[-1] == "Y: ax!me"
+
+
 def test_a_placeholder_can_not_end_the_line() -> None:
     assert chained(rewrite("Y", "came", "{>Who}"), of=subject(who="a\r\nEvil: 1")) == apply()[:3]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from posthouse.adapt import adapt
+from posthouse.balance.active_health import State
 from posthouse.config.specs import Config, LimitsSpec, TimeoutsSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.net.handler import DownstreamTimeouts
@@ -243,6 +244,34 @@ def test_warm_connections_of_backends_that_are_gone_are_closed(runtime: Runtime)
     assert gone.is_closed and not kept.is_closed
     assert len(runtime.idle) == 1
     runtime.idle.forget(kept)
+
+
+# -- health checks -------------------------------------------------------------------------------------------------
+
+CHECKED = ":80 {\n proxy / 127.0.0.1:1 127.0.0.1:2 {\n  health_check /h\n }\n}\n"
+
+
+def test_only_what_serves_is_checked(runtime: Runtime) -> None:
+    made = build(config(CHECKED), runtime, None)
+    assert len(runtime.probes) == 0
+    made.retire()
+    assert len(runtime.probes) == 0
+    first = started(CHECKED, runtime)
+    assert len(runtime.probes) == 2
+    with pytest.raises(ConfigError):
+        build(config(":80 {\n proxy / a b c {\n  policy oops\n  health_check /h\n }\n}\n"), runtime, first)
+    assert len(runtime.probes) == 2
+    started(":80 {\n proxy / 127.0.0.1:1\n}\n", runtime, first)
+    assert len(runtime.probes) == 0
+
+
+def test_what_checks_found_survives(runtime: Runtime) -> None:
+    first = started(CHECKED, runtime)
+    backend = first.pools[":80 /"].backends[0]
+    backend.believe(State.DOWN, "status 503", 5.0)
+    second = started(CHECKED.replace("127.0.0.1:2", "127.0.0.1:3"), runtime, first)
+    assert second.pools[":80 /"].backends[0] is backend
+    assert (backend.state, backend.reason, backend.since) == (State.DOWN, "status 503", 5.0)
 
 
 # -- logs ----------------------------------------------------------------------------------------------------------

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
-from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side, StartError
 from posthouse.net.connector import Dialled
 from posthouse.net.upstream_h1 import UpstreamH1
+from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.server.runtime import Runtime
 from unit.server.fakes import Remembering, until
@@ -127,6 +130,34 @@ def test_the_end_closes_what_is_warm(runtime: Runtime, listening: socket.socket)
     runtime.idle.release(connection, 1)
     runtime.close()
     assert connection.transport.is_closing() and len(runtime.idle) == 0
+
+
+# -- health checks -------------------------------------------------------------------------------------------------
+
+
+def checked(port: int) -> Check:
+    one = backend_at(port)
+    head = b"GET /h HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    return Check(one, "pool", HealthSpec(CheckSpec("/h"), interval=0.01), one.endpoint, TIMEOUTS, head)
+
+
+def test_probes_ask_over_connections_of_their_own(
+    runtime: Runtime, listening: socket.socket, log: Remembering
+) -> None:
+    check = checked(listening.getsockname()[1])
+    runtime.probes.replace([check])
+    listening.settimeout(5)
+    for answer, state in ((b"503 No", State.DOWN), (b"204 Yes", State.UP)):
+        runtime.loop.run_until_complete(until(lambda: select.select([listening], [], [], 0)[0]))
+        with listening.accept()[0] as peer:
+            runtime.loop.run_until_complete(until(lambda p=peer: select.select([p], [], [], 0)[0]))  # type: ignore[misc]
+            assert peer.recv(999) == check.head
+            peer.sendall(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % answer)
+            runtime.loop.run_until_complete(until(lambda s=state: check.backend.state is s))  # type: ignore[misc]
+    assert [line["what"] for line in log.lines()] == ["backend down", "backend up"]
+    assert len(runtime.idle) == 0
+    runtime.close()
+    assert len(runtime.probes) == 0
 
 
 # -- logs ----------------------------------------------------------------------------------------------------------

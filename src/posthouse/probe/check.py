@@ -1,0 +1,36 @@
+"""Check: what one backend is asked, made once when the generation is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from posthouse.balance.backend import Backend
+from posthouse.config.specs import EndpointSpec, HealthSpec, UpstreamTimeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One backend with what it is asked. Equal checks are the same one: it goes on over a reload.
+
+    pool      its name, for the log
+    endpoint  what is dialled: the backend's, or one with the port of the check
+    timeouts  `connect` and `fallback_delay` act on the dial, besides the timeout of the check
+    head      the whole request; b"" = connecting is enough
+    """
+
+    backend: Backend
+    pool: str
+    spec: HealthSpec
+    endpoint: EndpointSpec
+    timeouts: UpstreamTimeouts
+    head: bytes = field(repr=False)
+
+    def asks_the_same(self, other: Check) -> bool:
+        """Whether what one found is true of the other as well: only pace and thresholds differ."""
+        mine, theirs = self.spec.check, other.spec.check
+        return (self.backend, self.endpoint, self.head, mine) == (
+            other.backend,
+            other.endpoint,
+            other.head,
+            theirs,
+        )

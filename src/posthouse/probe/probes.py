@@ -1,0 +1,70 @@
+"""Probes: the checks of the generation that serves. They outlive it, so that a reload disturbs no check that stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from posthouse.balance.active_health import ActiveHealth, State, first_pause
+from posthouse.balance.backend import Backend
+from posthouse.probe.check import Check
+from posthouse.probe.ports import Services
+from posthouse.probe.prober import Prober, tell_change
+
+
+class Probes:
+    """All probers of one worker, by backend."""
+
+    __slots__ = ("_probers", "_services")
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._probers: dict[Backend, Prober] = {}
+
+    def __repr__(self) -> str:
+        return f"<Probes of {len(self._probers)} backends>"
+
+    def __len__(self) -> int:
+        return len(self._probers)
+
+    def replace(self, checks: Iterable[Check]) -> None:
+        """These are the checks from now on.
+
+        An equal one goes on as if nothing had happened. One of which only the pace has changed begins anew with what
+        was found before. Of a backend that is asked something else, or nothing any more, nothing is known: it is up.
+        """
+        wanted = {check.backend: check for check in checks}
+        old, self._probers = self._probers, {}
+        fresh: list[Prober] = []
+        for backend, check in wanted.items():
+            prober = old.get(backend)
+            if prober is not None and prober.check == check:
+                self._probers[backend] = old.pop(backend)
+                continue
+            is_same = prober is not None and prober.check.asks_the_same(check)
+            health = prober.health if prober is not None and is_same else ActiveHealth()
+            fresh.append(Prober(check, self._services, health))
+        for prober in old.values():
+            prober.stop()
+        for prober in fresh:
+            backend = prober.check.backend
+            self._probers[backend] = prober
+            prober.start(first_pause(prober.check.spec, len(fresh), self._services.chance()))
+        self._forget(old)
+
+    def stop(self) -> None:
+        """No more probes. What was found stays believed."""
+        for prober in self._probers.values():
+            prober.stop()
+        self._probers.clear()
+
+    def _forget(self, old: dict[Backend, Prober]) -> None:
+        """What was found by checks that are no more is believed no longer."""
+        for backend, prober in old.items():
+            now = self._probers.get(backend)
+            before = prober.health.state
+            if before is State.UP or (now is not None and now.health is prober.health):
+                continue
+            reason = "no longer checked" if now is None else "asked something else from now on"
+            backend.believe(State.UP, reason, self._services.clock())
+            if now is not None:  # without a check it may well have left the pool
+                tell_change(self._services.log, now.check, before, reason)

@@ -1,0 +1,42 @@
+"""The health checks of a site: from what the Caddyfile says to what each backend is asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from posthouse.config.specs import AddressSpec, EndpointSpec, SiteSpec
+from posthouse.probe.check import Check
+from posthouse.proxy.check_head import check_head
+from posthouse.proxy.route import Route
+
+
+def checks_of(site: SiteSpec, route: Route) -> list[Check]:
+    """What the backends of a route are asked; nothing without `health_check`."""
+    pool = route.pool
+    health = pool.spec.health
+    if health is None:
+        return []
+    host = site_host(site.addresses)
+    checks = []
+    # Not `backend.endpoint`: a backend that stays over a reload has its new endpoint only when the pool starts.
+    for backend, own in zip(pool.backends, pool.spec.endpoints, strict=True):
+        endpoint = at_port(own, health.check.port)
+        head = check_head(route.spec, endpoint, health, host) if health.check.path else b""
+        checks.append(Check(backend, pool.name, health, endpoint, pool.spec.timeouts, head))
+    return checks
+
+
+def site_host(addresses: tuple[AddressSpec, ...]) -> str:
+    """The host that checks call the site by: that of its first address with one, without port; "" if none has."""
+    for address in addresses:
+        if address.host and "*" not in address.host:
+            return f"[{address.host}]" if ":" in address.host else address.host
+    return ""
+
+
+def at_port(endpoint: EndpointSpec, port: int) -> EndpointSpec:
+    """The endpoint with another port, which its Host field follows; itself for port 0 and for Unix sockets."""
+    if not port or endpoint.unix:
+        return endpoint
+    name = endpoint.authority.removesuffix(f":{endpoint.port}")
+    return replace(endpoint, port=port, authority=f"{name}:{port}")

@@ -1,0 +1,121 @@
+"""All checks of a worker: the first round, and what a reload does to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from posthouse.balance.active_health import State
+from posthouse.config.specs import CheckSpec
+from posthouse.probe.probes import Probes
+from unit.probe.bench import BAD, OK, Bench, backend, check
+
+
+class Run:
+    """Probes of some backends."""
+
+    def __init__(self, count: int = 1) -> None:
+        self.bench = Bench()
+        self.probes = Probes(self.bench)
+        self.checks = [check(backend(f"b{number}")) for number in range(count)]
+        self.backends = [one.backend for one in self.checks]
+        self.probes.replace(self.checks)
+
+    def fail_first(self) -> None:
+        """The first probe of the only backend finds it down."""
+        self.bench.advance(1.0)
+        self.bench.dials[-1].answer(BAD)
+        assert self.bench.take_lines() == ["warn backend down was=up status 503"]
+
+
+def test_a_thousand_backends_are_asked_within_a_second_and_not_in_one_turn() -> None:
+    run = Run(0)
+    run.bench.chances = [number / 1000 for number in range(1000)]
+    run.probes.replace(check(backend(f"b{number}")) for number in range(1000))
+    asked = []
+    for _ in range(10):
+        run.bench.advance(0.1)
+        asked.append(len(run.bench.dials))
+    assert all(90 <= later - sooner <= 110 for sooner, later in zip([0, *asked], asked, strict=False))
+    assert asked[-1] == 1000
+    run.probes.stop()
+    run.bench.assert_nothing_left()
+
+
+def test_one_that_hangs_does_not_delay_the_others() -> None:
+    run = Run(3)
+    run.bench.advance(0.1)
+    assert len(run.bench.dials) == 3
+    for dial in run.bench.dials[1:]:
+        dial.answer(OK)
+    run.bench.advance(10.0)
+    hosts = [dial.endpoint.host for dial in run.bench.dials]
+    assert hosts.count("b0") == 2 and hosts.count("b1") == hosts.count("b2") == 2
+
+
+def test_an_equal_check_is_not_disturbed() -> None:
+    run = Run()
+    run.bench.advance(1.0)
+    [dial] = run.bench.dials
+    run.probes.replace([replace(run.checks[0])])
+    assert dial.is_pending, "the probe that runs goes on"
+    dial.answer(BAD)
+    assert run.bench.take_lines() == ["warn backend down was=up status 503"]
+    run.probes.replace([replace(run.checks[0])])
+    assert run.backends[0].state is State.DOWN and len(run.bench.dials) == 1
+    run.bench.advance(10.0)
+    assert len(run.bench.dials) == 2, "in its own time"
+
+
+def test_another_pace_keeps_what_was_found() -> None:
+    run = Run()
+    run.fail_first()
+    run.probes.replace([check(run.backends[0], interval=1.0, down_interval=1.0, passes=2)])
+    assert run.backends[0].state is State.DOWN
+    for lines in ([], ["info backend up was=down status 200"]):
+        run.bench.advance(1.0)
+        run.bench.dials[-1].answer(OK)
+        assert run.bench.take_lines() == lines
+
+
+def test_another_question_begins_anew() -> None:
+    run = Run()
+    run.fail_first()
+    run.probes.replace([check(run.backends[0], ask=CheckSpec("/other"))])
+    assert run.backends[0].state is State.UP
+    assert run.bench.take_lines() == ["info backend up was=down asked something else from now on"]
+    run.bench.advance(1.0)
+    run.bench.dials[-1].answer(OK)
+    assert run.bench.take_lines() == []
+
+
+def test_without_a_check_nothing_is_believed() -> None:
+    run = Run()
+    run.fail_first()
+    run.probes.replace([])
+    assert (run.backends[0].state, run.backends[0].reason) == (State.UP, "no longer checked")
+    assert len(run.probes) == 0
+    run.bench.assert_nothing_left()
+    run.bench.advance(100.0)
+    assert len(run.bench.dials) == 1 and run.bench.lines == []
+
+
+def test_who_leaves_is_asked_no_more_and_who_comes_is_asked_soon() -> None:
+    run = Run(2)
+    run.bench.advance(1.0)
+    old = run.bench.dials[:]
+    new = check(backend("new"))
+    run.probes.replace([run.checks[0], new])
+    assert sorted(dial.endpoint.host for dial in old if dial.is_pending) == ["b0"]
+    run.bench.advance(1.0)
+    assert [dial.endpoint.host for dial in run.bench.dials[2:]] == ["new"]
+    assert repr(run.probes) == "<Probes of 2 backends>"
+
+
+def test_stop() -> None:
+    run = Run(2)
+    run.bench.advance(1.0)
+    run.bench.dials[0].connect()
+    run.probes.stop()
+    run.probes.stop()
+    run.bench.assert_nothing_left()
+    assert run.bench.lines == []
