@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
+from posthouse.proxy.compression import Encoders
+from posthouse.server.password_checks import PasswordChecks
 
 
 class Runtime:
@@ -35,7 +38,10 @@ class Runtime:
         self.rng = random.Random()
         self.chance: Callable[[], float] = self.rng.random
         self.call_later = loop.call_later
+        self.secret = secrets.token_bytes(32)
+        self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
+        self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
         self.probes = Probes(self)
@@ -93,6 +99,7 @@ class Runtime:
         """The end: no more probes, what is buffered is written, idle connections are closed."""
         self.probes.stop()
         self.idle.close_all()
+        self.password_checks.close()
         for log, _ in self._logs.values():
             log.close()
         self._logs.clear()
