@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-KEPT_BYTES: Final = 4 << 20
+KEPT_BYTES: Final = 1 << 20
 """Freed memory at the end of the heap that the process keeps: room for the pieces of a body in several copies."""
-MAPPED_FROM_BYTES: Final = 1 << 20
-"""Blocks from this size on get a mapping of their own, which goes back to the system when they are freed."""
+MAPPED_FROM_BYTES: Final = 384 << 10
+"""Blocks from this size on get a mapping of their own, which goes back to the system when they are freed.
+
+Above what the event loop reads at once with a head before it, and above the buffer of a pump; not by much, because what
+lives longer than a turn (bodies kept for another attempt) would leave holes in the heap."""
 
 # malloc.h of glibc.
 _M_TRIM_THRESHOLD: Final = -1
