@@ -12,6 +12,7 @@ from posthouse.caddyfile.dispenser import Dispenser
 from posthouse.directives import (
     basicauth,
     bind,
+    errors,
     gzip_lines,
     header,
     hooks,
@@ -64,7 +65,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
     "ext": Later(),
     "gzip": gzip_lines.read,
     "header": header.read,
-    "errors": Later(),
+    "errors": errors.read,
     "basicauth": basicauth.read,
     "redir": redir.read,
     "status": status.read,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from posthouse.config.specs import (
     AddressSpec,
+    ErrorsSpec,
     GzipSpec,
     HeaderScopeSpec,
     HookSpec,
@@ -44,6 +45,7 @@ class SiteDraft:
         self.statuses: list[StatusSpec] = []
         self.internals: list[str] = []
         self.hooks: list[HookSpec] = []
+        self.errors: ErrorsSpec | None = None
         self.is_tls_off = False
         self.notices: list[Notice] = []
         self.policies: list[PolicySpec] = []
@@ -67,5 +69,6 @@ class SiteDraft:
             statuses=tuple(self.statuses),
             internals=tuple(self.internals),
             hooks=tuple(self.hooks),
+            errors=self.errors,
             place=self.place,
         )

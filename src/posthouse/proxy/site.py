@@ -32,18 +32,19 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogScope:
-    """One `log` of a site: for which paths, how a line is made, where it goes."""
+    """One `log` of a site: for which paths (but those under `excepts`), how a line is made, where it goes."""
 
     key: str
     line: Callable[[Subject], bytes]
     sink: Sink
+    excepts: tuple[str, ...] = ()
 
 
 class Errors(Protocol):
     """`errors` of a site: pages for the statuses that we answer ourselves, and a log of what went wrong."""
 
-    def body(self, status: int, cause: str) -> tuple[bytes, bytes] | None:
-        """Content type and body for a status; None: the status as text."""
+    def body(self, status: int, path: str, cause: str) -> tuple[bytes, bytes] | None:
+        """Content type and body for a status; None: the status as text. `path` as it is now, rewritten."""
 
     def log(self, status: int, path: str, cause: str) -> None:
         """Write the line of an error; `path` as it is now, rewritten."""
@@ -152,12 +153,16 @@ class Site:
         return None
 
     def scopes(self, key: str) -> Sequence[LogScope]:
-        """The logs that take a request: those with the most specific path."""
+        """The logs that take a request: those with the most specific path, unless they except it."""
         logs = self.logs
-        if not logs or (len(logs) == 1 and logs[0].key == "/"):
+        if not logs or (len(logs) == 1 and logs[0].key == "/" and not logs[0].excepts):
             return logs
-        matching = [scope for scope in logs if key.startswith(scope.key)]
-        return [scope for scope in matching if len(scope.key) == len(matching[0].key)]
+        longest = next((len(scope.key) for scope in logs if key.startswith(scope.key)), 0)
+        return [
+            scope
+            for scope in logs
+            if len(scope.key) == longest and key.startswith(scope.key) and not key.startswith(scope.excepts)
+        ]
 
     def trusts(self, peer: str) -> bool:
         """Whether forwarding fields of this peer are believed (`trusted_proxies`)."""

@@ -261,6 +261,22 @@ def test_the_most_specific_log_takes_a_request_and_all_of_its_path() -> None:
     assert list(site().scopes("/")) == []
 
 
+def test_what_a_log_excepts_it_does_not_take_and_no_other_log_takes_it_over() -> None:
+    sink = Lines()
+
+    def scope(path: str, *excepts: str) -> LogScope:
+        return LogScope(path, Lines.line, sink, excepts)
+
+    first, second, api = scope("/", "/health", "/x"), scope("/"), scope("/api", "/api/quiet")
+    made = site(logs=(first, second, api))
+    assert list(made.scopes("/a")) == [first, second]
+    assert list(made.scopes("/healthy")) == [second], "its exception is its own"
+    assert list(made.scopes("/api/loud")) == [api]
+    assert list(made.scopes("/api/quiet")) == []
+    alone = site(logs=(scope("/", "/health"),))
+    assert len(alone.scopes("/a")) == 1 and list(alone.scopes("/health/x")) == []
+
+
 def test_header_scopes_that_match_follow_the_rules_of_the_route() -> None:
     spec = route(header_downstream=rules("X-A route", "X-R 1"))
     made = site(
