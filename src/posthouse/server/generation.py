@@ -1,7 +1,7 @@
 """Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
 
-Building does no I/O but opening log files; a generation that fails to build leaves nothing behind and changes
-nothing of the one that serves.
+Building does no I/O but opening log files and reading certificates; a generation that fails to build leaves nothing
+behind and changes nothing of the one that serves.
 """
 
 from __future__ import annotations
@@ -10,9 +10,19 @@ import math
 from collections.abc import Sequence
 
 from posthouse.balance.pool import Pool, build_pool
-from posthouse.config.specs import Config, LimitsSpec, LogSpec, RouteSpec, SiteSpec, TimeoutsSpec
+from posthouse.config.specs import (
+    Config,
+    LimitsSpec,
+    LogSpec,
+    PoolSpec,
+    RouteSpec,
+    SiteSpec,
+    TimeoutsSpec,
+    TLSSpec,
+)
 from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.net.handler import DownstreamTimeouts
+from posthouse.net.tls import ClientTLS
 from posthouse.observe.access_log import compile_line
 from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
@@ -76,12 +86,13 @@ class Generation:
             self._runtime.close_log(output)
 
     def close_left_backends(self, successor: Generation) -> None:
-        """Close the warm connections of backends that the successor does not have."""
-        kept = {backend for pool in successor.pools.values() for backend in pool.backends}
+        """Close the warm connections that the successor will not use: of backends that it does not have, or speaks
+        to with another TLS identity."""
+        kept = {lane for pool in successor.pools.values() for lane in pool.lanes()}
         for pool in self.pools.values():
-            for backend in pool.backends:
-                if backend not in kept:
-                    self._runtime.idle.close(backend)
+            for lane in pool.lanes():
+                if lane not in kept:
+                    self._runtime.idle.close(lane)
 
 
 def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:
@@ -136,7 +147,7 @@ class _Builder:
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
         try:
-            pool = build_pool(spec.pool, self._runtime.rng, previous)
+            pool = build_pool(spec.pool, self._runtime.rng, previous, self._tls(spec.pool))
         except ConfigError as error:
             self._mistakes += error.mistakes
             return None
@@ -148,6 +159,12 @@ class _Builder:
         return Route(
             spec, pool, [*keys, *(path_key(path, self._targets) for path in spec.excepts)], self._targets
         )
+
+    def _tls(self, spec: PoolSpec) -> ClientTLS | None:
+        """Made also where no backend needs it, if it was written: a mistake in it shall not lie in wait."""
+        if spec.tls == TLSSpec() and all(endpoint.scheme != "https" for endpoint in spec.endpoints):
+            return None
+        return self._runtime.identities.get(spec.tls)
 
     def _log(self, spec: LogSpec) -> LogScope:
         try:

@@ -1,0 +1,62 @@
+"""Certificates for tests: an authority of our own, made once, and what servers and clients need of it."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from functools import cache
+from pathlib import Path
+
+import trustme
+
+PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
+
+def authority(name: str = "first") -> trustme.CA:
+    """The certificate authority of that name; made when first asked for."""
+    return _authority(name)
+
+
+@cache
+def _authority(name: str) -> trustme.CA:
+    return trustme.CA(organization_name=name)
+
+
+def certificate(*names: str, by: str = "first", expired: bool = False) -> trustme.LeafCert:
+    """The certificate for these names, host names or IP addresses; made when first asked for."""
+    return _certificate(names, by, expired)
+
+
+@cache
+def _certificate(names: tuple[str, ...], by: str, expired: bool) -> trustme.LeafCert:
+    return authority(by).issue_cert(*names, not_after=PAST if expired else None)
+
+
+def server_context(*names: str, by: str = "first", expired: bool = False) -> ssl.SSLContext:
+    """What a server with a certificate for the names needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate(*names, by=by, expired=expired).configure_cert(context)
+    return context
+
+
+def client_context(by: str = "first") -> ssl.SSLContext:
+    """What a client that trusts the authority needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority(by).configure_trust(context)
+    return context
+
+
+def write_authority(folder: Path, name: str = "first") -> str:
+    """The authority's certificate as a file; its path."""
+    path = folder / f"{name}-ca.pem"
+    authority(name).cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def write_pair(folder: Path, *names: str, by: str = "first") -> tuple[str, str]:
+    """A certificate with its key as files; their paths."""
+    made = certificate(*names, by=by)
+    path, key = folder / f"{names[0]}-{by}.pem", folder / f"{names[0]}-{by}.key"
+    made.cert_chain_pems[0].write_to_path(str(path))
+    made.private_key_pem.write_to_path(str(key))
+    return str(path), str(key)
