@@ -44,7 +44,7 @@ def test_pool_names_are_unique_over_the_file() -> None:
 
 def test_all_mistakes_come_in_the_order_of_the_file() -> None:
     text = """a.test:99999 {
-	gzip
+	gzip zstd
 	proxy / ws://x
 	prox / x
 	bind
@@ -58,7 +58,7 @@ b.test {
 """
     assert mistakes_of(text) == [
         "Caddyfile:1:1 `a.test:99999` is not a site address: `99999` is not a port (0 to 65535)",
-        "Caddyfile:2:2 `gzip` is not in this release yet",
+        "Caddyfile:2:7 expected nothing or a block, found `zstd`",
         "Caddyfile:3:10 `ws://` is not a backend's scheme",
         "Caddyfile:4:2 unknown directive `prox`",
         "Caddyfile:5:2 too few arguments for `bind`: found none, expected 1 argument",

@@ -275,6 +275,30 @@ class RequestIdSpec:
     source: str = ""
 
 
+GZIP_EXTENSIONS = (
+    *("", ".txt", ".htm", ".html", ".css", ".php", ".js", ".json", ".md", ".mdown", ".xml", ".svg"),
+    *(".go", ".cgi", ".py", ".pl", ".aspx", ".asp"),
+)
+"""v1's."""
+
+
+@dataclass(frozen=True, slots=True)
+class GzipSpec:
+    """One `gzip`: which responses may be coded, and how.
+
+    extensions  of request paths, each "" or ".EXT", or "*" for any
+    excepts     path prefixes that are left alone (`not`)
+    level       1 (quick) to 9 (small)
+    min_length  bytes; shorter bodies of known length are left alone
+    """
+
+    extensions: tuple[str, ...] = GZIP_EXTENSIONS
+    excepts: tuple[str, ...] = ()
+    level: int = 4
+    min_length: int = 512
+    place: Place = field(default=NOWHERE, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
     """One server block."""
@@ -291,6 +315,8 @@ class SiteSpec:
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None
     logs: tuple[LogSpec, ...] = ()
+    gzips: tuple[GzipSpec, ...] = ()
+    """In the order of the file: the first that takes a path acts on it."""
     place: Place = field(default=NOWHERE, compare=False)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from posthouse.caddyfile.dispenser import Dispenser
 from posthouse.directives import (
     bind,
+    gzip_lines,
     header,
     limits,
     log,
@@ -54,7 +55,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
     "log": log.read,
     "rewrite": Later(),
     "ext": Later(),
-    "gzip": Later(),
+    "gzip": gzip_lines.read,
     "header": header.read,
     "errors": Later(),
     "basicauth": Later(),
@@ -80,6 +81,7 @@ DIRECTIVES: dict[str, Reader | Later | Never] = {
 }
 
 FOREIGN = {
+    "encode": "that is Caddy 2's; here it is `gzip`",
     "reverse_proxy": "that is Caddy 2's; here it is `proxy FROM TO...`",
     "upstream": "it is a property, inside the block of `proxy`",
     "realip": "write `trusted_proxies NETWORK...`",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from posthouse.config.specs import (
     AddressSpec,
+    GzipSpec,
     HeaderScopeSpec,
     LimitsSpec,
     LogSpec,
@@ -33,6 +34,7 @@ class SiteDraft:
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
+        self.gzips: list[GzipSpec] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
 
@@ -47,5 +49,6 @@ class SiteDraft:
             trusted_proxies=tuple(self.trusted_proxies),
             request_id=self.request_id,
             logs=tuple(self.logs),
+            gzips=tuple(self.gzips),
             place=self.place,
         )

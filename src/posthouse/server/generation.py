@@ -26,6 +26,7 @@ from posthouse.net.tls import ClientTLS
 from posthouse.observe.access_log import compile_line
 from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.compression import GzipCompression, SiteCompressions
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
@@ -142,7 +143,14 @@ class _Builder:
         for route in routes:
             self._generation._checks += checks_of(spec, route)
         logs = [self._log(log) for log in spec.logs]
-        return Site(spec, routes, logs, self._targets)
+        site = Site(spec, routes, logs, self._targets)
+        if spec.gzips:
+            site.compressions = self._compressions(spec)
+        return site
+
+    def _compressions(self, spec: SiteSpec) -> SiteCompressions:
+        encoders = self._runtime.encoders
+        return SiteCompressions([GzipCompression(one, self._targets, encoders) for one in spec.gzips])
 
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None

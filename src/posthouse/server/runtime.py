@@ -20,6 +20,7 @@ from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
+from posthouse.proxy.compression import Encoders
 
 
 class Runtime:
@@ -38,6 +39,7 @@ class Runtime:
         self.call_later = loop.call_later
         self.idle = IdleConnections()
         self.identities = Identities()
+        self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
         self.probes = Probes(self)

@@ -15,6 +15,7 @@ from posthouse.config.specs import Config, LimitsSpec, TimeoutsSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.site import Compressions
 from posthouse.server.generation import Generation, build, merge_limits, merge_timeouts
 from posthouse.server.runtime import Runtime
 from unit.proxy.peers import Client
@@ -127,6 +128,30 @@ def test_case_sensitive_paths(log: Remembering) -> None:
     generation = started(":80/Foo {\n}\n", runtime)
     assert site_of(generation, "x", "/Foo") == ":80/Foo" and site_of(generation, "x", "/foo") is None
     loop.close()
+
+
+def test_gzip_is_found_by_path_and_counts_for_the_whole_worker(runtime: Runtime) -> None:
+    text = "http://:80 {\n gzip { not /Raw }\n}\nhttp://:81 {\n}\n"
+    generation = started(text, runtime)
+    parse = runtime.reactor.codec.targets.parse
+
+    def compressions(of: Generation, port: int) -> Compressions | None:
+        found = of.handler(("", port)).sites.find("x", parse(b"/"))
+        assert found is not None
+        return found[0].compressions
+
+    assert compressions(generation, 81) is None
+    first = compressions(generation, 80)
+    second = compressions(started(text, runtime, generation), 80)
+    assert first is not None and second is not None and first is not second
+    assert first.find("/raw/x") is None
+    head = read_head("GET / HTTP/1.1\nHost: x\nAccept-Encoding: gzip")
+    held = [
+        one.begin(head, 200, [], -1)[1] for lines in (first, second) if (one := lines.find("/")) is not None
+    ]
+    assert len(held) == 2 and repr(runtime.encoders) == "<Encoders 2 of 512>", (
+        "a reload is no way past the limit"
+    )
 
 
 def test_exchanges_belong_to_their_generation(runtime: Runtime) -> None:
