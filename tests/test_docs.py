@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from kit.certificates import write_authority, write_pair
 from posthouse.adapt import Adapted, adapt
 from posthouse.balance.maglev import SLOTS_PER_BACKEND, TABLE_SIZES
 from posthouse.balance.policies import _LATER as LATER_POLICIES
@@ -73,6 +74,15 @@ def judged(text: str) -> Adapted:
     return adapted
 
 
+def with_certificates(text: str, folder: Path) -> str:
+    """An example whose certificates of /etc/posthouse are there."""
+    if "/etc/posthouse/" not in text:
+        return text
+    files = {"ca": write_authority(folder)}
+    files["client"], files["client.key"] = write_pair(folder, "client.test")
+    return re.sub(r"/etc/posthouse/(\S+)", lambda found: files[found[1].removesuffix(".pem")], text)
+
+
 @pytest.mark.parametrize(("path", "kind", "text", "following"), EXAMPLES)
 def test_examples_are_judged_as_the_page_says(
     path: Path, kind: str, text: str, following: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -91,7 +101,7 @@ def test_examples_are_judged_as_the_page_says(
         assert "".join(render(one, sources) + "\n" for one in caught.value.mistakes) == following
     else:
         assert kind in ("", "warning") or path.name == "sites.md"
-        adapted = judged(text)
+        adapted = judged(with_certificates(text, tmp_path))
         shown = [render(one, {}) for one in adapted.config.notices]
         assert shown == (following.splitlines() if kind == "warning" else [])
 

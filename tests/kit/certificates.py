@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import datetime
 import ssl
+import warnings
 from functools import cache
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
@@ -30,6 +36,38 @@ def certificate(*names: str, by: str = "first", expired: bool = False) -> trustm
 @cache
 def _certificate(names: tuple[str, ...], by: str, expired: bool) -> trustme.LeafCert:
     return authority(by).issue_cert(*names, not_after=PAST if expired else None)
+
+
+def old_server_context(*names: str) -> ssl.SSLContext:
+    """A server that speaks no TLS newer than 1.1."""
+    context = server_context(*names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def self_signed_context(name: str, folder: Path) -> ssl.SSLContext:
+    """A server whose certificate nobody else has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(Encoding.PEM) + key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    path = folder / "self-signed.pem"
+    path.write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
 
 
 def server_context(*names: str, by: str = "first", expired: bool = False) -> ssl.SSLContext:

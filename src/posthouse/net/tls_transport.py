@@ -23,6 +23,8 @@ from typing import Any, Final
 
 from posthouse.net.tls_engine import READ_BYTES, Scratch, TLSEngine, TLSFault, fault_of
 
+HEAR_BYTES: Final = 1024 * 1024
+"""Read at most from a connection that was reset already."""
 ALERT_SECONDS: Final = 2.0
 """What the peer gets to take the alert that says why we close."""
 
@@ -119,12 +121,34 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._guard is not None:
             self._guard.cancel()
             self._guard = None
+        if exc is not None and self._state == _OPEN:
+            self._hear_out()
         was, self._state = self._state, _LOST
         if was == _SHAKING:
             why = str(exc) if exc is not None else "it was closed"
             self._tell(self._fault or TLSFault(f"connection lost during the TLS handshake: {why}"))
         elif was != _LOST:
             self._protocol.connection_lost(self._fault or exc)
+
+    def _hear_out(self) -> None:
+        """Pass up what the peer said before it reset the connection: an early answer, or the alert that refused us.
+
+        A write that fails ends the plain transport at once, whatever the kernel still holds. Its socket is open until
+        the call of `connection_lost` returns, with both event loops.
+        """
+        sock = self._beneath.get_extra_info("socket")
+        self._is_paused = False
+        self._deliver()
+        heard = 0
+        while heard < HEAR_BYTES and self._state == _OPEN and not self._is_paused:
+            try:
+                data = os.read(sock.fileno(), READ_BYTES)
+            except OSError:
+                return
+            if not data:
+                return
+            heard += len(data)
+            self._feed(data)
 
     def pause_writing(self) -> None:
         """The peer takes no more."""
@@ -204,8 +228,9 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
                     space = plain
                     size = engine.read_into(space)
                     if size:
-                        if self.on_data is not None:
-                            self._before_data()
+                        on_data, self.on_data = self.on_data, None
+                        if on_data is not None:
+                            on_data()
                         protocol.data_received(bytes(space[:size]))
                 if not size and not self._backlog:
                     break
@@ -219,11 +244,6 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._is_eof_told = True
             if not self._protocol.eof_received():
                 self.close()
-
-    def _before_data(self) -> None:
-        on_data, self.on_data = self.on_data, None
-        if on_data is not None:
-            on_data()
 
     def _deliver_backlog(self) -> None:
         if not self._is_buffered:
@@ -250,10 +270,6 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
             # Not from within the caller, who may be in the middle of something.
             self._loop.call_soon(self._go_on)
 
-    def is_reading(self) -> bool:
-        """Whether data is passed up."""
-        return not self._is_paused and self._state == _OPEN
-
     def _go_on(self) -> None:
         if self._state == _OPEN:
             self._deliver()
@@ -279,17 +295,6 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
                 return False
             self._feed(data)
         return False
-
-    def decrypt(self, data: bytes) -> bytes:
-        """What these further bytes of the peer say, for one who reads the socket of a connection that is lost."""
-        pieces = []
-        self._engine.feed(data)
-        try:
-            while size := self._engine.read_into(self._scratch.plain):
-                pieces.append(bytes(self._scratch.plain[:size]))
-        except ssl.SSLError:
-            pass
-        return b"".join(pieces)
 
     # -- what goes -----------------------------------------------------------------------------------------------
 
@@ -319,11 +324,16 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
             return
         # OpenSSL takes data that it finds while it says close_notify for an error, so nothing may lie there.
         if not self._engine.is_dry:
-            waiting = self.decrypt(b"")
-            if waiting:
-                self._backlog += waiting
-                self._loop.call_soon(self._go_on)
+            self._set_aside()
         self._say_end()
+
+    def _set_aside(self) -> None:
+        try:
+            while size := self._engine.read_into(self._scratch.plain):
+                self._backlog += self._scratch.plain[:size]
+        except ssl.SSLError:
+            pass  # it comes again, after what was good
+        self._loop.call_soon(self._go_on)
 
     def _say_end(self) -> None:
         self._is_finished = True
@@ -377,15 +387,15 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """As with asyncio's own: ssl_object, sslcontext, cipher, peercert; `tls` is this; the rest is the socket's."""
-        ssl_object = self._engine.ssl_object
         if name == "tls":
             return self
+        ssl_object = self._engine.ssl_object
         if name == "ssl_object":
             return ssl_object
         if name == "sslcontext":
             return ssl_object.context
         if name == "cipher":
             return ssl_object.cipher()
-        if name == "peercert":
-            return ssl_object.getpeercert() if self._state != _SHAKING else default
+        if name == "peercert" and self._state != _SHAKING:
+            return ssl_object.getpeercert()
         return self._beneath.get_extra_info(name, default)

@@ -116,7 +116,6 @@ class UpstreamH1(UpstreamRequest):
             return
         with ear:
             ear.setblocking(False)
-            tls = self.transport.get_extra_info("tls")
             heard = 0
             while self._state in (HEAD, SIZED_BODY, CHUNKED_BODY, OPEN_BODY) and heard < HEAR_BYTES:
                 try:
@@ -126,10 +125,7 @@ class UpstreamH1(UpstreamRequest):
                 if not data:
                     return
                 heard += len(data)
-                if tls is not None:
-                    data = tls.decrypt(data)
-                if data:
-                    self.data_received(data)
+                self.data_received(data)
 
     def pause_writing(self) -> None:
         """The backend reads too slowly."""

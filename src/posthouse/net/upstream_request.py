@@ -151,9 +151,11 @@ class UpstreamRequest:
 
         A backend that answers early and closes resets the connection, because our bytes lie there unread; the event
         loop then drops the transport before the answer is read. The kernel still has it, for a second descriptor.
+        What that would give of TLS is ciphertext: there the transport itself hears the peer out
+        (net/tls_transport.py).
         """
         sock = self.transport.get_extra_info("socket")
-        if sock is not None and self._ear is None:
+        if sock is not None and self._ear is None and self.transport.get_extra_info("tls") is None:
             with contextlib.suppress(OSError):
                 self._ear = socket.socket(fileno=os.dup(sock.fileno()))
 

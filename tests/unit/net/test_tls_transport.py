@@ -8,12 +8,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from kit.certificates import authority, client_context, server_context
-from posthouse.net.tls_engine import TLSEngine, TLSFault
+from posthouse.net import tls_transport
+from posthouse.net.tls_engine import READ_BYTES, TLSEngine, TLSFault
 from unit.net.tls_peers import NAME, Above, Into, Stage, staged
 
 BIG = random.Random(1).randbytes(3_000_000)
@@ -190,7 +190,7 @@ def test_a_slow_reader_makes_the_writer_wait(stage: Stage) -> None:
     above = Above()
     transport, peer = stage.connect(above)
     transport.set_write_buffer_limits(high=0)
-    assert transport.get_write_buffer_limits()[1] == 0
+    assert max(transport.get_write_buffer_limits()) == 0
     with peer:
         size = 0
         while "full" not in above.events:
@@ -210,12 +210,7 @@ def test_a_pause_stops_the_peer(stage: Stage, into: int) -> None:
     if into:
         transport.set_protocol(Into(above, into))
     with peer:
-
-        def pause() -> None:
-            transport.pause_reading()
-            assert not transport.is_reading()
-
-        above.on_data = pause
+        above.on_data = transport.pause_reading
         peer.settimeout(0.3)
 
         def fill() -> int:
@@ -449,17 +444,34 @@ def test_catching_up_with_a_goodbye(stage: Stage) -> None:
         assert above.events == ["made", "eof"]
 
 
-def test_bytes_that_someone_else_read_can_be_decrypted(stage: Stage) -> None:
+def reset(peer: ssl.SSLSocket) -> None:
+    """The peer's kernel ends the connection with RST, because what we sent lies there unread."""
+    socket.socket(fileno=peer.detach()).close()
+
+
+def heard(stage: Stage, size: int) -> bytes:
+    """What goes up of `size` bytes that the peer sent before it reset the connection."""
     above = Above()
-    transport, peer = stage.connect(above)
-    with peer:
-        stage.turn()
-        peer.sendall(b"early answer" * 5000)
-        sock: Any = transport.get_extra_info("socket")
-        ear = socket.socket(fileno=socket.dup(sock.fileno()))
-        with ear:
-            heard = b""
-            while len(heard) < 60_000:
-                heard += transport.decrypt(ear.recv(65536))
-        assert heard == b"early answer" * 5000
-        assert transport.decrypt(b"nonsense that is no record") == b""
+    transport, peer = stage.connect_tcp(above)
+    transport.pause_reading()
+    transport.write(b"x" * 1000)
+    stage.turn()
+    peer.sendall(BIG[:size])
+    reset(peer)
+    while not transport.is_closing():
+        transport.write(b"x" * 1000)
+        stage.turn(0.001)
+    stage.run(lambda: "lost" in above.events)
+    assert above.lost is not None
+    return bytes(above.data)
+
+
+@pytest.mark.parametrize("size", [10, 90_000])
+def test_what_the_peer_said_before_it_reset_is_heard(stage: Stage, size: int) -> None:
+    """A write fails, the plain transport is lost, and the kernel still has the answer."""
+    assert heard(stage, size) == BIG[:size]
+
+
+def test_only_so_much_of_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_transport, "HEAR_BYTES", 1)
+    assert 0 < len(heard(stage, 90_000)) <= READ_BYTES

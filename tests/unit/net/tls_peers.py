@@ -108,7 +108,24 @@ class Stage:
         self, above: Any, peer_context: ssl.SSLContext | None = None, engine: TLSEngine | None = None
     ) -> tuple[TLSTransport, ssl.SSLSocket]:
         """A connection whose handshake is complete, and the peer's end of it, a blocking socket."""
-        ours, theirs = socket.socketpair()
+        return self._connected(socket.socketpair(), above, peer_context, engine)
+
+    def connect_tcp(self, above: Any) -> tuple[TLSTransport, ssl.SSLSocket]:
+        """The same over TCP, where an end with unread bytes is a reset."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ours = socket.create_connection(server.getsockname())
+            theirs, _ = server.accept()
+        theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._connected((ours, theirs), above, None, None)
+
+    def _connected(
+        self,
+        ends: tuple[socket.socket, socket.socket],
+        above: Any,
+        peer_context: ssl.SSLContext | None,
+        engine: TLSEngine | None,
+    ) -> tuple[TLSTransport, ssl.SSLSocket]:
+        ours, theirs = ends
         context = peer_context or server_context(NAME)
         is_server = context.protocol == ssl.PROTOCOL_TLS_SERVER
         transport = self.transport(above, ours, engine)
