@@ -60,8 +60,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._on_open: Callable[[TLSFault | ssl.SSLError | None], None] | None = on_open
         self._beneath: asyncio.Transport = None  # type: ignore[assignment]
         self._state = _SHAKING
-        self._first = b""
-        self._backlog = b""
+        self._first = self._backlog = b""
         self._fault: TLSFault | None = None
         self._guard: asyncio.TimerHandle | None = None
         self._is_paused = self._is_stopped = False
@@ -81,7 +80,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
     # -- the plain transport's side ------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        """The plain connection is there, with this as its first protocol."""
+        """The plain connection is there; this is its first protocol."""
         self._beneath = transport
         self._shake_hands()
 
@@ -120,7 +119,6 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         """The plain connection is no more."""
         if self._guard is not None:
             self._guard.cancel()
-            self._guard = None
         if exc is not None and self._state == _OPEN:
             self._hear_out()
         was, self._state = self._state, _LOST
@@ -267,8 +265,9 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         """Pass on what waits here, then read again."""
         if self._is_paused:
             self._is_paused = False
-            # Not from within the caller, who may be in the middle of something.
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(
+                self._go_on
+            )  # not from within the caller, who may be in the middle of something
 
     def _go_on(self) -> None:
         if self._state == _OPEN:
@@ -299,7 +298,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
     # -- what goes -----------------------------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Encrypt and send; `data` is free afterwards. RuntimeError after `write_eof`."""
+        """Encrypt and send; `data` is free afterwards. Raises RuntimeError after `write_eof`."""
         if not data or self._state != _OPEN:
             return
         if self._is_finished:
