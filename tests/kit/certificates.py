@@ -91,6 +91,15 @@ def write_authority(folder: Path, name: str = "first") -> str:
     return str(path)
 
 
+def write_files(folder: Path) -> None:
+    """ca.pem, client.pem and client.key, as examples name them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Path(write_authority(folder)).rename(folder / "ca.pem")
+    own, key = write_pair(folder, "client.test")
+    Path(own).rename(folder / "client.pem")
+    Path(key).rename(folder / "client.key")
+
+
 def write_pair(folder: Path, *names: str, by: str = "first") -> tuple[str, str]:
     """A certificate with its key as files; their paths."""
     made = certificate(*names, by=by)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.file_specs import FilesSpec
+from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
@@ -53,7 +55,7 @@ class EndpointSpec:
     authority: str = ""
     base_path: str = ""
     base_query: str = ""
-    credentials: str = field(default="", repr=False)
+    credentials: str = field(default="", repr=False, metadata={"is_secret": True})
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -255,15 +257,53 @@ class TimeoutsSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class LogSpec:
-    """One `log`: path scope, where to, and the format: "common", "combined" or "json" in this release.
+class RotationSpec:
+    """`rotate_*` of a log file.
 
-    output  a file path, "stdout" or "stderr"
+    size  bytes at which the file is put aside
+    age   seconds for which files put aside are kept, None = for ever; keep: how many of them, None = all
+    """
+
+    size: int = 100 << 20
+    age: float | None = 14 * 86_400.0
+    keep: int | None = 10
+    is_compressed: bool = False
+    is_off: bool = False
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """One `log`: path scope, where to, and the format: "common", "combined", "json", or a template.
+
+    output    a file path, "stdout", "stderr", or an address of a syslog daemon (config/outputs.py)
+    excepts   paths of the site that this line does not log
+    ipmask    masks for IPv4 and IPv6 addresses, as addresses; "" = not masked
+    rotation  None = nothing was said: a file is rotated as a RotationSpec has it by default
     """
 
     path: str = "/"
     output: str = "access.log"
-    format: Literal["common", "combined", "json"] = "common"
+    format: str = "common"
+    place: Place = field(default=NOWHERE, compare=False)
+    excepts: tuple[str, ...] = ()
+    ipmask: tuple[str, str] = ("", "")
+    rotation: RotationSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorsSpec:
+    """`errors`: the log of what went wrong, and pages for the statuses that Posthouse answers itself.
+
+    output      as in LogSpec
+    pages       (status, file), 0 = any other status; a relative file belongs to the site's root
+    is_visible  the client is shown the error, and no log is written
+    """
+
+    output: str = "stderr"
+    pages: tuple[tuple[int, str], ...] = ()
+    is_visible: bool = False
+    rotation: RotationSpec | None = None
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -299,6 +339,23 @@ class GzipSpec:
     place: Place = field(default=NOWHERE, compare=False)
 
 
+HookEvent = Literal["startup", "shutdown", "certrenew"]
+
+
+@dataclass(frozen=True, slots=True)
+class HookSpec:
+    """`on EVENT COMMAND [ARGS]`: a program with its arguments, run without a shell.
+
+    is_background  started and left to itself
+    place          of the program
+    """
+
+    event: HookEvent
+    command: tuple[str, ...]
+    is_background: bool = False
+    place: Place = field(default=NOWHERE, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
     """One server block."""
@@ -311,12 +368,26 @@ class SiteSpec:
     bind: str = ""
     root: str = ""
     """Folder of the static file server, "" = none was given."""
+    files: FilesSpec | None = None
+    """The static file server; None: there is none."""
+    ext: tuple[str, ...] = ()
+    """What is tried behind paths without an ending, in this order."""
+    mime: tuple[tuple[str, str], ...] = ()
+    """(ending with its dot, lower case; media type)"""
     trusted_proxies: tuple[str, ...] = ()
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None
     logs: tuple[LogSpec, ...] = ()
     gzips: tuple[GzipSpec, ...] = ()
     """In the order of the file: the first that takes a path acts on it."""
+    rewrites: tuple[RewriteSpec, ...] = ()
+    auths: tuple[BasicAuthSpec, ...] = ()
+    redirects: tuple[RedirectSpec, ...] = ()
+    statuses: tuple[StatusSpec, ...] = ()
+    internals: tuple[str, ...] = ()
+    """Paths that only backends can send requests to (`internal`)."""
+    hooks: tuple[HookSpec, ...] = ()
+    errors: ErrorsSpec | None = None
     place: Place = field(default=NOWHERE, compare=False)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from posthouse.adapt import Adapted
-from posthouse.config.specs import Config
-from posthouse.observe.access_log import AccessLog
+from posthouse.balance.policies import find_policy
+from posthouse.config.specs import Config, PolicySpec
+from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
+from posthouse.server.hooks import Hooks
+from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
 from posthouse.server.worker import Settings, Worker
 
@@ -29,14 +33,22 @@ class Process:
     loop                the value of POSTHOUSE_LOOP
     load                reads the configuration again; None: it did not come from a file
     is_case_sensitive   CASE_SENSITIVE_PATH
+    env                 what commands of the configuration get; None: the process's environment
     Raises StartError when the loop can't be had.
     """
 
     def __init__(
-        self, log: ProcessLog, loop: str, load: Callable[[], Adapted | None], *, is_case_sensitive: bool
+        self,
+        log: ProcessLog,
+        loop: str,
+        load: Callable[[], Adapted | None],
+        *,
+        is_case_sensitive: bool,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
         self.load = load
+        self.hooks = Hooks(log, os.environ if env is None else env)
         self.loop = loops.factory(loops.choose(loop))()
         self._runtime = Runtime(self.loop, self.log, is_case_sensitive=is_case_sensitive)
         self.listener = self._runtime.listener
@@ -69,6 +81,17 @@ class Process:
         asyncio.set_event_loop(None)
 
 
+def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
+    """What building would find wrong with these: for a configuration that is not built for other mistakes."""
+    mistakes: list[Mistake] = []
+    for spec in policies:
+        try:
+            find_policy(spec, (), random.Random(0))
+        except ConfigError as error:
+            mistakes += error.mistakes
+    return mistakes
+
+
 def dry_build(config: Config) -> None:
     """Build all of a configuration and throw it away; not even log files are opened.
 
@@ -76,16 +99,8 @@ def dry_build(config: Config) -> None:
     """
     loop = asyncio.new_event_loop()
     try:
-        generation.build(config, _DryRuntime(loop, ProcessLog()), None).retire()
+        runtime = Runtime(loop, ProcessLog())
+        runtime.logs = DryLogs(loop, runtime.log)
+        generation.build(config, runtime, None).retire()
     finally:
         loop.close()
-
-
-class _DryRuntime(Runtime):
-    """Opens no log files."""
-
-    def open_log(self, output: str) -> AccessLog:
-        return super().open_log(os.devnull)
-
-    def close_log(self, output: str) -> None:
-        super().close_log(os.devnull)

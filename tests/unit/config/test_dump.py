@@ -10,6 +10,7 @@ from posthouse.config.specs import (
     AddressSpec,
     Config,
     EndpointSpec,
+    ErrorsSpec,
     HeaderRule,
     HeaderScopeSpec,
     LimitsSpec,
@@ -17,10 +18,12 @@ from posthouse.config.specs import (
     PolicySpec,
     PoolSpec,
     RequestIdSpec,
+    RotationSpec,
     RouteSpec,
     SiteSpec,
     UpstreamTimeouts,
 )
+from posthouse.config.step_specs import BasicAuthSpec
 from posthouse.errors import ConfigError, Notice, Place
 
 HERE = Place("C:/Caddyfile", 3, 7)
@@ -44,7 +47,11 @@ CONFIG = Config(
             LimitsSpec(body=(("/up", 5),), connections=3, given=frozenset({"fields", "connections"})),
             trusted_proxies=("10.0.0.0/8",),
             request_id=RequestIdSpec(HERE, "X-Id"),
-            logs=(LogSpec("/", "stdout", "json"),),
+            logs=(
+                LogSpec("/", "stdout", "json"),
+                LogSpec("/", "a", "{uri} é", HERE, ("/x",), ("255.0.0.0", ""), RotationSpec(age=None)),
+            ),
+            errors=ErrorsSpec("stderr", ((0, "any.html"), (404, "404.html")), place=HERE),
             place=HERE,
         ),
     ),
@@ -88,6 +95,18 @@ def test_credentials_are_not_in_it() -> None:
         load(text)
 
 
+def test_passwords_are_not_in_it() -> None:
+    auths = (BasicAuthSpec("bob", "secret", paths=("/",)), BasicAuthSpec("ann", file="users", paths=("/",)))
+    config = Config((replace(CONFIG.sites[0], auths=auths),))
+    text = dump(config)
+    assert "secret" not in text and "secret" not in repr(config)
+    assert text.count('"password": "***"') == 1
+    with pytest.raises(ConfigError, match=r"auths\[0\] had credentials"):
+        load(text)
+    only_a_file = Config((replace(CONFIG.sites[0], auths=auths[1:]),))
+    assert load(dump(only_a_file)) == only_a_file
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -101,10 +120,7 @@ def test_credentials_are_not_in_it() -> None:
         ('{"sites": [{"addresses": [], "place": 1}]}', "config.sites[0].place must be text"),
         ('{"sites": [{"addresses": [], "limits": {"header": true}}]}', "limits.header must be int"),
         ('{"sites": [{"addresses": [], "limits": {"body": [["/"]]}}]}', "limits.body[0] must have 2 items"),
-        (
-            '{"sites": [{"addresses": [], "logs": [{"format": "x"}]}]}',
-            "must be one of common, combined, json",
-        ),
+        ('{"sites": [{"addresses": [{"scheme": "x"}]}]}', "scheme must be one of http, https"),
     ],
 )
 def test_what_is_no_dump_is_refused(text: str, why: str) -> None:

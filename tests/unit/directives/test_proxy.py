@@ -11,6 +11,7 @@ from posthouse.config.specs import (
     RetrySpec,
     RouteSpec,
     SiteSpec,
+    TLSSpec,
     UpstreamTimeouts,
 )
 from posthouse.config.units import NO_LIMIT
@@ -112,6 +113,39 @@ def test_passive_health(read_route: ReadRoute, text: str, passive: PassiveSpec) 
     assert read_route(text).pool.passive == passive
 
 
+def test_tls(read_route: ReadRoute) -> None:
+    tls = read_route("ca_certificates old.pem\nca_certificates a.pem b.pem\ntls_client cert key").pool.tls
+    assert [file.path for file in tls.ca_certificates] == ["a.pem", "b.pem"], "a later line replaces"
+    assert [file.path for file in tls.client] == ["cert", "key"]
+    assert tls.client[1].place.column == 17
+    assert not tls.insecure_skip_verify
+    assert read_route("insecure_skip_verify").pool.tls == TLSSpec(insecure_skip_verify=True)
+    assert read_route("transparent").pool.tls == TLSSpec()
+
+
+@pytest.mark.parametrize(
+    "lines", [["insecure_skip_verify", "ca_certificates a"], ["ca_certificates a", "insecure_skip_verify"]]
+)
+def test_verifying_and_not_verifying_contradict(find_mistakes: FindMistakes, lines: list[str]) -> None:
+    (mistake,) = find_mistakes("proxy / a {\n" + "\n".join(lines) + "\n}")
+    assert mistake.startswith("3:1 `insecure_skip_verify` and `ca_certificates` contradict each other")
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("ca_certificates", "2:1 "),
+        ("tls_client cert", "2:1 "),
+        ("tls_client cert key more", "2:21 "),
+        ('ca_certificates ""', '2:17 `ca_certificates` needs the name of a file, found `""`'),
+        ("insecure_skip_verify yes", "2:22 "),
+    ],
+)
+def test_mistakes_of_tls(find_mistakes: FindMistakes, text: str, mistake: str) -> None:
+    (found,) = find_mistakes(f"proxy / a {{\n{text}\n}}")
+    assert found.startswith(mistake)
+
+
 @pytest.mark.parametrize(
     ("text", "retry"),
     [
@@ -209,7 +243,7 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
-        ("policy", ["2:1 too few arguments for `policy`: found none, expected 1 to 6 arguments"]),
+        ("policy", ["2:1 too few arguments for `policy`: found none, expected 1 to 2 arguments"]),
         ("policy header", ["2:8 policy `header` needs the name of a field, found nothing"]),
         ("policy header transparent", ["2:8 policy `header` needs the name of a field, found nothing"]),
         ("policy query", ["2:8 policy `query` needs the name of a parameter, found nothing"]),
