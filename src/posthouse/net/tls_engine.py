@@ -70,9 +70,10 @@ class TLSEngine:
     """One connection's TLS.
 
     has_ended  the peer's close_notify has come: it sends no more
+    error      what the next `read_into` raises
     """
 
-    __slots__ = ("_error", "_incoming", "_outgoing", "_raw", "has_ended", "ssl_object")
+    __slots__ = ("_incoming", "_outgoing", "_raw", "error", "has_ended", "ssl_object")
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class TLSEngine:
             self._incoming, self._outgoing, server_side=is_server, server_hostname=name, session=session
         )
         self._raw: memoryview | None = None
-        self._error: ssl.SSLError | None = None
+        self.error: ssl.SSLError | None = None
         self.has_ended = False
 
     def shake_hands(self) -> bool:
@@ -126,8 +127,8 @@ class TLSEngine:
 
         Raises ssl.SSLError, once all that came before the error was read.
         """
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         ssl_object, incoming = self.ssl_object, self._incoming
         size, most = 0, len(space)
         while size < most and not self.has_ended:
@@ -142,7 +143,7 @@ class TLSEngine:
             except ssl.SSLZeroReturnError:
                 got = 0
             except ssl.SSLError as error:
-                self._error = error
+                self.error = error
                 if not size:
                     raise
                 break

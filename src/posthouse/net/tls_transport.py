@@ -230,7 +230,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
                         if on_data is not None:
                             on_data()
                         protocol.data_received(bytes(space[:size]))
-                if not size and not self._backlog:
+                if (size < len(space) and engine.error is None) or not size:
                     break
         except ssl.SSLError as error:
             self._flush()

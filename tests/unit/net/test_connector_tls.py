@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -215,10 +216,13 @@ def test_called_off_during_the_handshake(dialler: Dialler) -> None:
         task = dialler.start(EndpointSpec("https://a", "https", "127.0.0.1", port))
         peer = dialler.loop.run_until_complete(dialler.loop.run_in_executor(None, listening.accept))[0]
         with peer:
-            dialler.run(lambda: peer.recv(1, socket.MSG_PEEK))
+            dialler.run(lambda: select.select([peer], [], [], 0)[0])
+            assert peer.recv(65536), "a ClientHello"
             task.cancel()
             dialler.run(task.done)
-            dialler.run(lambda: peer.recv(65536) or True)
+            dialler.run(lambda: select.select([peer], [], [], 0)[0])
+            with contextlib.suppress(ConnectionResetError):
+                assert peer.recv(65536) == b""
         assert dialler.answers == []
 
 
