@@ -254,21 +254,3 @@ def test_backends_over_tls(town: Callable[[str], Town]) -> None:
         assert backend.requests[0].field("Host") == b"secure.example.com"
         assert backend.handshakes[0].sni == "localhost"
         assert "client.test" in str(backend.handshakes[0].certificate)
-
-
-def test_backends_over_tls(town: Callable[[str], Town]) -> None:
-    site = town("secure")
-    write_files(site.root / "etc/posthouse")
-    context = server_context("localhost")
-    context.verify_mode = ssl.CERT_REQUIRED
-    authority().configure_trust(context)
-    with TLSBackend(context) as backend:
-        site.text = site.text.replace(f"https://{site.backend.address}", backend.address)
-        posthouse = site.start()
-        answer = get(posthouse.port, "/x", host="secure.example.com")
-        assert (answer.status, answer.body) == (200, b"ok")
-        (asked,) = backend.requests
-        assert (asked.target, asked.field("Host")) == (b"/x", b"secure.example.com")
-        (seen,) = backend.handshakes
-        assert seen.sni == "localhost", "the name that is verified is the TO's"
-        assert "client.test" in str(seen.certificate)
