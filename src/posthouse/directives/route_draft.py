@@ -13,6 +13,7 @@ from posthouse.config.specs import (
     PoolSpec,
     RetrySpec,
     RouteSpec,
+    TLSSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.health_draft import HealthDraft
@@ -22,6 +23,7 @@ _PASSIVE = PassiveSpec()
 _POLICY = PolicySpec()
 _RETRY = RetrySpec()
 _TIMEOUTS = UpstreamTimeouts()
+_TLS = TLSSpec()
 
 
 class RouteDraft:
@@ -44,6 +46,7 @@ class RouteDraft:
         self.timeout_places: dict[str, Place] = {}
         self.max_conns = 0
         self.keepalive = 64
+        self.tls = _TLS
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -82,6 +85,7 @@ class RouteDraft:
             timeouts=timeouts,
             max_conns=self.max_conns,
             keepalive=self.keepalive,
+            tls=self.tls,
             health=self.health.finish(),
         )
 

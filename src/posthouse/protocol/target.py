@@ -101,7 +101,7 @@ class Targets:
         match = _PLAIN.fullmatch(raw)
         if match is not None:
             path, query = match.groups()
-            text = path.decode("ascii")
+            text = path.decode()  # ASCII by the pattern; naming it takes the slow way to the codec
             target = Target(raw, text, text if self.is_case_sensitive else text.lower(), path, query)
         else:
             target = self._judge(raw)
