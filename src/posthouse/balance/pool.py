@@ -15,6 +15,7 @@ from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Choice, Policy
+from posthouse.balance.priority import first_group, priorities_of
 from posthouse.config.specs import PoolSpec
 from posthouse.errors import FailureKind
 
@@ -26,16 +27,19 @@ _NOT_STARTED = -1
 class Pool:
     """Who is next. `now` is monotonic seconds and never goes back.
 
-    usable  the usable backends in the order of the file, as of the last `select`
+    usable  those that are chosen from, in the order of the file, as of the last `select`: the usable ones of the first
+            priority that has any
     """
 
-    __slots__ = ("_pick", "_seen", "_watch", "backends", "name", "spec", "usable")
+    __slots__ = ("_others", "_pick", "_priorities", "_seen", "_watch", "backends", "name", "spec", "usable")
 
     def __init__(self, spec: PoolSpec, backends: Sequence[Backend], policy: Policy, watch: Watch) -> None:
         self.spec = spec
         self.name = spec.name
         self.backends = tuple(backends)
         self.usable: tuple[Backend, ...] = ()
+        self._others: tuple[Backend, ...] = ()
+        self._priorities = priorities_of(self.backends, spec)
         # The policy of a pool of one is never asked; its argument may even be absent from every request.
         self._pick = policy.select if len(self.backends) > 1 else None
         self._watch = watch
@@ -71,12 +75,13 @@ class Pool:
             return usable[0]
         if tried:
             return self._select_again(choice, tried)
-        return self._pick(usable, choice, ())
+        # A table over all backends must not find one of another priority.
+        return self._pick(usable, choice, self._others)
 
     def has_untried(self, now: float, tried: Sequence[Backend]) -> bool:
         """Whether a usable backend is left that this exchange has not tried."""
         self._look(now)
-        return any(backend not in tried for backend in self.usable)
+        return any(backend not in tried for some in (self.usable, self._others) for backend in some)
 
     def acquire(self, backend: Backend) -> None:
         """Hold `backend` for one exchange: at once after `select`, with nothing awaited between, or it may be
@@ -127,17 +132,17 @@ class Pool:
 
     def _refresh(self) -> None:
         self.usable = tuple([backend for backend in self.backends if backend.is_usable])
+        if self._priorities:
+            self.usable, self._others = first_group(self.usable, self._priorities)
         self._seen = self._watch.changes
 
     def _select_again(self, choice: Choice, tried: Sequence[Backend]) -> Backend:
         assert self._pick is not None
-        fresh = [backend for backend in self.usable if backend not in tried]
-        if fresh:
-            return self._pick(fresh, choice, tried)
-        least = min(tried.count(backend) for backend in self.usable)
-        candidates = [backend for backend in self.usable if tried.count(backend) == least]
-        left_out = [backend for backend in self.usable if tried.count(backend) > least]
-        return self._pick(candidates, choice, left_out)
+        every = (*self.usable, *self._others)
+        least = min(tried.count(backend) for backend in every)
+        fresh = tuple([backend for backend in every if tried.count(backend) == least])
+        candidates, _ = first_group(fresh, self._priorities) if self._priorities else (fresh, ())
+        return self._pick(candidates, choice, [backend for backend in every if backend not in candidates])
 
 
 def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Pool:

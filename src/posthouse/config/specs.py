@@ -13,6 +13,8 @@ from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
+HEAVIEST = 1000
+"""The largest weight of a backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,9 @@ class EndpointSpec:
     base_path    path of the TO as written, "" or "/...", encoded form
     base_query   query of the TO without "?", or ""
     credentials  "user:password" from the TO, decoded, or ""; never shown
+    weight       1 to HEAVIEST: its part of the traffic is this part of all weights
+    priority     those of the lowest number are chosen from, as long as one of them can be used (SRV records)
+    server_name  what its certificate must be for, if not `host`
     """
 
     text: str
@@ -55,6 +60,30 @@ class EndpointSpec:
     base_path: str = ""
     base_query: str = ""
     credentials: str = field(default="", repr=False, metadata={"is_secret": True})
+    weight: int = 1
+    priority: int = 0
+    server_name: str = ""
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+SourceKind = Literal["srv", "dns", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """A TO that stands for backends which are found while we run.
+
+    text      as written, without credentials: what logs call it
+    name      what the DNS is asked for, or the path of the file
+    member    what all its members have in common; its host is `name`, its port that of `dns`; unused for files
+    position  how many of the pool's endpoints stand before it in the file
+    """
+
+    kind: SourceKind
+    text: str
+    name: str
+    member: EndpointSpec
+    position: int = 0
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -167,6 +196,7 @@ class PoolSpec:
     max_conns  per backend, 0 = unlimited
     keepalive  idle connections kept per backend, 0 = no reuse
     health     None = no active checks
+    sources    where more backends come from while we run
     """
 
     name: str
@@ -178,6 +208,7 @@ class PoolSpec:
     max_conns: int = 0
     keepalive: int = 64
     health: HealthSpec | None = None
+    sources: tuple[SourceSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

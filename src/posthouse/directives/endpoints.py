@@ -23,8 +23,6 @@ _LONGEST_SOCKET_PATH = 107
 
 _NOT_YET = {
     "https": "`https://` backends are not in this release yet",
-    "srv": "`srv://` is not in this release yet",
-    "srv+https": "`srv+https://` is not in this release yet",
 }
 _NEVER = {
     "ws": ("`ws://` is not a backend's scheme", "write `http://`: WebSocket upgrades pass by themselves"),

@@ -13,6 +13,7 @@ from posthouse.config.specs import (
     PoolSpec,
     RetrySpec,
     RouteSpec,
+    SourceSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.health_draft import HealthDraft
@@ -37,6 +38,7 @@ class RouteDraft:
         self.base = ""
         self.name = ""
         self.endpoints: list[EndpointSpec] = []
+        self.sources: list[SourceSpec] = []
         self.policy = _POLICY
         self.passive = _PASSIVE
         self.retry = _RETRY
@@ -83,6 +85,7 @@ class RouteDraft:
             max_conns=self.max_conns,
             keepalive=self.keepalive,
             health=self.health.finish(),
+            sources=tuple(self.sources),
         )
 
 

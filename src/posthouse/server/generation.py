@@ -36,6 +36,7 @@ from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
+from posthouse.server.membership import Membership
 from posthouse.server.runtime import Runtime
 from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
@@ -53,7 +54,8 @@ class Generation:
         self.in_flight = 0
         self.pools: dict[str, Pool] = {}
         self._runtime = runtime
-        self._checks: list[Check] = []
+        self._checks: dict[str, list[Check]] = {}
+        self._memberships: list[Membership] = []
         self._logs: list[LogKey] = []
         self.rotations: dict[LogKey, RotationSpec] = {}
         self._plans: dict[ListenKey, ListenerPlan] = {}
@@ -77,13 +79,26 @@ class Generation:
             pool.start()
         for key in self._logs:
             self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
-        self._runtime.probes.replace(self._checks)
+        self._replace_probes()
+        discoverer = self._runtime.discoverer
+        discoverer.follow({one.apply: one.sources for one in self._memberships})
+
+    def use(self, site: SiteSpec, route: Route) -> None:
+        """A route of this generation, which serves, has another pool."""
+        self.pools[route.pool.name] = route.pool
+        self._checks[route.pool.name] = checks_of(site, route)
+        self._replace_probes()
+
+    def _replace_probes(self) -> None:
+        self._runtime.probes.replace(check for checks in self._checks.values() for check in checks)
 
     def retire(self, successor: Generation | None = None) -> None:
         """Another one serves from now on (or this one never will); what runs is finished first."""
         self._is_retired = True
         if successor is not None:
             self.close_left_backends(successor)
+        else:
+            self._runtime.discoverer.drop_unfollowed()
         if not self.in_flight:
             self.on_last_finished()
 
@@ -98,10 +113,8 @@ class Generation:
     def close_left_backends(self, successor: Generation) -> None:
         """Close the warm connections of backends that the successor does not have."""
         kept = {backend for pool in successor.pools.values() for backend in pool.backends}
-        for pool in self.pools.values():
-            for backend in pool.backends:
-                if backend not in kept:
-                    self._runtime.idle.close(backend)
+        backends = [backend for pool in self.pools.values() for backend in pool.backends]
+        self._runtime.leave([backend for backend in backends if backend not in kept])
 
 
 def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:
@@ -150,7 +163,10 @@ class _Builder:
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
         for route in routes:
-            self._generation._checks += checks_of(spec, route)
+            self._generation._checks[route.pool.name] = checks_of(spec, route)
+            if route.spec.pool.sources:
+                membership = Membership(spec, route, self._runtime, self._generation)
+                self._generation._memberships.append(membership)
         logs = [self._log(log) for log in spec.logs]
         site = Site(spec, routes, logs, self._targets)
         if spec.gzips:
@@ -172,7 +188,8 @@ class _Builder:
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
         try:
-            pool = build_pool(spec.pool, self._runtime.rng, previous)
+            expanded = self._runtime.discoverer.expand(spec.pool)
+            pool = build_pool(expanded, self._runtime.rng, previous)
         except ConfigError as error:
             self._mistakes += error.mistakes
             return None

@@ -6,11 +6,12 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from posthouse.balance.backend import Backend
 from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.discovery.lookup import Server
 from posthouse.net.connector import Connector, Dialled, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
@@ -20,6 +21,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
+from posthouse.server.discoverer import Discoverer
 from posthouse.server.logs import Logs
 from posthouse.server.password_checks import PasswordChecks
 
@@ -28,8 +30,14 @@ class Runtime:
     """The event loop with what outlives a generation: warm connections, probes, log files, the codec's memos."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, log: ProcessLog, *, is_case_sensitive: bool = False
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: ProcessLog,
+        *,
+        is_case_sensitive: bool = False,
+        name_servers: Sequence[Server] = (),
     ) -> None:
+        """name_servers: who is asked about `srv://` and `dns://`; none = those of the system."""
         self.loop = loop
         self.log = log
         self.reactor = Reactor(loop, Codec(is_case_sensitive))
@@ -45,6 +53,7 @@ class Runtime:
         self._connector = Connector(self.reactor, self.idle)
         self.logs = Logs(loop, log)
         self.probes = Probes(self)
+        self.discoverer = Discoverer(self, name_servers)
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
@@ -66,6 +75,17 @@ class Runtime:
         """A connection for one health check: it never becomes a warm one, so its key is nobody's."""
         return self._connector.dial(self.probes, endpoint, timeouts, on_done)
 
+    def leave(self, backends: Iterable[Backend]) -> None:
+        """These are in no pool any more: their warm connections are closed, the others when their exchange is over."""
+        for backend in self.idle.left():
+            if not backend.in_flight:  # type: ignore[attr-defined]
+                self.idle.forget_left(backend)
+        for backend in backends:
+            if backend.in_flight:
+                self.idle.leave(backend)
+            else:
+                self.idle.close(backend)
+
     def listener(self, plan: Any) -> Listener:
         """A listening address."""
         return Listener(self.reactor, plan)
@@ -77,6 +97,7 @@ class Runtime:
 
     def close(self) -> None:
         """The end: no more probes, what is buffered is written, idle connections are closed."""
+        self.discoverer.stop()
         self.probes.stop()
         self.idle.close_all()
         self.password_checks.close()

@@ -78,6 +78,9 @@ class Parts(Protocol):
     @property
     def hooks(self) -> Commands: ...
 
+    async def prepare(self, config: Config) -> None:
+        """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
+
     def build(self, config: Config, previous: Any) -> Serving:
         """A generation that does not serve yet. Raises ConfigError or StartError."""
 
@@ -164,6 +167,7 @@ class Worker:
     async def _start(self) -> bool:
         """Whether it serves; False: it was stopped before."""
         config = self._loaded.config
+        await self._parts.prepare(config)
         generation = self._parts.build(config, None)
         bound = self._listeners.bind(generation.listen, self._settings.bound)
         has_started = False
@@ -252,6 +256,9 @@ class Worker:
 
     async def _swap(self, loaded: Loaded, cause: str) -> None:
         began = self._loop.time()
+        await self._parts.prepare(loaded.config)
+        if self._is_stopping:
+            return
         generation = self._parts.build(loaded.config, self._generation)
         try:
             bound = self._listeners.bind(generation.listen)

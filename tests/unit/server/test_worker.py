@@ -78,6 +78,7 @@ class Cast:
         self.building: Exception | None = None
         self.hooks = self
         self.commanded: list[HookSpec] = []
+        self.preparing: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.startup: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     async def start_up(self, hooks: Sequence[HookSpec]) -> None:
@@ -87,6 +88,10 @@ class Cast:
 
     async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
         self.commanded += hooks
+
+    async def prepare(self, config: Config) -> None:
+        if self.preparing is not None:
+            await self.preparing()
 
     def build(self, config: Config, previous: Any) -> CountingGeneration:
         if self.building is not None:
