@@ -34,10 +34,7 @@ class DnsServer:
         self.over_tcp = 0
         self._zone: dict[str, dict[str, list[str]]] = {}
         self._extra: dict[str, list[str]] = {}
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self.port: int = self._udp.getsockname()[1]
-        self._tcp = socket.create_server(("127.0.0.1", self.port))
+        self.port, self._udp, self._tcp = _bound()
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._serve_udp, self._serve_tcp)
         ]
@@ -135,3 +132,15 @@ class DnsServer:
                 rrset = dns.rrset.from_text_list(dns.name.from_text(target), self.ttl, "IN", "A", addresses)
                 answer.additional.append(rrset)
         return answer.to_wire(max_size=65535)
+
+
+def _bound() -> tuple[int, socket.socket, socket.socket]:
+    """A port that is free for both, with its sockets."""
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        port: int = udp.getsockname()[1]
+        try:
+            return port, udp, socket.create_server(("127.0.0.1", port))
+        except OSError:
+            udp.close()

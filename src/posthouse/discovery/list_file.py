@@ -8,6 +8,7 @@ Plain lines, `#` comments:           A JSON array:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,8 @@ from posthouse.errors import Place
 
 MOST_MEMBERS: Final = 10_000
 _KEYS: Final = ("to", "weight")
+_ARRAY: Final = re.compile(r"[ \t\r\n]*\[(?![0-9A-Fa-f]*:)")
+"""How an array begins; an IPv6 address begins with a bracket too."""
 _JSON_BLANKS: Final = " \t\r\n"
 
 
@@ -44,7 +47,7 @@ def parse_list(text: str, name: str, parse: Parse) -> Members:
 
     An empty text is broken, because that is what a writer leaves who was interrupted; `[]` is a list without members.
     """
-    is_json = text.lstrip(_JSON_BLANKS).startswith("[")
+    is_json = _ARRAY.match(text) is not None
     entries = _json_entries(text, name) if is_json else _line_entries(text, name)
     found: list[EndpointSpec] = []
     for entry in entries:

@@ -6,6 +6,7 @@ The system's own way (getaddrinfo) tells neither SRV records nor how long an ans
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ TOTAL_SECONDS: Final = 5.0
 NONE_SECONDS: Final = 5.0
 """For how long "there is none" is true. The zone's own figure is often an hour, and new backends shall be seen."""
 
+_SERVER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]+))?|([0-9A-Fa-f:.]+)")
 Server = tuple[str, int]
 """Address and port of a name server."""
 
@@ -79,16 +81,14 @@ class Lookup:
 def parse_servers(text: str) -> list[Server]:
     """`ADDRESS[:PORT]` with commas between -> servers. Raises ValueError."""
     servers = []
-    for one in text.split(","):
-        host, _, port = one.strip().rpartition(":")
-        if not host or (":" in host and not host.startswith("[")):
-            host, port = one.strip(), "53"
-        address = host.removeprefix("[").removesuffix("]")
+    for one in (part.strip() for part in text.split(",")):
+        match = _SERVER.fullmatch(one)
+        address, port = (match[1] or match[2] or match[4], match[3] or "53") if match else (one, "53")
         try:
             ipaddress.ip_address(address)
         except ValueError:
-            raise ValueError(f"`{one.strip()}` is not the address of a name server") from None
-        if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+            raise ValueError(f"`{one}` is not the address of a name server") from None
+        if len(port) > 5 or not 1 <= int(port) <= 65535:
             raise ValueError(f"`{port}` is not a port")
         servers.append((address, int(port)))
     return servers
