@@ -37,6 +37,8 @@ def parse_source(text: str, place: Place, position: int) -> SourceSpec | None:
 
 def _dns(kind: Literal["srv", "dns"], scheme: Scheme, rest: str, place: Place, position: int) -> SourceSpec:
     written = kind if scheme == "http" else f"{kind}+https"
+    if not rest:
+        raise BadEndpoint(f"`{written}://` has no name to ask the DNS for")
     found = parse_endpoints(f"http://{rest}", place)
     one = found[0]
     shown = quote(f"{written}://{one.text.removeprefix('http://')}")

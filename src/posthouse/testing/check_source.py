@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 from posthouse.config.specs import EndpointSpec
 from posthouse.discovery.ports import Members, Report, Source
@@ -82,7 +82,7 @@ class _Listener:
 
     async def start(self) -> None:
         self.task = asyncio.get_running_loop().create_task(self._run())
-        await self.hourglass.settle()
+        await self._unless_ended(self.hourglass.settle())
 
     async def _run(self) -> None:
         async for members in self.source.sets():
@@ -106,8 +106,17 @@ class _Listener:
         assert self.sets[before:] == [], f"{what}: {self.sets[before:]!r} came"
 
     async def _turn(self) -> None:
-        await self.hourglass.turn()
-        assert self.task is not None and not self.task.done(), f"{self.source!r} ended by itself"
+        await self._unless_ended(self.hourglass.turn())
+
+    async def _unless_ended(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self.task is not None
+        waiting = asyncio.get_running_loop().create_task(work)
+        await asyncio.wait((waiting, self.task), return_when=asyncio.FIRST_COMPLETED)
+        if self.task.done():
+            waiting.cancel()
+            self.task.result()
+            raise AssertionError(f"{self.source!r} ended by itself")
+        waiting.result()
 
     async def stop(self) -> None:
         assert self.task is not None

@@ -68,12 +68,12 @@ def test_file(text: str, path: str) -> None:
         ("dns://[::1]:80", "`dns://[::1]:80` is an address: there is nothing to look up"),
         ("dns://:80", "`dns://:80` has no name to ask the DNS for"),
         ("dns://web.test:80-81", "`dns://web.test:80` has a range of ports: `dns://` takes one name"),
-        ("srv://", "`` is not a backend's address: it has no host and no port"),
+        ("srv://", "`srv://` has no name to ask the DNS for"),
         ("srv://u:secret@we%20b", "`we%20b` is not a backend's address: it is not a host name"),
         ("file:", "`file:` names no file"),
         ("file:lists/", "`file:lists/` names no file"),
         ("file://host/list", "`file://host/list` names no file: a host would follow `file://`"),
-        ("file:a\0b", "`file:a\\x00b` names no file"),
+        ("file:a\0b", "`file:a␀b` names no file"),
     ],
 )
 def test_what_is_refused(text: str, message: str) -> None:
