@@ -111,6 +111,12 @@ class Found:
             time.sleep(0.02)
 
 
+def read_until(client: RawClient, data: bytes) -> None:
+    """Read until these bytes have come."""
+    while data not in client.buffer:
+        assert client.fill() == "", f"it ended after {bytes(client.buffer)!r}"
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
     stage = Found(tmp_path_factory.mktemp("found"))
@@ -138,7 +144,7 @@ def test_a_changed_set_is_applied(found: Found) -> None:
     )
     found.dns.put("_http._tcp.web.test", "SRV", found.record(0))
     found.until("srv.test", {"0"})
-    host = found.backends[0].requests[-1].value(b"host")
+    host = found.backends[0].requests[-1].field(b"host")
     assert host == b"_http._tcp.web.test", "the name as written, as in v1"
 
 
@@ -188,7 +194,7 @@ def test_every_address_is_a_backend(found: Found) -> None:
     port = found.backends[0].port
     found.dns.put("app.test", "A", "127.0.0.1")
     found.until("names.test", {"0"})
-    assert found.backends[0].requests[-1].value(b"host") == b"app.test:%d" % port
+    assert found.backends[0].requests[-1].field(b"host") == b"app.test:%d" % port
     with ScriptedBackend(host="127.0.0.2", port=port) as second:
         second.on_request = found.saying(7)
         found.dns.put("app.test", "A", "127.0.0.1", "127.0.0.2")
@@ -206,13 +212,13 @@ def test_a_member_that_leaves_finishes_its_exchange(found: Found) -> None:
     found.backends[0].on_request = slow
     with RawClient(found.port) as client:
         client.send(request("GET", "/slow", host="srv.test"))
-        client.read_until(b"01234")
+        read_until(client, b"01234")
         found.backends[0].on_request = found.saying(0)
         found.dns.put("_http._tcp.web.test", "SRV", found.record(1))
         found.until("srv.test", {"1"})
         (busy,) = [one for one in found.backends[0].connections if b"/slow" in one.received]
         busy.send(b"56789")
-        client.read_until(b"56789")
+        read_until(client, b"0123456789")
         deadline = time.monotonic() + 5
         while not busy.ended:
             busy.fill()
@@ -228,7 +234,7 @@ def test_a_list_in_a_file(found: Found) -> None:
     found.until("file.test", {"1", "2"})
     found.list.write_text(f'["{two}",\n {{"to": "{one}", "weight": 0}}]')
     found.posthouse.wait_stderr(
-        rf"discovery failed source=file:\S+ .*reason=\"{found.list}:2:2: expected a weight from 1 to 1000, found 0\" kept=2"
+        rf"discovery failed source=file:\S+ .*reason=\"{found.list}:2:2: expected a weight .* found 0\" kept=2"
     )
     assert found.all_of("file.test") == {"1", "2"}, "a broken list changes nothing"
     found.list.unlink()
@@ -257,7 +263,7 @@ def test_a_reload_keeps_what_was_found(found: Found) -> None:
 
 
 def test_a_resolver_that_is_none_is_refused() -> None:
-    with pytest.raises(AssertionError, match="POSTHOUSE_RESOLVER is 'dns.test'"):
+    with pytest.raises(AssertionError, match=r"POSTHOUSE_RESOLVER is 'dns.test'"):
         Posthouse(
             "http://:PORT {\n bind 127.0.0.1\n proxy / srv://a.test\n}\n",
             env={"POSTHOUSE_RESOLVER": "dns.test"},
@@ -283,7 +289,7 @@ def test_dnsmasq(tmp_path: Path) -> None:
                 env={"POSTHOUSE_RESOLVER": f"127.0.0.1:{port}"},
             ) as posthouse:
                 assert get(posthouse.port).status == 200
-                assert Counter(one.value(b"host") for one in backend.requests) == {b"_http._tcp.web.test": 1}
+                assert Counter(one.field(b"host") for one in backend.requests) == {b"_http._tcp.web.test": 1}
         finally:
             os.kill(dnsmasq.pid, signal.SIGTERM)
             dnsmasq.wait(10)

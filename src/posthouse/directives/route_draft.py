@@ -14,6 +14,7 @@ from posthouse.config.specs import (
     RetrySpec,
     RouteSpec,
     SourceSpec,
+    TLSSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.health_draft import HealthDraft
@@ -23,6 +24,7 @@ _PASSIVE = PassiveSpec()
 _POLICY = PolicySpec()
 _RETRY = RetrySpec()
 _TIMEOUTS = UpstreamTimeouts()
+_TLS = TLSSpec()
 
 
 class RouteDraft:
@@ -46,6 +48,7 @@ class RouteDraft:
         self.timeout_places: dict[str, Place] = {}
         self.max_conns = 0
         self.keepalive = 64
+        self.tls = _TLS
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -84,6 +87,7 @@ class RouteDraft:
             timeouts=timeouts,
             max_conns=self.max_conns,
             keepalive=self.keepalive,
+            tls=self.tls,
             health=self.health.finish(),
             sources=tuple(self.sources),
         )

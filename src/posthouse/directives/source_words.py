@@ -13,10 +13,9 @@ from typing import Final, Literal
 from posthouse.caddyfile.messages import quote
 from posthouse.config.hosts import is_ip
 from posthouse.config.specs import EndpointSpec, Scheme, SourceSpec
-from posthouse.directives.endpoints import HTTP_PORT, BadEndpoint, parse_endpoints
+from posthouse.directives.endpoints import PORTS, BadEndpoint, parse_endpoints
 from posthouse.errors import Place
 
-HTTPS_PORT: Final = 443
 _FILE: Final = "file:"
 _DNS: Final = re.compile(r"(srv|dns)(\+https?)?://", re.IGNORECASE)
 
@@ -30,8 +29,6 @@ def parse_source(text: str, place: Place, position: int) -> SourceSpec | None:
         return None
     kind: Literal["srv", "dns"] = "srv" if match[1].lower() == "srv" else "dns"
     scheme: Scheme = "https" if (match[2] or "").lower() == "+https" else "http"
-    if scheme == "https":
-        raise BadEndpoint(f"`{kind}+https://` is not in this release yet")
     return _dns(kind, scheme, text[match.end() :], place, position)
 
 
@@ -53,13 +50,12 @@ def _dns(kind: Literal["srv", "dns"], scheme: Scheme, rest: str, place: Place, p
     as_written, has_port, _ = one.authority.partition(":")
     if kind == "srv" and has_port:
         raise BadEndpoint(f"{shown} has a port, but ports come from the SRV records", "leave the port out")
-    default = HTTPS_PORT if scheme == "https" else HTTP_PORT
     member = replace(
         one,
         text=f"{scheme}://{one.text.removeprefix('http://')}",
         scheme=scheme,
-        port=0 if kind == "srv" else one.port if has_port else default,
-        server_name=certified_name(one.host),
+        port=0 if kind == "srv" else one.port if has_port else PORTS[scheme],
+        server_name=certified_name(one.host) if scheme == "https" else "",
     )
     text = f"{written}://{one.text.removeprefix('http://')}"
     # A last dot says that the name is whole: search domains are not tried.

@@ -63,10 +63,6 @@ class IdleConnections:
         self.close(key)
         self._left.add(key)
 
-    def left(self) -> tuple[Hashable, ...]:
-        """The endpoints that were left and not forgotten."""
-        return tuple(self._left)
-
     def forget_left(self, key: Hashable) -> None:
         """Nothing of this endpoint comes back any more."""
         self._left.discard(key)

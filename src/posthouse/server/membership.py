@@ -50,12 +50,12 @@ class Membership:
         spec = self._runtime.discoverer.expand(self.route.spec.pool)
         if spec == before.spec:
             return
-        pool = build_pool(spec, self._runtime.rng, before)
+        pool = build_pool(spec, self._runtime.rng, before, before.tls)
         pool.start()
         self.route.use(pool)
         self._pools.use(self._site, self.route)
         came, gone = difference(before, pool)
-        self._runtime.leave(gone)
+        self._runtime.leave([before], [pool])
         self._runtime.log.info(
             "members changed",
             pool=pool.name,

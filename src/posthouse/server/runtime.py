@@ -6,16 +6,18 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, cast
 
-from posthouse.balance.backend import Backend
+from posthouse.balance.backend import Backend, warm_key
+from posthouse.balance.pool import Pool
 from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
 from posthouse.discovery.lookup import Server
 from posthouse.net.connector import Connector, Dialled, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
+from posthouse.net.tls import ClientTLS, Identities
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
@@ -49,6 +51,8 @@ class Runtime:
         self.secret = secrets.token_bytes(32)
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
+        self._leaving: dict[Hashable, Backend] = {}
+        self.identities = Identities()
         self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self.logs = Logs(loop, log)
@@ -57,34 +61,49 @@ class Runtime:
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
-        connection = self.idle.acquire(backend)
+        tls = backend.tls
+        key = backend if tls is None else warm_key(backend, tls)
+        connection = self.idle.acquire(key)
         while connection is not None and is_careful and not is_quiet(connection):
             connection.close()
-            connection = self.idle.acquire(backend)
+            connection = self.idle.acquire(key)
         return connection
 
     def dial(
         self, backend: Backend, timeouts: UpstreamTimeouts, on_done: Callable[[Dialled], None]
     ) -> asyncio.Task[None]:
         """A new connection to a backend."""
-        return self._connector.dial(backend, backend.endpoint, timeouts, on_done)
+        tls = backend.tls
+        return self._connector.dial(
+            warm_key(backend, tls), backend.endpoint, timeouts, on_done, cast(ClientTLS | None, tls)
+        )
 
     def dial_for_probe(
-        self, endpoint: EndpointSpec, timeouts: UpstreamTimeouts, on_done: Callable[[Dialled], None]
+        self,
+        endpoint: EndpointSpec,
+        timeouts: UpstreamTimeouts,
+        on_done: Callable[[Dialled], None],
+        tls: Hashable | None = None,
     ) -> asyncio.Task[None]:
         """A connection for one health check: it never becomes a warm one, so its key is nobody's."""
-        return self._connector.dial(self.probes, endpoint, timeouts, on_done)
+        return self._connector.dial(self.probes, endpoint, timeouts, on_done, cast(ClientTLS | None, tls))
 
-    def leave(self, backends: Iterable[Backend]) -> None:
-        """These are in no pool any more: their warm connections are closed, the others when their exchange is over."""
-        for backend in self.idle.left():
-            if not backend.in_flight:  # type: ignore[attr-defined]
-                self.idle.forget_left(backend)
-        for backend in backends:
-            if backend.in_flight:
-                self.idle.leave(backend)
-            else:
-                self.idle.close(backend)
+    def leave(self, before: Iterable[Pool], after: Iterable[Pool]) -> None:
+        """Pools take the place of others. Warm connections that they will not use are closed: at once, or when the
+        exchanges are over that still run at their backends."""
+        kept = {lane for pool in after for lane in pool.lanes()}
+        for lane, backend in list(self._leaving.items()):
+            if lane in kept or not backend.in_flight:
+                self.idle.forget_left(lane)
+                del self._leaving[lane]
+        for pool in before:
+            for lane, backend in zip(pool.lanes(), pool.backends, strict=True):
+                if lane in kept:
+                    continue
+                self.idle.close(lane)
+                if backend.in_flight:
+                    self.idle.leave(lane)
+                    self._leaving[lane] = backend
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""

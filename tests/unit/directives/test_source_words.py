@@ -23,7 +23,7 @@ def test_srv() -> None:
     assert spec.text == "srv://_http._tcp.Web.test/base?k=v"
     member = spec.member
     assert (member.scheme, member.base_path, member.base_query) == ("http", "/base", "k=v")
-    assert (member.authority, member.server_name) == ("_http._tcp.Web.test", "web.test")
+    assert (member.authority, member.server_name) == ("_http._tcp.Web.test", "")
     assert member.credentials == "user:se@cret"
     assert "cret" not in repr(spec)
 
@@ -35,7 +35,23 @@ def test_dns(text: str, port: int) -> None:
     spec = parse_source(text, HERE, 0)
     assert spec is not None
     assert (spec.kind, spec.text, spec.member.port) == ("dns", text, port)
-    assert spec.name == spec.member.server_name == spec.member.host
+    assert spec.name == spec.member.host
+
+
+@pytest.mark.parametrize(
+    ("text", "port", "certified"),
+    [
+        ("srv+https://_https._tcp.web.test/b", 0, "web.test"),
+        ("dns+https://web.test/b", 443, "web.test"),
+        ("DNS+HTTPS://web.test:8443/b", 8443, "web.test"),
+    ],
+)
+def test_over_tls(text: str, port: int, certified: str) -> None:
+    spec = parse_source(text, HERE, 0)
+    assert spec is not None
+    member = spec.member
+    assert (member.scheme, member.port, member.server_name) == ("https", port, certified)
+    assert member.text.startswith("https://") and spec.text.lower() == text.lower()
 
 
 @pytest.mark.parametrize(("text", "name"), [("srv://a.test.", "a.test."), ("dns://A.test.:80", "a.test.")])

@@ -27,7 +27,7 @@ def test_a_record_is_a_member() -> None:
     (member,) = of_records(SRV, [ServiceRecord(10, 5, "web1.test", 8080)])
     assert member.text == "http://web1.test:8080/base?k=v"
     assert (member.host, member.port, member.weight, member.priority) == ("web1.test", 8080, 5, 10)
-    assert (member.authority, member.server_name) == ("_http._tcp.Web.test", "web.test")
+    assert member.authority == "_http._tcp.Web.test"
     assert member.credentials == "user:word"
     assert "word" not in repr(member)
 
@@ -74,7 +74,5 @@ def test_an_address_is_a_member() -> None:
         "http://127.0.0.10:81/base",
         "http://[::1]:81/base",
     ]
-    assert {(member.authority, member.server_name, member.port) for member in found} == {
-        ("web.test:81", "web.test", 81)
-    }
+    assert {(member.authority, member.port) for member in found} == {("web.test:81", 81)}
     assert [member.host for member in found] == ["127.0.0.9", "127.0.0.10", "::1"]
