@@ -131,7 +131,8 @@ class Pool:
         if kind is FailureKind.FULL:
             return "every backend that is up is at max_conns"
         if not self.backends:
-            return "there is no backend"
+            sources = ", ".join(source.text for source in self.spec.sources)
+            return f"no backend was found: {sources}" if sources else "there is no backend"
         states = {backend.state for backend in self.backends}
         beliefs = " or ".join(state for state in (State.DOWN, State.DRAINING) if state in states)
         if not beliefs:

@@ -16,8 +16,6 @@ LEAST_SECONDS: Final = 1.0
 MOST_SECONDS: Final = 300.0
 """Bounds of a TTL. Of 0 we would never stop asking; of a day nobody would wait for the end."""
 DOUBT_SECONDS: Final = 30.0
-DOUBT_STEP_SECONDS: Final = 5.0
-"""While it is doubted, it is asked at least as often as that."""
 RETRY_SECONDS: Final = 1.0
 MOST_RETRY_SECONDS: Final = 30.0
 """After the first failure, and at most: each pause is twice the one before."""
@@ -68,5 +66,5 @@ class Belief:
         if self.failures:
             seconds = min(RETRY_SECONDS * 2.0 ** min(self.failures - 1, 16), MOST_RETRY_SECONDS)
         else:
-            seconds = min(max(ttl, LEAST_SECONDS), DOUBT_STEP_SECONDS if self.is_doubting else MOST_SECONDS)
+            seconds = max(ttl, LEAST_SECONDS)
         return min(seconds * (1 + JITTER * chance), MOST_SECONDS)

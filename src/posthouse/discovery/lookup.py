@@ -23,7 +23,7 @@ TRY_SECONDS: Final = 2.0
 """For one server, before the next is asked."""
 TOTAL_SECONDS: Final = 5.0
 """For a question, all servers and search domains included."""
-NONE_SECONDS: Final = 5.0
+NONE_SECONDS: Final = 2.0
 """For how long "there is none" is true. The zone's own figure is often an hour, and new backends shall be seen."""
 
 _SERVER: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]+))?|([0-9A-Fa-f:.]+)")

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from posthouse.discovery.belief import (
     DOUBT_SECONDS,
-    DOUBT_STEP_SECONDS,
     JITTER,
     LEAST_SECONDS,
     MOST_RETRY_SECONDS,
@@ -70,13 +69,6 @@ def test_the_ttl_within_bounds(ttl: float, seconds: float) -> None:
     belief.learn(("a",), 0.0)
     assert belief.pause(ttl, 0.0) == seconds
     assert belief.pause(ttl, 0.999) <= seconds * (1 + JITTER)
-
-
-def test_while_it_doubts_it_asks_often() -> None:
-    belief = Belief()
-    belief.learn(("a",), 0.0)
-    belief.learn((), 1.0)
-    assert belief.pause(300.0, 0.0) == DOUBT_STEP_SECONDS
 
 
 def test_after_failures_the_pauses_double() -> None:

@@ -145,6 +145,20 @@ def test_settings_of_a_pool_act_on_who_comes(runtime: FoundRuntime) -> None:
     run(runtime, main)
 
 
+def test_a_port_for_checks_is_asked_of_each_member(runtime: FoundRuntime) -> None:
+    """v1 refused that."""
+
+    async def main() -> None:
+        generation = await started(
+            ONE.replace("health_check /h", "health_check /h\n health_check_port 99"), runtime
+        )
+        asked = [prober.check.endpoint for prober in runtime.probes._probers.values()]
+        assert [(one.host, one.port) for one in asked] == [("a", 99), ("b", 99)]
+        assert [backend.endpoint.port for backend in generation.pools["p"].backends] == [80, 80]
+
+    run(runtime, main)
+
+
 @pytest.mark.parametrize("count", [0, 1, MOST_NAMES, MOST_NAMES + 2])
 def test_names_in_a_line(count: int) -> None:
     text = named(make_backends(count))
