@@ -33,15 +33,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "net": {"protocol", "config.specs"},
     "files": {"protocol", "observe", "proxy.answer"},
     "probe": {"protocol", "balance", "config.specs"},
+    "discovery": {"config.specs"},
     "steps": {"protocol", "observe", "config.specs", "config.step_specs", "config.patterns"}
     | {"proxy.answer", "proxy.reply"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
-    | {"net", "files", "probe", "steps", "__version__"},
+    | {"net", "files", "probe", "discovery", "steps", "__version__"},
     "_build": {"server.loops"},
     "commands": {"server", "adapt", "config", "caddyfile", "_build", "__version__"},
     "cli": {"commands"},
     "__main__": {"cli"},
-    "testing": {"config", "protocol", "balance", "observe", "proxy", "steps", "net"},
+    "testing": {"config", "protocol", "balance", "observe", "proxy", "steps", "net"} | {"discovery"},
 }
 
 # Rules without I/O: no event loop, no socket, no clock. They are handed what they need.

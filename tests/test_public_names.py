@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PUBLIC: dict[str, set[str]] = {
     "posthouse": set(),
-    "posthouse.testing": {"check_policy"},
+    "posthouse.testing": {"Hourglass", "check_policy", "check_source"},
 }
 
 

@@ -140,7 +140,7 @@ class BackendConnection:
 
 
 class ScriptedBackend:
-    """Listens on a free loopback port; each connection is served by a thread of its own.
+    """Listens on loopback, on a free port unless one is given; each connection is served by a thread of its own.
 
     on_request  asked for every complete request; may be changed at any time, kept connections see the change
     on_connect  if set, takes over each new connection whole (it reads, records and sends by itself)
@@ -149,7 +149,14 @@ class ScriptedBackend:
     violations  what came and was no normal-form request: one line each
     """
 
-    def __init__(self, on_request: OnRequest = answer_ok, *, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        on_request: OnRequest = answer_ok,
+        *,
+        timeout: float = 30.0,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
         self.on_request = on_request
         self.on_connect: OnConnect | None = None
         self.timeout = timeout
@@ -158,9 +165,9 @@ class ScriptedBackend:
         self.connections: list[BackendConnection] = []
         self.violations: list[str] = []
         self._changed = threading.Condition()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server((host, port), backlog=256)
         self.port: int = self._listener.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
         self._threads: list[threading.Thread] = []
         self._is_closing = False
         self._released = threading.Event()

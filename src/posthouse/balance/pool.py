@@ -15,6 +15,7 @@ from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch, warm_key
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Choice, Policy
+from posthouse.balance.priority import first_group, priorities_of
 from posthouse.config.specs import EndpointSpec, PoolSpec
 from posthouse.errors import FailureKind
 
@@ -26,11 +27,15 @@ _NOT_STARTED = -1
 class Pool:
     """Who is next. `now` is monotonic seconds and never goes back.
 
-    usable  the usable backends in the order of the file, as of the last `select`
+    usable  those that are chosen from, in the order of the file, as of the last `select`: the usable ones of the first
+            priority that has any
     tls     the TLS identity of its https backends
     """
 
-    __slots__ = ("_pick", "_seen", "_watch", "backends", "name", "spec", "tls", "usable")
+    __slots__ = (
+        *("_others", "_pick", "_priorities", "_seen", "_watch", "backends", "name", "spec"),
+        *("tls", "usable"),
+    )
 
     def __init__(
         self,
@@ -45,6 +50,8 @@ class Pool:
         self.name = spec.name
         self.backends = tuple(backends)
         self.usable: tuple[Backend, ...] = ()
+        self._others: tuple[Backend, ...] = ()
+        self._priorities = priorities_of(self.backends, spec)
         # The policy of a pool of one is never asked; its argument may even be absent from every request.
         self._pick = policy.select if len(self.backends) > 1 else None
         self._watch = watch
@@ -91,12 +98,13 @@ class Pool:
             return usable[0]
         if tried:
             return self._select_again(choice, tried)
-        return self._pick(usable, choice, ())
+        # A table over all backends must not find one of another priority.
+        return self._pick(usable, choice, self._others)
 
     def has_untried(self, now: float, tried: Sequence[Backend]) -> bool:
         """Whether a usable backend is left that this exchange has not tried."""
         self._look(now)
-        return any(backend not in tried for backend in self.usable)
+        return any(backend not in tried for some in (self.usable, self._others) for backend in some)
 
     def acquire(self, backend: Backend) -> None:
         """Hold `backend` for one exchange: at once after `select`, with nothing awaited between, or it may be
@@ -123,7 +131,8 @@ class Pool:
         if kind is FailureKind.FULL:
             return "every backend that is up is at max_conns"
         if not self.backends:
-            return "there is no backend"
+            sources = ", ".join(source.text for source in self.spec.sources)
+            return f"no backend was found: {sources}" if sources else "there is no backend"
         states = {backend.state for backend in self.backends}
         beliefs = " or ".join(state for state in (State.DOWN, State.DRAINING) if state in states)
         if not beliefs:
@@ -147,17 +156,17 @@ class Pool:
 
     def _refresh(self) -> None:
         self.usable = tuple([backend for backend in self.backends if backend.is_usable])
+        if self._priorities:
+            self.usable, self._others = first_group(self.usable, self._priorities)
         self._seen = self._watch.changes
 
     def _select_again(self, choice: Choice, tried: Sequence[Backend]) -> Backend:
         assert self._pick is not None
-        fresh = [backend for backend in self.usable if backend not in tried]
-        if fresh:
-            return self._pick(fresh, choice, tried)
-        least = min(tried.count(backend) for backend in self.usable)
-        candidates = [backend for backend in self.usable if tried.count(backend) == least]
-        left_out = [backend for backend in self.usable if tried.count(backend) > least]
-        return self._pick(candidates, choice, left_out)
+        every = (*self.usable, *self._others)
+        least = min(tried.count(backend) for backend in every)
+        fresh = tuple([backend for backend in every if tried.count(backend) == least])
+        candidates, _ = first_group(fresh, self._priorities) if self._priorities else (fresh, ())
+        return self._pick(candidates, choice, [backend for backend in every if backend not in candidates])
 
 
 def build_pool(
@@ -178,5 +187,7 @@ def build_pool(
         occurrences[endpoint.text] += 1
         occurrence = occurrences[endpoint.text]
         backend = kept.get((endpoint.text, occurrence))
+        if backend is not None and backend.endpoint.server_name != endpoint.server_name:
+            backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
     return Pool(spec, backends, find_policy(spec.policy, backends, rng), watch, tls)

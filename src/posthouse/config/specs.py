@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from posthouse.config.file_specs import FilesSpec
+from posthouse.config.log_specs import ErrorsSpec as ErrorsSpec
+from posthouse.config.log_specs import LogSpec as LogSpec
+from posthouse.config.log_specs import RotationSpec as RotationSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
+HEAVIEST = 1000
+"""The largest weight of a backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,9 @@ class EndpointSpec:
     base_path    path of the TO as written, "" or "/...", encoded form
     base_query   query of the TO without "?", or ""
     credentials  "user:password" from the TO, decoded, or ""; never shown
+    weight       1 to HEAVIEST: its part of the traffic is this part of all weights
+    priority     those of the lowest number are chosen from, as long as one of them can be used (SRV records)
+    server_name  what its certificate must be for, if not `host`
     """
 
     text: str
@@ -56,6 +64,30 @@ class EndpointSpec:
     base_path: str = ""
     base_query: str = ""
     credentials: str = field(default="", repr=False, metadata={"is_secret": True})
+    weight: int = 1
+    priority: int = 0
+    server_name: str = ""
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+SourceKind = Literal["srv", "dns", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """A TO that stands for backends which are found while we run.
+
+    text      as written, without credentials: what logs call it
+    name      what the DNS is asked for, or the path of the file
+    member    what all its members have in common; its host is `name`, its port that of `dns`; unused for files
+    position  how many of the pool's endpoints stand before it in the file
+    """
+
+    kind: SourceKind
+    text: str
+    name: str
+    member: EndpointSpec
+    position: int = 0
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -189,6 +221,7 @@ class PoolSpec:
     max_conns  per backend, 0 = unlimited
     keepalive  idle connections kept per backend, 0 = no reuse
     health     None = no active checks
+    sources    where more backends come from while we run
     """
 
     name: str
@@ -201,6 +234,7 @@ class PoolSpec:
     keepalive: int = 64
     tls: TLSSpec = TLSSpec()
     health: HealthSpec | None = None
+    sources: tuple[SourceSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,57 +288,6 @@ class TimeoutsSpec:
     read: float | None = None
     write: float | None = None
     given: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class RotationSpec:
-    """`rotate_*` of a log file.
-
-    size  bytes at which the file is put aside
-    age   seconds for which files put aside are kept, None = for ever; keep: how many of them, None = all
-    """
-
-    size: int = 100 << 20
-    age: float | None = 14 * 86_400.0
-    keep: int | None = 10
-    is_compressed: bool = False
-    is_off: bool = False
-    place: Place = field(default=NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class LogSpec:
-    """One `log`: path scope, where to, and the format: "common", "combined", "json", or a template.
-
-    output    a file path, "stdout", "stderr", or an address of a syslog daemon (config/outputs.py)
-    excepts   paths of the site that this line does not log
-    ipmask    masks for IPv4 and IPv6 addresses, as addresses; "" = not masked
-    rotation  None = nothing was said: a file is rotated as a RotationSpec has it by default
-    """
-
-    path: str = "/"
-    output: str = "access.log"
-    format: str = "common"
-    place: Place = field(default=NOWHERE, compare=False)
-    excepts: tuple[str, ...] = ()
-    ipmask: tuple[str, str] = ("", "")
-    rotation: RotationSpec | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorsSpec:
-    """`errors`: the log of what went wrong, and pages for the statuses that Posthouse answers itself.
-
-    output      as in LogSpec
-    pages       (status, file), 0 = any other status; a relative file belongs to the site's root
-    is_visible  the client is shown the error, and no log is written
-    """
-
-    output: str = "stderr"
-    pages: tuple[tuple[int, str], ...] = ()
-    is_visible: bool = False
-    rotation: RotationSpec | None = None
-    place: Place = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,6 @@ _UNIX = "unix:"
 _LONGEST_SOCKET_PATH = 107
 """`sun_path` holds 108 bytes on Linux, the last of them a NUL."""
 
-_NOT_YET = {
-    "srv": "`srv://` is not in this release yet",
-    "srv+https": "`srv+https://` is not in this release yet",
-}
 _NEVER = {
     "ws": ("`ws://` is not a backend's scheme", "write `http://`: WebSocket upgrades pass by themselves"),
     "wss": ("`wss://` is not a backend's scheme", "write `https://`: WebSocket upgrades pass by themselves"),
@@ -111,8 +107,6 @@ def _without_scheme(text: str) -> tuple[Scheme, str]:
         return "http", text[match.end() :]
     if scheme == "https":
         return "https", text[match.end() :]
-    if scheme in _NOT_YET:
-        raise BadEndpoint(_NOT_YET[scheme])
     if scheme in _NEVER:
         raise BadEndpoint(*_NEVER[scheme])
     raise BadEndpoint(

@@ -27,6 +27,7 @@ from posthouse.directives.draft import SiteDraft
 from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
 from posthouse.directives.header_rules import header_rule
 from posthouse.directives.route_draft import RouteDraft
+from posthouse.directives.source_words import parse_source
 
 USAGE = "proxy FROM TO..."
 _LATER_POLICIES = ("random_choose", "ewma", "client_ip_hash", "sticky")
@@ -53,7 +54,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         each(dispenser, _properties(dispenser), lambda one: _read_property(one, route))
     site.policies.append(route.policy)
     if not dispenser.mistakes[before:]:
-        if not route.endpoints:
+        if not (route.endpoints or route.sources):
             raise Rejected(dispenser.name, "`proxy` has no backend", f"write `{USAGE}` or an `upstream` line")
         site.routes.append(route.finish())
         site.notices += route.health.notices(route.endpoints)
@@ -107,7 +108,11 @@ def _read_property(one: Property, route: RouteDraft) -> None:
 
 def _add_endpoints(route: RouteDraft, to: Token) -> None:
     try:
-        route.endpoints += parse_endpoints(to.text, to.place)
+        source = parse_source(to.text, to.place, len(route.endpoints))
+        if source is None:
+            route.endpoints += parse_endpoints(to.text, to.place)
+        else:
+            route.sources.append(source)
     except BadEndpoint as bad:
         raise Rejected(to, bad.message, bad.hint) from None
 

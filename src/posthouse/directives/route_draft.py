@@ -13,6 +13,7 @@ from posthouse.config.specs import (
     PoolSpec,
     RetrySpec,
     RouteSpec,
+    SourceSpec,
     TLSSpec,
     UpstreamTimeouts,
 )
@@ -39,6 +40,7 @@ class RouteDraft:
         self.base = ""
         self.name = ""
         self.endpoints: list[EndpointSpec] = []
+        self.sources: list[SourceSpec] = []
         self.policy = _POLICY
         self.passive = _PASSIVE
         self.retry = _RETRY
@@ -87,6 +89,7 @@ class RouteDraft:
             keepalive=self.keepalive,
             tls=self.tls,
             health=self.health.finish(),
+            sources=tuple(self.sources),
         )
 
 

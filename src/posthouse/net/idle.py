@@ -17,10 +17,11 @@ race in which their close meets our request."""
 class IdleConnections:
     """Idle connections by endpoint (and, with TLS, by identity); the latest used comes first."""
 
-    __slots__ = ("_lanes",)
+    __slots__ = ("_lanes", "_left")
 
     def __init__(self) -> None:
         self._lanes: dict[Hashable, list[Any]] = {}
+        self._left: set[Hashable] = set()
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes.values())
@@ -35,9 +36,11 @@ class IdleConnections:
         return None
 
     def release(self, connection: UpstreamRequest, most: int) -> bool:
-        """Keep a connection for the next request; False: there are `most` already, close it."""
+        """Keep a connection for the next request; False: `most` are there, or its endpoint was left."""
         lane = self._lanes.get(connection.key)
         if lane is None:
+            if connection.key in self._left:
+                return False
             lane = self._lanes[connection.key] = []
         if len(lane) >= most:
             return False
@@ -54,6 +57,15 @@ class IdleConnections:
         """Close all connections of one endpoint."""
         for connection in self._lanes.pop(key, []):
             connection.close()
+
+    def leave(self, key: Hashable) -> None:
+        """Close all connections of one endpoint, and from now on those that come back."""
+        self.close(key)
+        self._left.add(key)
+
+    def forget_left(self, key: Hashable) -> None:
+        """Nothing of this endpoint comes back any more."""
+        self._left.discard(key)
 
     def close_all(self) -> None:
         """Close every idle connection."""

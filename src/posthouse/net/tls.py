@@ -35,7 +35,7 @@ class ClientTLS:
     ) -> None:
         self._context = context
         self._clock = clock
-        self._sessions: dict[tuple[str, int], _Session] = {}
+        self._sessions: dict[tuple[str, int, str], _Session] = {}
         self.digest = digest
 
     def __repr__(self) -> str:
@@ -43,7 +43,7 @@ class ClientTLS:
 
     def dial(self, endpoint: EndpointSpec) -> Dial:
         """TLS for a new connection to an endpoint. Raises ValueError for a host that no certificate can be for."""
-        known = self._sessions.get((endpoint.host, endpoint.port))
+        known = self._sessions.get(_session_key(endpoint))
         if known is not None and known[1] <= self._clock():
             known = None
         return Dial(self, endpoint, known)
@@ -77,7 +77,7 @@ class Dial:
         else:
             until = self._identity._clock() + SESSION_SECONDS
         sessions = self._identity._sessions
-        key = (self._endpoint.host, self._endpoint.port)
+        key = _session_key(self._endpoint)
         sessions.pop(key, None)
         if len(sessions) >= _MOST_SESSIONS:
             del sessions[next(iter(sessions))]
@@ -85,7 +85,7 @@ class Dial:
 
     def explain(self, error: TLSFault | ssl.SSLError) -> str:
         """Why the handshake failed, for the log. The session is not offered again: it may have been why."""
-        self._identity._sessions.pop((self._endpoint.host, self._endpoint.port), None)
+        self._identity._sessions.pop(_session_key(self._endpoint), None)
         if isinstance(error, TLSFault):
             return error.reason
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -99,9 +99,14 @@ class Dial:
         return f"{what}, certificate is for {_names(self.engine.ssl_object)}"
 
 
+def _session_key(endpoint: EndpointSpec) -> tuple[str, int, str]:
+    """Who a session was made with: one is offered only where the same name was verified."""
+    return endpoint.host, endpoint.port, endpoint.server_name
+
+
 def server_name(endpoint: EndpointSpec) -> str:
     """The name that the certificate of an endpoint is verified for; an IP address is never sent as SNI."""
-    return endpoint.host.partition("%")[0] or "localhost"
+    return endpoint.server_name or endpoint.host.partition("%")[0] or "localhost"
 
 
 def _names(ssl_object: ssl.SSLObject) -> str:

@@ -107,6 +107,15 @@ class Route:
     def __repr__(self) -> str:
         return f"<Route {self.base_key!r} {self.pool!r}>"
 
+    def use(self, pool: Pool) -> None:
+        """Another pool from now on, because its members have changed. Attempts that run keep their backends."""
+        self.pool = pool
+        self.origins = {backend: Origin(backend.endpoint) for backend in pool.backends}
+
+    def origin(self, backend: Backend) -> Origin:
+        """What a head says for `backend`, which may have left the pool while it was dialled."""
+        return self.origins.get(backend) or Origin(backend.endpoint)
+
     def is_excepted(self, key: str) -> bool:
         """Whether `except` takes this path out."""
         excepts = self._excepts
@@ -132,7 +141,7 @@ class Route:
 
         Where no rule of the site makes it differ from request to request, the course keeps it for the next one.
         """
-        origin = self.origins[backend]
+        origin = self.origin(backend)
         head = exchange.course.head
         fields = head.fields
         authority = head.host if self.spec.is_transparent and head.host else origin.authority

@@ -39,6 +39,7 @@ from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
+from posthouse.server.membership import Membership
 from posthouse.server.runtime import Runtime
 from posthouse.server.site_files import build_file_server
 from posthouse.server.site_steps import Means, build_steps
@@ -57,7 +58,8 @@ class Generation:
         self.in_flight = 0
         self.pools: dict[str, Pool] = {}
         self._runtime = runtime
-        self._checks: list[Check] = []
+        self._checks: dict[str, list[Check]] = {}
+        self._memberships: list[Membership] = []
         self._logs: list[LogKey] = []
         self.rotations: dict[LogKey, RotationSpec] = {}
         self._plans: dict[ListenKey, ListenerPlan] = {}
@@ -81,13 +83,26 @@ class Generation:
             pool.start()
         for key in self._logs:
             self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
-        self._runtime.probes.replace(self._checks)
+        self._replace_probes()
+        discoverer = self._runtime.discoverer
+        discoverer.follow({one.apply: one.sources for one in self._memberships})
+
+    def use(self, site: SiteSpec, route: Route) -> None:
+        """A route of this generation, which serves, has another pool."""
+        self.pools[route.pool.name] = route.pool
+        self._checks[route.pool.name] = checks_of(site, route)
+        self._replace_probes()
+
+    def _replace_probes(self) -> None:
+        self._runtime.probes.replace(check for checks in self._checks.values() for check in checks)
 
     def retire(self, successor: Generation | None = None) -> None:
         """Another one serves from now on (or this one never will); what runs is finished first."""
         self._is_retired = True
         if successor is not None:
             self.close_left_backends(successor)
+        else:
+            self._runtime.discoverer.drop_unfollowed()
         if not self.in_flight:
             self.on_last_finished()
 
@@ -102,11 +117,7 @@ class Generation:
     def close_left_backends(self, successor: Generation) -> None:
         """Close the warm connections that the successor will not use: of backends that it does not have, or speaks
         to with another TLS identity."""
-        kept = {lane for pool in successor.pools.values() for lane in pool.lanes()}
-        for pool in self.pools.values():
-            for lane in pool.lanes():
-                if lane not in kept:
-                    self._runtime.idle.close(lane)
+        self._runtime.leave(self.pools.values(), successor.pools.values())
 
 
 def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:
@@ -155,7 +166,10 @@ class _Builder:
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
         for route in routes:
-            self._generation._checks += checks_of(spec, route)
+            self._generation._checks[route.pool.name] = checks_of(spec, route)
+            if route.spec.pool.sources:
+                membership = Membership(spec, route, self._runtime, self._generation)
+                self._generation._memberships.append(membership)
         logs = [self._log(log) for log in spec.logs]
         site = Site(spec, routes, logs, self._targets)
         if spec.gzips:
@@ -181,7 +195,8 @@ class _Builder:
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
         try:
-            pool = build_pool(spec.pool, self._runtime.rng, previous, self._tls(spec.pool))
+            expanded = self._runtime.discoverer.expand(spec.pool)
+            pool = build_pool(expanded, self._runtime.rng, previous, self._tls(spec.pool))
         except ConfigError as error:
             self._mistakes += error.mistakes
             return None
@@ -196,7 +211,10 @@ class _Builder:
 
     def _tls(self, spec: PoolSpec) -> ClientTLS | None:
         """Made also where no backend needs it, if it was written: a mistake in it shall not lie in wait."""
-        if spec.tls == TLSSpec() and all(endpoint.scheme != "https" for endpoint in spec.endpoints):
+        may_need = any(endpoint.scheme == "https" for endpoint in spec.endpoints) or any(
+            source.kind == "file" or source.member.scheme == "https" for source in spec.sources
+        )
+        if spec.tls == TLSSpec() and not may_need:
             return None
         return self._runtime.identities.get(spec.tls)
 

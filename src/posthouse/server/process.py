@@ -16,6 +16,7 @@ from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
+from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
 from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
@@ -50,12 +51,20 @@ class Process:
         self.load = load
         self.hooks = Hooks(log, os.environ if env is None else env)
         self.loop = loops.factory(loops.choose(loop))()
-        self._runtime = Runtime(self.loop, self.log, is_case_sensitive=is_case_sensitive)
+        servers = name_servers(os.environ.get(RESOLVER, ""))
+        self._runtime = Runtime(
+            self.loop, self.log, is_case_sensitive=is_case_sensitive, name_servers=servers
+        )
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
 
     def build(self, config: Config, previous: Any) -> generation.Generation:
         return generation.build(config, self._runtime, previous)
+
+    async def prepare(self, config: Config) -> None:
+        """See `worker.Parts`."""
+        sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]
+        await self._runtime.discoverer.prepare(sources)
 
     def announce(self, ready: str) -> None:
         if sys.stderr is None:  # closed by who started us; print() would take stdout instead

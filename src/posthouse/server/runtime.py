@@ -6,11 +6,13 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, cast
 
 from posthouse.balance.backend import Backend, warm_key
+from posthouse.balance.pool import Pool
 from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.discovery.lookup import Server
 from posthouse.net.connector import Connector, Dialled, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
@@ -21,6 +23,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
+from posthouse.server.discoverer import Discoverer
 from posthouse.server.logs import Logs
 from posthouse.server.password_checks import PasswordChecks
 from posthouse.server.turns import Turns
@@ -30,8 +33,14 @@ class Runtime:
     """The event loop with what outlives a generation: warm connections, probes, log files, the codec's memos."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, log: ProcessLog, *, is_case_sensitive: bool = False
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: ProcessLog,
+        *,
+        is_case_sensitive: bool = False,
+        name_servers: Sequence[Server] = (),
     ) -> None:
+        """name_servers: who is asked about `srv://` and `dns://`; none = those of the system."""
         self.loop = loop
         self.log = log
         self.reactor = Reactor(loop, Codec(is_case_sensitive))
@@ -43,11 +52,13 @@ class Runtime:
         self.secret = secrets.token_bytes(32)
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
+        self._leaving: dict[Hashable, Backend] = {}
         self.identities = Identities()
         self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self.logs = Logs(loop, log)
         self.probes = Probes(self)
+        self.discoverer = Discoverer(self, name_servers)
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
@@ -78,6 +89,23 @@ class Runtime:
         """A connection for one health check: it never becomes a warm one, so its key is nobody's."""
         return self._connector.dial(self.probes, endpoint, timeouts, on_done, cast(ClientTLS | None, tls))
 
+    def leave(self, before: Iterable[Pool], after: Iterable[Pool]) -> None:
+        """Pools take the place of others. Warm connections that they will not use are closed: at once, or when the
+        exchanges are over that still run at their backends."""
+        kept = {lane for pool in after for lane in pool.lanes()}
+        for lane, backend in list(self._leaving.items()):
+            if lane in kept or not backend.in_flight:
+                self.idle.forget_left(lane)
+                del self._leaving[lane]
+        for pool in before:
+            for lane, backend in zip(pool.lanes(), pool.backends, strict=True):
+                if lane in kept:
+                    continue
+                self.idle.close(lane)
+                if backend.in_flight:
+                    self.idle.leave(lane)
+                    self._leaving[lane] = backend
+
     def listener(self, plan: Any) -> Listener:
         """A listening address."""
         return Listener(self.reactor, plan)
@@ -89,6 +117,7 @@ class Runtime:
 
     def close(self) -> None:
         """The end: no more probes, what is buffered is written, idle connections are closed."""
+        self.discoverer.stop()
         self.probes.stop()
         self.idle.close_all()
         self.password_checks.close()

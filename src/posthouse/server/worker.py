@@ -77,6 +77,9 @@ class Parts(Protocol):
     @property
     def hooks(self) -> Commands: ...
 
+    async def prepare(self, config: Config) -> None:
+        """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
+
     def build(self, config: Config, previous: Any) -> Serving:
         """A generation that does not serve yet. Raises ConfigError or StartError."""
 
@@ -163,6 +166,8 @@ class Worker:
     async def _start(self) -> bool:
         """Whether it serves; False: it was stopped before."""
         config = self._loaded.config
+        if not await self._unless_stopped(self._parts.prepare(config)):
+            return False
         generation = self._parts.build(config, None)
         bound = self._listeners.bind(generation.listen, self._settings.bound)
         has_started = False
@@ -189,12 +194,14 @@ class Worker:
         return True
 
     async def _run_startup_commands(self, config: Config) -> bool:
-        """Whether to go on: False if a signal stopped us while they ran. Raises ConfigError."""
+        """Whether to go on. Raises ConfigError."""
         hooks = hooks_of(config, "startup")
-        if not hooks:
-            return True
-        signals.listen(self._loop, self)  # they may take long, and must not outlive us
-        running = self._loop.create_task(self._parts.hooks.start_up(hooks))
+        return not hooks or await self._unless_stopped(self._parts.hooks.start_up(hooks))
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
+        signals.listen(self._loop, self)  # it may take long, and must not outlive us
+        running = self._loop.create_task(work)
         await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             running.cancel()
@@ -252,6 +259,9 @@ class Worker:
 
     async def _swap(self, loaded: Loaded, cause: str) -> None:
         began = self._loop.time()
+        await self._parts.prepare(loaded.config)
+        if self._is_stopping:
+            return
         generation = self._parts.build(loaded.config, self._generation)
         try:
             bound = self._listeners.bind(generation.listen)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from posthouse.testing.check_policy import check_policy
+from posthouse.testing.check_source import Hourglass, check_source
 
-__all__ = ["check_policy"]
+__all__ = ["Hourglass", "check_policy", "check_source"]

@@ -15,10 +15,10 @@ from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.pool import Pool, build_pool
-from posthouse.config.specs import PassiveSpec, PoolSpec
+from posthouse.config.specs import PassiveSpec, PoolSpec, SourceSpec
 from posthouse.errors import ConfigError, FailureKind
 from posthouse.testing.check_policy import SampleChoice
-from unit.balance.samples import Request, make_pool, pool_spec
+from unit.balance.samples import Request, endpoint, make_pool, pool_spec
 
 A_SECOND = PassiveSpec(fail_timeout=1.0)
 
@@ -438,3 +438,19 @@ def test_connections_of_another_identity_lie_in_another_lane() -> None:
     secure, plain = old.backends
     assert old.lanes() == [(secure, "old"), plain]
     assert tls_pool("new", old).lanes() == [(secure, "new"), plain]
+
+
+def test_a_pool_whose_sources_found_nothing_says_so() -> None:
+    source = SourceSpec("srv", "srv://web.test", "web.test", endpoint("web.test"))
+    pool = make_pool(replace(pool_spec(""), sources=(source,)))
+    assert pool.select(Request(), 0.0) is None
+    assert pool.explain(pool.why_not(0.0)) == "no backend was found: srv://web.test"
+
+
+def test_a_backend_that_is_to_be_verified_for_another_name_is_another_one() -> None:
+    spec = pool_spec(("a", "b"))
+    first = make_pool(spec)
+    a, b = spec.endpoints
+    second = make_pool(replace(spec, endpoints=(replace(a, server_name="x.test"), b)), previous=first)
+    assert second.backends[0] is not first.backends[0]
+    assert second.backends[1] is first.backends[1]

@@ -130,8 +130,6 @@ def test_the_path_of_a_unix_socket_has_a_longest() -> None:
         ("quic://a", "`quic:` is not part of Posthouse", "https://"),
         ("QUIC:a:443", "`quic:` is not part of Posthouse", "https://"),
         ("fastcgi://a", "`fastcgi://` is not part of Posthouse", "FastCGI"),
-        ("srv://a", "`srv://` is not in this release yet", ""),
-        ("SRV+https://a", "`srv+https://` is not in this release yet", ""),
         ("ftp://a", "`ftp://` is not a scheme", "http://"),
         ("tcp://a:1", "`tcp://` is not a scheme", "unix:"),
         ("unix:run/a", "its path must be absolute", "unix:/PATH"),

@@ -68,11 +68,11 @@ def test_backends_of_the_line_come_before_those_of_upstream_lines(read_site: Rea
         ("proxy api a", ["1:7 FROM must begin with `/`, found `api`: it would never match"]),
         ('proxy "" a', ['1:7 FROM must begin with `/`, found `""`: it would never match']),
         (
-            "proxy / ftp://a ws://b {\nupstream srv://c\n}",
+            "proxy / ftp://a ws://b {\nupstream srv://c:1\n}",
             [
                 "1:9 `ftp://` is not a scheme that backends are reached by",
                 "1:17 `ws://` is not a backend's scheme",
-                "2:10 `srv://` is not in this release yet",
+                "2:10 `srv://c:1` has a port, but ports come from the SRV records",
             ],
         ),
     ],

@@ -91,3 +91,18 @@ def test_close_all() -> None:
     assert all(backend.wire.is_aborted for backend in backends)
     assert len(stand.idle) == 0
     assert not any(stand.reactor.timers._buckets.values())
+
+
+def test_what_comes_back_to_an_endpoint_that_was_left_is_closed() -> None:
+    stand = Stand()
+    waiting, out, other = warm(stand), Backend(stand), warm(stand, "c")
+    stand.idle.leave("b")
+    assert waiting.wire.is_closed and not other.wire.is_closed
+    out.ask(FakeAttempt())
+    out.send(EMPTY)
+    out.connection.release(8)
+    assert out.wire.is_closed
+    stand.idle.forget_left("b")
+    stand.idle.forget_left("b")
+    again = warm(stand)
+    assert not again.wire.is_closed

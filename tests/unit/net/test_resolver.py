@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from posthouse.net import resolver as module
-from posthouse.net.resolver import ANSWER_SECONDS, Address, Resolver, literal_address
+from posthouse.net.resolver import ANSWER_SECONDS, PATIENCE_SECONDS, Address, Resolver, literal_address
 from unit.net.sockets import Names
 from unit.protocol.rows import rows
 
@@ -163,3 +163,45 @@ def test_the_system_is_asked(loop: asyncio.AbstractEventLoop) -> None:
     """With the loop's own getaddrinfo."""
     found = loop.run_until_complete(Resolver(loop).resolve("localhost", 80))
     assert {address.host for address in found} <= {"127.0.0.1", "::1"} and found
+
+
+async def ask_while_silent(resolver: Resolver, names: Names, now: float) -> tuple[Address, ...]:
+    """What a dial gets when the system does not answer."""
+    names.now = now
+    names.gate = names.gate or asyncio.Event()
+    return await asyncio.wait_for(resolver.resolve("a.test", 80), 5)
+
+
+def test_a_silent_system_does_not_hold_up_who_knows(loop: asyncio.AbstractEventLoop) -> None:
+    resolver, names = asking(loop, a_test=["127.0.0.1"])
+
+    async def main() -> None:
+        await resolver.resolve("a.test", 80)
+        names.names["a.test"] = ["127.0.0.2"]
+        began = loop.time()
+        assert await ask_while_silent(resolver, names, 10.0) == (v4("127.0.0.1"),)
+        assert loop.time() - began >= PATIENCE_SECONDS * 0.9, "an answer was given the time to come"
+        for now in (10.0 + PATIENCE_SECONDS, 15.0, 1e6):
+            assert await ask_while_silent(resolver, names, now) == (v4("127.0.0.1"),), "and then nobody waits"
+        assert names.asked == ["a.test"] * 2, "one question is enough"
+        assert names.gate is not None
+        names.gate.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert await resolver.resolve("a.test", 80) == (v4("127.0.0.2"),), "the late answer counts"
+
+    loop.run_until_complete(main())
+
+
+def test_who_knows_nothing_waits(loop: asyncio.AbstractEventLoop) -> None:
+    resolver, names = asking(loop, a_test=["127.0.0.1"])
+
+    async def main() -> None:
+        names.gate = asyncio.Event()
+        dial = asyncio.ensure_future(resolver.resolve("a.test", 80))
+        await asyncio.wait((dial,), timeout=PATIENCE_SECONDS * 2)
+        assert not dial.done()
+        names.gate.set()
+        assert await dial == (v4("127.0.0.1"),)
+
+    loop.run_until_complete(main())

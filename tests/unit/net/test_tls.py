@@ -315,7 +315,7 @@ def test_sessions_are_bounded(identity: ClientTLS, monkeypatch: pytest.MonkeyPat
     context = server_context("db.test")
     for port in (1, 2, 3):
         is_resumed(identity, context, port)
-    assert sorted(identity._sessions) == [("db.test", 2), ("db.test", 3)]
+    assert sorted(identity._sessions) == [("db.test", 2, ""), ("db.test", 3, "")]
     assert "sessions=2" in repr(identity)
 
 

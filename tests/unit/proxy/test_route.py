@@ -276,3 +276,16 @@ def test_timers_know_their_place() -> None:
 
 def test_repr() -> None:
     assert repr(build_route(route("a", base="/api"), Targets())).startswith("<Route '/api' <Pool ")
+
+
+# -- members that come and go --------------------------------------------------------------------------------------
+
+
+def test_a_backend_that_left_while_it_was_dialled_still_gets_its_head() -> None:
+    play = Play(route(endpoint("a", base_path="/b")), at=("",))
+    play.request("GET /x HTTP/1.1", "Host: x")
+    (play_route,) = play.routes
+    play_route.use(build_route(route(endpoint("other")), play.codec.targets).pool)
+    assert play.connect("a").line == b"GET /b/x HTTP/1.1"
+    assert [backend.endpoint.host for backend in play_route.pool.backends] == ["other"]
+    assert [origin.text for origin in play_route.origins.values()] == ["http://other"]

@@ -78,6 +78,7 @@ class Cast:
         self.building: Exception | None = None
         self.hooks = self
         self.commanded: list[HookSpec] = []
+        self.preparing: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.startup: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     async def start_up(self, hooks: Sequence[HookSpec]) -> None:
@@ -87,6 +88,10 @@ class Cast:
 
     async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
         self.commanded += hooks
+
+    async def prepare(self, config: Config) -> None:
+        if self.preparing is not None:
+            await self.preparing()
 
     def build(self, config: Config, previous: Any) -> CountingGeneration:
         if self.building is not None:
@@ -281,6 +286,50 @@ def test_stopped_during_a_startup_command(stage: Stage, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
     assert (stage.cast.ready, stage.cast.story, stage.cast.reopened) == ("", [], 1)
     assert stage.cast.commanded == [HOOKS[0]]
+
+
+# --- what is found at run time
+
+
+def test_what_is_found_is_asked_for_before_anything_is_built(stage: Stage) -> None:
+    async def preparing() -> None:
+        stage.cast.story.append(f"prepare with {len(stage.cast.generations)}")
+
+    async def conversation() -> None:
+        stage.cast.next = lambda: Loaded(config_for(0))
+        stage.worker.reload("USR1")
+        await stage.wait_for("reloaded")
+
+    stage.cast.preparing = preparing
+    stage.play(conversation)
+    assert stage.cast.story == ["prepare with 0", "start 1", "prepare with 1", "start 2", "retire 1 for 2"]
+
+
+def test_stopped_while_the_first_answer_is_waited_for(stage: Stage) -> None:
+    async def preparing() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(60)
+
+    async def conversation() -> None:
+        raise AssertionError("it must not start")
+
+    stage.cast.preparing = preparing
+    assert stage.play(conversation) == 0
+    assert stage.cast.generations == []
+
+
+def test_stopped_while_a_reload_waits_for_answers(stage: Stage) -> None:
+    async def preparing() -> None:
+        stage.worker.stop("TERM")
+
+    async def conversation() -> None:
+        stage.cast.next = lambda: Loaded(config_for(0))
+        stage.cast.preparing = preparing
+        stage.worker.reload("USR1")
+        await stage.wait_for("stopped")
+
+    assert stage.play(conversation) == 0
+    assert stage.cast.story == ["start 1"]
 
 
 def test_stopping_waits_for_what_runs(stage: Stage) -> None:

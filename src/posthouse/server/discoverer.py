@@ -1,0 +1,178 @@
+"""Discoverer: the sources of the generation that serves. They outlive it, so that a reload disturbs none that stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from posthouse.config.specs import EndpointSpec, PoolSpec, SourceSpec
+from posthouse.directives.endpoints import parse_endpoints
+from posthouse.discovery.lookup import Lookup, Server, parse_servers
+from posthouse.discovery.ports import Members, Question
+from posthouse.discovery.sources import SOURCES
+from posthouse.errors import Place, StartError
+from posthouse.observe.process_log import ProcessLog
+
+FIRST_SECONDS: Final = 2.0
+"""How long a start or a reload waits for sources that are new. One that takes longer comes later: until then its
+members are missing, and nothing else is."""
+MEND_SECONDS: Final = 30.0
+"""After a bug in a source, until it is begun anew."""
+RESOLVER: Final = "POSTHOUSE_RESOLVER"
+
+
+class Worker(Protocol):
+    """What a discoverer needs of its worker (`server/runtime.py`)."""
+
+    loop: asyncio.AbstractEventLoop
+    log: ProcessLog
+    clock: Callable[[], float]
+    chance: Callable[[], float]
+
+
+class Watcher:
+    """One source at work, from its first follower to its last.
+
+    members   the last whole set; () while nothing is known
+    is_heard  set when it has said something: a set, or why there is none
+    """
+
+    def __init__(self, spec: SourceSpec, services: Discoverer, log: ProcessLog) -> None:
+        self.spec = spec
+        self.members: Members = ()
+        self.is_heard = asyncio.Event()
+        self.on_change: list[Callable[[SourceSpec], None]] = []
+        self._services = services
+        self._log = log
+        self._trouble = ""
+        self._task = services.loop.create_task(self._run())
+
+    def __repr__(self) -> str:
+        trouble = f" trouble={self._trouble!r}" if self._trouble else ""
+        return f"<Watcher {self.spec.text} members={len(self.members)}{trouble}>"
+
+    def stop(self) -> None:
+        """Nobody follows it any more."""
+        self.on_change = []
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async for members in SOURCES[self.spec.kind](self.spec, self._services, self._report).sets():
+                    self._learn(members)
+            except Exception as error:
+                self._report(f"internal error: {error!r}")
+            await self._services.sleep(MEND_SECONDS)
+
+    def _learn(self, members: Members) -> None:
+        self.members = members
+        self.is_heard.set()
+        for tell in self.on_change:
+            tell(self.spec)
+
+    def _report(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            facts: dict[str, Any] = {"source": self.spec.text, "place": str(self.spec.place)}
+            if trouble:
+                self._log.warn("discovery failed", **facts, reason=trouble, kept=len(self.members))
+            else:
+                self._log.info("discovery works again", **facts)
+        self._trouble = trouble
+        if trouble:
+            self.is_heard.set()
+
+
+class Discoverer:
+    """All watchers of one worker, by what they watch; the Services of their sources."""
+
+    def __init__(self, worker: Worker, servers: Iterable[Server] = ()) -> None:
+        self.loop = worker.loop
+        self.clock = worker.clock
+        self.chance = worker.chance
+        self._log = worker.log
+        self.ask: Callable[[str, Question], Any] = Lookup(self.in_thread, tuple(servers)).ask
+        self._watchers: dict[SourceSpec, Watcher] = {}
+
+    def __repr__(self) -> str:
+        return f"<Discoverer of {len(self._watchers)} sources>"
+
+    def __len__(self) -> int:
+        return len(self._watchers)
+
+    # -- what generations ask for
+
+    def expand(self, spec: PoolSpec) -> PoolSpec:
+        """The pool with the members that its sources are known to have, each set where its TO stands."""
+        endpoints = list(spec.endpoints)
+        for source in reversed(spec.sources):
+            watcher = self._watchers.get(_key(source))
+            endpoints[source.position : source.position] = () if watcher is None else watcher.members
+        return replace(spec, endpoints=tuple(endpoints)) if spec.sources else spec
+
+    async def prepare(self, sources: Iterable[SourceSpec]) -> None:
+        """Begin to watch those that are new, and wait for their first word, at most FIRST_SECONDS."""
+        fresh = []
+        for source in sources:
+            if _key(source) not in self._watchers:
+                fresh.append(watcher := Watcher(_key(source), self, self._log))
+                self._watchers[_key(source)] = watcher
+        if fresh:
+            waiting = [self.loop.create_task(watcher.is_heard.wait()) for watcher in fresh]
+            try:
+                await asyncio.wait(waiting, timeout=FIRST_SECONDS)
+            finally:
+                for one in waiting:
+                    one.cancel()
+
+    def follow(self, followers: Mapping[Callable[[SourceSpec], None], Iterable[SourceSpec]]) -> None:
+        """Those who are told of changes from now on, in the place of those before."""
+        for watcher in self._watchers.values():
+            watcher.on_change = []
+        for tell, sources in followers.items():
+            for source in {_key(source) for source in sources}:
+                watcher = self._watchers.get(source) or Watcher(source, self, self._log)
+                self._watchers[source] = watcher
+                watcher.on_change.append(tell)
+        self.drop_unfollowed()
+
+    def drop_unfollowed(self) -> None:
+        """Stop what was prepared for a configuration that will not serve."""
+        for source, watcher in list(self._watchers.items()):
+            if not watcher.on_change:
+                watcher.stop()
+                del self._watchers[source]
+
+    def stop(self) -> None:
+        """The end."""
+        for watcher in self._watchers.values():
+            watcher.stop()
+        self._watchers.clear()
+
+    # -- what sources ask for (discovery/ports.py: Services)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def in_thread(self, work: Callable[[], Any]) -> Any:
+        return await self.loop.run_in_executor(None, work)
+
+    def parse(self, text: str, place: Place) -> list[EndpointSpec]:
+        return parse_endpoints(text, place)
+
+
+def _key(source: SourceSpec) -> SourceSpec:
+    """What makes two sources the same one: where in the pool it stands does not matter. The place is not compared."""
+    return replace(source, position=0)
+
+
+def name_servers(text: str) -> list[Server]:
+    """Those of POSTHOUSE_RESOLVER; none for "". Raises StartError."""
+    try:
+        return parse_servers(text) if text else []
+    except ValueError as wrong:
+        raise StartError(
+            f"{RESOLVER} is {text!r}: {wrong}; expected ADDRESS[:PORT], several with commas"
+        ) from None

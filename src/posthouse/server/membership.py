@@ -1,0 +1,80 @@
+"""Membership: keeps the pool of one route to what its sources say, while the route is at work.
+
+A changed set becomes a new pool, built from the one at work: backends that stay are the same objects, with their
+counts, failures and health. Exchanges at a backend that leaves finish there; its connections are then closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from posthouse.balance.backend import Backend
+from posthouse.balance.pool import Pool, build_pool
+from posthouse.config.specs import SiteSpec, SourceSpec
+from posthouse.proxy.route import Route
+from posthouse.server.runtime import Runtime
+
+MOST_NAMES: Final = 5
+"""Of backends in a line of the log."""
+
+
+class Pools(Protocol):
+    """Who holds the pools and the checks of a generation (`server/generation.py`)."""
+
+    def use(self, site: SiteSpec, route: Route) -> None:
+        """The route has another pool."""
+
+
+class Membership:
+    """See above. Built with the generation, `apply` is called when that serves and for each change."""
+
+    __slots__ = ("_pools", "_runtime", "_site", "route")
+
+    def __init__(self, site: SiteSpec, route: Route, runtime: Runtime, pools: Pools) -> None:
+        self.route = route
+        self._site = site
+        self._runtime = runtime
+        self._pools = pools
+
+    def __repr__(self) -> str:
+        return f"<Membership {self.route.pool!r}>"
+
+    @property
+    def sources(self) -> Sequence[SourceSpec]:
+        return self.route.spec.pool.sources
+
+    def apply(self, source: SourceSpec) -> None:
+        """Take over what the sources say now; `source` is the one that changed, for the log."""
+        before = self.route.pool
+        spec = self._runtime.discoverer.expand(self.route.spec.pool)
+        if spec == before.spec:
+            return
+        pool = build_pool(spec, self._runtime.rng, before, before.tls)
+        pool.start()
+        self.route.use(pool)
+        self._pools.use(self._site, self.route)
+        came, gone = difference(before, pool)
+        self._runtime.leave([before], [pool])
+        self._runtime.log.info(
+            "members changed",
+            pool=pool.name,
+            source=source.text,
+            came=named(came),
+            gone=named(gone),
+            backends=len(pool.backends),
+        )
+
+
+def difference(before: Pool, after: Pool) -> tuple[list[Backend], list[Backend]]:
+    """Who came, and who is gone."""
+    old, new = set(before.backends), set(after.backends)
+    came = [backend for backend in after.backends if backend not in old]
+    return came, [backend for backend in before.backends if backend not in new]
+
+
+def named(backends: Iterable[Backend]) -> str:
+    """The names for a line of the log."""
+    names = [backend.name for backend in backends]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
