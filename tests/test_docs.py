@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -27,8 +27,17 @@ from posthouse.balance.policies import _LATER as LATER_POLICIES
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.rendezvous import TABLE_ABOVE
 from posthouse.caddyfile.messages import render
-from posthouse.config.specs import CheckSpec, HealthSpec, LimitsSpec, LogSpec, PoolSpec, TimeoutsSpec
-from posthouse.config.units import parse_duration, parse_size
+from posthouse.config.specs import (
+    BreakerSpec,
+    CheckSpec,
+    HealthSpec,
+    LimitsSpec,
+    LogSpec,
+    PoolSpec,
+    RetryKind,
+    TimeoutsSpec,
+)
+from posthouse.config.units import parse_duration, parse_percent, parse_size
 from posthouse.directives import DIRECTIVES, Later, Never
 from posthouse.directives.proxy import PROPERTIES, _later
 from posthouse.errors import ConfigError
@@ -131,7 +140,7 @@ def value(cell: str) -> float | int | None:
     text = cell.strip("`")
     if text == "off":
         return None
-    for read in (int, parse_duration, parse_size):
+    for read in (int, parse_duration, parse_size, parse_percent):
         try:
             return read(text)
         except ValueError:
@@ -210,6 +219,8 @@ def test_properties_of_proxy() -> None:
         "keepalive": spec.keepalive,
         "fail_timeout": spec.passive.fail_timeout,
         "max_fails": spec.passive.max_fails,
+        "max_ejected": spec.passive.max_ejected,
+        "unhealthy_latency": spec.passive.latency,
         "try_interval": spec.retry.interval,
         "replay_limit": spec.retry.replay_limit,
         "fallback_delay": spec.timeouts.fallback_delay,
@@ -220,6 +231,8 @@ def test_properties_of_proxy() -> None:
     }
     shown = {name: value(cells[0]) for name, cells in rows.items() if cells[0] and name in known}
     assert shown == known
+    assert rows["retry_on"][0].strip("`") == " ".join(spec.retry.kinds)
+    assert rows["retry_budget"][0].strip("`") == f"{spec.retry.budget:g}% {spec.retry.budget_least:g}"
     assert rows["policy"][0].strip("`") == spec.policy.name
     assert rows["health_check_method"][0].strip("`") == health.check.method
     assert rows["health_check_status"][0].strip("`") == "-".join(map(str, *health.check.statuses))
@@ -228,6 +241,29 @@ def test_properties_of_proxy() -> None:
     missing = {name for name, reader in PROPERTIES.items() if reader.read is _later} - named
     assert missing == set()
     assert named <= set(PROPERTIES) | {"upstream"}
+
+
+def test_failures() -> None:
+    """The tables of that page say what that of all properties says, and what a breaker is by default."""
+    every = table("docs/proxy-directive.md", "property")
+    found = [rows for rows in tables(page("docs/failure.md")) if rows[0][0] == "property"]
+    shared = {row[0].strip("`"): row[1] for rows in found for row in rows[1:]}
+    assert shared == {name: every[name][0] for name in shared}
+    assert len(found) == 2 and len(shared) == 12
+    spec = BreakerSpec()
+    shown = {
+        name.partition("=")[0]: value(cells[0]) for name, cells in table("docs/failure.md", "option").items()
+    }
+    assert shown == {
+        "errors": spec.errors,
+        "latency": spec.latency,
+        "window": spec.window,
+        "min": spec.minimum,
+        "open": spec.open,
+        "trials": spec.trials,
+    }
+    kinds = [kind for name in table("docs/failure.md", "KIND") for kind in name.split("` `")]
+    assert kinds == list(get_args(RetryKind))
 
 
 def test_policies() -> None:

@@ -1,8 +1,8 @@
 """A backend: one endpoint and its live state, shared by the generations that keep it.
 
 Laws:
-1. `is_usable` is true exactly when the backend is up (neither down nor draining), not marked by failures, and
-   not full, as of the last time `Watch.expire` was called.
+1. `is_usable` is true exactly when the backend is up (neither down nor draining), not left out because of failures
+   (marks, breaker, a trial that others have taken), and not full, as of the last time `Watch.expire` was called.
 2. Every change of `is_usable` raises `Watch.changes`, and every mark that will fall is in the watch's heap.
    So a pool may trust its ready tuple while neither number tells it otherwise.
 3. `in_flight` is never negative and, unless a reload lowered the limit meanwhile, never above `max_conns`.
@@ -11,12 +11,17 @@ Laws:
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from heapq import heappop, heappush
 
 from posthouse.balance.active_health import State
+from posthouse.balance.breaker import Phase
+from posthouse.balance.budget import RetryBudget
+from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
+from posthouse.balance.ejection import Ejections
 from posthouse.balance.health import NEVER, FailureWindow
+from posthouse.balance.trials import Result, Trials
 from posthouse.config.specs import EndpointSpec, PassiveSpec
 
 BackendKey = tuple[str, int]
@@ -30,13 +35,19 @@ class Watch:
 
     changes  how often some backend has become usable or stopped being so
     expires  when the earliest mark falls (monotonic seconds), `NEVER` if there is none
+    budget   of the pool's retries
+    ejections  who is left out where not all may be, None where all may
+    tell     is told of each backend whose breaker has changed, and what it was; or None
     """
 
-    __slots__ = ("_marked", "_order", "changes", "expires")
+    __slots__ = ("_marked", "_order", "budget", "changes", "ejections", "expires", "tell")
 
     def __init__(self) -> None:
         self.changes = 0
         self.expires = NEVER
+        self.budget = RetryBudget()
+        self.ejections: Ejections | None = None
+        self.tell: Callable[[Backend, Phase], None] | None = None
         self._marked: list[tuple[float, int, Backend]] = []
         self._order = 0
 
@@ -72,24 +83,33 @@ class Backend:
     in_flight  exchanges that hold it
     max_conns  the most that may hold it, 0 = no limit
     tls        the TLS identity that it is dialled with, None for plain ones; whoever dials knows what it is
-    is_usable  up, not marked, not full (see the laws above); read it, never set it
+    is_usable  up, not left out, not full (see the laws above); read it, never set it
+    comeback   its breaker, and its trials after it was left out
+    fault      the last failure that counted against it, one short phrase, or ""
+    marked_since  since when as many failures are remembered as the pool tolerates; None = they are not, or unknown
     state      what active health checks believe; set it with `believe`
     reason     why, one short phrase; "" while it has been UP from the beginning
     since      when it became so, monotonic seconds; None = from the beginning
     """
 
     __slots__ = (
+        "_alert_at",
         "_fail_timeout",
         "_full_at",
+        "_is_barred",
         "_is_marked",
         "_is_up",
+        "_mark_due",
         "_max_fails",
         "_watch",
         "_window",
+        "comeback",
         "endpoint",
+        "fault",
         "in_flight",
         "is_usable",
         "key",
+        "marked_since",
         "name",
         "reason",
         "seed",
@@ -114,8 +134,12 @@ class Backend:
         self.reason = ""
         self.since: float | None = None
         self._is_up = True
-        self._is_marked = False
-        self._full_at = _NO_LIMIT
+        self._is_marked = self._is_barred = False
+        self._mark_due = NEVER
+        self.comeback = Comeback()
+        self.fault = ""
+        self.marked_since: float | None = None
+        self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
         self._max_fails = 1
 
@@ -141,7 +165,7 @@ class Backend:
         """What active health checks believe from now on. What failed requests have marked is not touched."""
         self.state, self.reason, self.since = state, reason, since
         self._is_up = state is State.UP
-        self._settle()
+        self._place()
 
     @property
     def is_full(self) -> bool:
@@ -163,6 +187,15 @@ class Backend:
         """When the mark falls if nothing else fails, monotonic seconds; `-NEVER` without a mark."""
         return self._window.below(self._max_fails)
 
+    def comes_back(self) -> float:
+        """When no mark, open breaker or lone trial keeps it back, if nothing else fails; `-NEVER` if that is now."""
+        breaker, lone = self.comeback.breaker, self.comeback.lone
+        if lone is not None and not lone.has_room and self.comeback.until is not None:
+            return self.comeback.until
+        if breaker is None or breaker.phase is not Phase.OPEN or breaker.until is None:
+            return self.mark_falls()
+        return max(self.mark_falls(), breaker.until)
+
     def configure(self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec) -> None:
         """Take new settings and keep the state. The endpoint's text must be the one that it was made with."""
         self.endpoint = endpoint
@@ -171,47 +204,135 @@ class Backend:
         self._max_fails = passive.max_fails
         if self._fail_timeout <= 0:
             self._window.clear()
+        self.comeback.fit(passive.breaker)
         self._mark()
 
-    def acquire(self) -> None:
-        """Hold it for one exchange. Raises RuntimeError if it is full: whoever asks must look first."""
+    def acquire(self) -> Trials | None:
+        """Hold it for one exchange. Raises RuntimeError if it is full: whoever asks must look first.
+
+        Where the exchange is a trial, the answer is what it has to be ended with: by `succeed`, `fail` or `abandon`.
+        """
         held = self.in_flight + 1
         self.in_flight = held
-        if held >= self._full_at:
-            self._fill(held)
+        return self._fill(held) if held >= self._alert_at else None
 
     def release(self) -> None:
         """Give it back. Raises RuntimeError if nobody holds it."""
         held = self.in_flight
         self.in_flight = held - 1
-        if not 0 < held < self._full_at:
+        if not 0 < held < self._alert_at:
             self._drain_one(held)
 
-    def fail(self, now: float) -> None:
-        """A failure that counts against it (`retry.is_backend_fault`); forgotten after `fail_timeout`."""
+    def fail(
+        self, now: float, reason: str = "", trial: Trials | None = None, seconds: float | None = None
+    ) -> None:
+        """A failure that counts against it (`retry.is_backend_fault`, `judge`); forgotten after `fail_timeout`."""
         if self._fail_timeout > 0:
             self._window.add(now, now + self._fail_timeout)
-            self._mark()
+        was, comeback = self._phase, self.comeback
+        if trial is None:
+            has_changed = comeback.learn(True, seconds, now)
+        else:
+            has_changed = comeback.end(trial, Result.FAILED, reason, now)
+        self.fault = reason
+        self._mark(now)
+        if has_changed:
+            self._tell(was)
+
+    def succeed(
+        self, now: float, seconds: float | None, trial: Trials | None = None, error: str = ""
+    ) -> None:
+        """It answered: no failure; error: what makes the answer one for the breaker, or ""."""
+        was, comeback = self._phase, self.comeback
+        if trial is None:
+            has_changed = comeback.learn(bool(error), seconds, now)
+        else:
+            has_changed = comeback.answer(trial, error, seconds, now)
+            self._settle()
+        if has_changed:
+            self._tell(was)
+
+    def abandon(self, trial: Trials, now: float) -> None:
+        """A trial has come to no result."""
+        self.comeback.end(trial, Result.UNDECIDED, "", now)
+        self._settle()
+
+    @property
+    def _phase(self) -> Phase:
+        breaker = self.comeback.breaker
+        return Phase.CLOSED if breaker is None else breaker.phase
+
+    def try_alone(self, now: float) -> None:
+        """It comes back where nobody else is there: one request first."""
+        self.comeback.try_alone(now)
+        if self.comeback.lone is not None:
+            self._watch.mark(self, now + TRIAL_SECONDS)
+        self._settle()
+
+    def _tell(self, was: Phase) -> None:
+        breaker = self.comeback.breaker
+        if breaker is not None and breaker.until is not None:
+            self._watch.mark(self, breaker.until)
+        self._place()
+        if self._watch.tell is not None:
+            self._watch.tell(self, was)
 
     def review(self, now: float) -> None:
         """For `Watch` only: a mark's time has come. More failures may have moved it on since."""
         self._window.forget(now)
-        self._is_marked = False
-        self._mark()
+        if now >= self._mark_due:
+            self._is_marked = False
+        was, trials = self._phase, self.comeback.trials
+        if self.comeback.review(now):
+            self._tell(was)
+        elif was is Phase.HALF_OPEN and self.comeback.trials is not trials:
+            breaker = self.comeback.breaker
+            assert breaker is not None and breaker.until is not None
+            self._watch.mark(self, breaker.until)
+        self._mark(now)
 
-    def _mark(self) -> None:
+    def _mark(self, now: float | None = None) -> None:
         until = self._window.below(self._max_fails)
         was_marked = self._is_marked
         self._is_marked = until != -NEVER
-        if self._is_marked and not was_marked:
-            self._watch.mark(self, until)
+        if not self._is_marked:
+            self.marked_since = None
+        else:
+            self.comeback.lone = None
+            if self.marked_since is None:
+                self.marked_since = now
+            if not was_marked or until < self._mark_due:
+                self._mark_due = until
+                self._watch.mark(self, until)
+        self._place()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its failures say that it should be left out. Whether it is depends on the others (`ejection`)."""
+        return self._is_marked or self.comeback.is_tripped
+
+    def bar(self, is_barred: bool) -> None:
+        """Leave it out because of its failures, or take it back."""
+        self._is_barred = is_barred
         self._settle()
 
-    def _fill(self, held: int) -> None:
+    def _place(self) -> None:
+        """Its health or its failures may have changed."""
+        ejections = self._watch.ejections
+        if ejections is None or self not in ejections.members:
+            self.bar(self.has_failed)
+        else:
+            ejections.review()
+
+    def _fill(self, held: int) -> Trials | None:
         if held > self._full_at:
             self.in_flight = held - 1
             raise RuntimeError(f"acquire of a full backend: {self!r}")
+        trials = self.comeback.trials
+        if trials is not None:
+            trials.begin()
         self._settle()
+        return trials
 
     def _drain_one(self, held: int) -> None:
         if held <= 0:
@@ -220,7 +341,11 @@ class Backend:
         self._settle()
 
     def _settle(self) -> None:
-        is_usable = self._is_up and not self._is_marked and self.in_flight < self._full_at
+        trials = self.comeback.trials
+        self._alert_at = self._full_at if trials is None else 0
+        is_usable = self._is_up and self.in_flight < self._full_at
+        if self._is_barred or self.comeback.lone is not None:
+            is_usable = is_usable and not self._is_marked and trials is not None and trials.has_room
         if is_usable != self.is_usable:
             self.is_usable = is_usable
             self._watch.changes += 1

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final
 
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch, warm_key
+from posthouse.balance.breaker import Phase
+from posthouse.balance.budget import RetryBudget
+from posthouse.balance.ejection import Ejections
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Choice, Policy
 from posthouse.balance.priority import first_group, priorities_of
+from posthouse.balance.trials import Trials
 from posthouse.config.specs import EndpointSpec, PoolSpec
 from posthouse.errors import FailureKind
 
 __all__ = ["Choice", "Pool", "build_pool"]
 
+EVERYBODY: Final = 100.0
+"""Percent of `max_ejected` from which on nothing is held back."""
 _NOT_STARTED = -1
 
 
@@ -67,10 +74,24 @@ class Pool:
         Not done when the pool is built, because a configuration that fails elsewhere must change nothing. A
         pool that is asked before it was started starts by itself.
         """
+        passive, watch = self.spec.passive, self._watch
+        watch.ejections = None
         for backend, endpoint in zip(self.backends, self.spec.endpoints, strict=True):
-            backend.configure(endpoint, self.spec.max_conns, self.spec.passive)
+            backend.configure(endpoint, self.spec.max_conns, passive)
             backend.tls = self._tls_of(endpoint)
+        if passive.max_ejected < EVERYBODY:
+            watch.ejections = Ejections(self.backends, passive.max_ejected)
+            watch.ejections.review()
         self._refresh()
+
+    @property
+    def budget(self) -> RetryBudget:
+        """What there is for retries; kept over a reload."""
+        return self._watch.budget
+
+    def tell(self, tell: Callable[[Backend, Phase], None] | None) -> None:
+        """Who hears of each backend whose breaker changes, and what it was before."""
+        self._watch.tell = tell
 
     def lanes(self) -> list[Hashable]:
         """What idle connections of each backend are kept under, as long as this pool's settings are in force."""
@@ -91,33 +112,47 @@ class Pool:
         watch = self._watch
         if now >= watch.expires or self._seen != watch.changes:
             self._look(now)
-        usable = self.usable
+        usable = self.usable or self._desperate()
         if not usable:
             return None
         if self._pick is None:
             return usable[0]
         if tried:
-            return self._select_again(choice, tried)
+            return self._select_again(usable, choice, tried)
         # A table over all backends must not find one of another priority.
         return self._pick(usable, choice, self._others)
 
     def has_untried(self, now: float, tried: Sequence[Backend]) -> bool:
         """Whether a usable backend is left that this exchange has not tried."""
         self._look(now)
-        return any(backend not in tried for some in (self.usable, self._others) for backend in some)
+        some = self.usable or self._desperate()
+        return any(backend not in tried for backends in (some, self._others) for backend in backends)
 
-    def acquire(self, backend: Backend) -> None:
+    def acquire(self, backend: Backend) -> Trials | None:
         """Hold `backend` for one exchange: at once after `select`, with nothing awaited between, or it may be
-        full (RuntimeError). Every way out of the attempt gives it back once."""
-        backend.acquire()
+        full (RuntimeError). Every way out of the attempt gives it back once.
+
+        The answer is not None where the exchange is a trial (`Backend.acquire`)."""
+        return backend.acquire()
 
     def release(self, backend: Backend) -> None:
         """Give `backend` back."""
         backend.release()
 
-    def fail(self, backend: Backend, now: float) -> None:
-        """A failure that counts against `backend` (see `retry.is_backend_fault`)."""
-        backend.fail(now)
+    def fail(
+        self,
+        backend: Backend,
+        now: float,
+        reason: str = "",
+        trial: Trials | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """A failure that counts against `backend` (see `retry.is_backend_fault` and `judge`).
+
+        reason   for people, one short phrase
+        seconds  to the response head, if there was one
+        """
+        backend.fail(now, reason, trial, seconds)
 
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
@@ -136,6 +171,8 @@ class Pool:
         states = {backend.state for backend in self.backends}
         beliefs = " or ".join(state for state in (State.DOWN, State.DRAINING) if state in states)
         if not beliefs:
+            if any(backend.comeback.trials is not None for backend in self.backends):
+                return "every backend is left out because of failures, or being tried again"
             return "every backend is left out because of failures"
         rest = ", or left out because of failures" if State.UP in states else ""
         return f"every backend is {beliefs} (health checks){rest}"
@@ -143,16 +180,33 @@ class Pool:
     def retry_after(self, now: float) -> float | None:
         """Seconds (above 0) until the first mark falls; None if no backend is kept back by failures alone.
         O(n)."""
-        falls = [backend.mark_falls() for backend in self.backends if backend.is_up]
+        falls = [backend.comes_back() for backend in self.backends if backend.is_up]
         return min((fall - now for fall in falls if fall > now), default=None)
 
     def _look(self, now: float) -> None:
         if self._seen == _NOT_STARTED:
             self.start()
         if now >= self._watch.expires:
-            self._watch.expire(now)
+            self._expire(now)
         if self._seen != self._watch.changes:
             self._refresh()
+
+    def _expire(self, now: float) -> None:
+        """Let marks fall. Where nobody could be used, whoever comes back gets one request first."""
+        ups = [backend for backend in self.backends if backend.is_up]
+        out = [backend for backend in ups if backend.has_failed]
+        was_out = all(backend.has_failed or backend.comeback.lone is not None for backend in ups)
+        self._watch.expire(now)
+        if was_out and not self.spec.passive.panic:
+            for backend in out:
+                if backend.is_usable:
+                    backend.try_alone(now)
+
+    def _desperate(self) -> Sequence[Backend]:
+        """With `panic on`, where nobody can be used: all that are neither full nor draining."""
+        if not self.spec.passive.panic:
+            return ()
+        return [one for one in self.backends if not one.is_full and one.state is not State.DRAINING]
 
     def _refresh(self) -> None:
         self.usable = tuple([backend for backend in self.backends if backend.is_usable])
@@ -160,9 +214,9 @@ class Pool:
             self.usable, self._others = first_group(self.usable, self._priorities)
         self._seen = self._watch.changes
 
-    def _select_again(self, choice: Choice, tried: Sequence[Backend]) -> Backend:
+    def _select_again(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
         assert self._pick is not None
-        every = (*self.usable, *self._others)
+        every = (*usable, *self._others)
         least = min(tried.count(backend) for backend in every)
         fresh = tuple([backend for backend in every if tried.count(backend) == least])
         candidates, _ = first_group(fresh, self._priorities) if self._priorities else (fresh, ())

@@ -9,6 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.failure_specs import BreakerSpec as BreakerSpec
+from posthouse.config.failure_specs import CheckSpec as CheckSpec
+from posthouse.config.failure_specs import HealthSpec as HealthSpec
+from posthouse.config.failure_specs import PassiveSpec as PassiveSpec
+from posthouse.config.failure_specs import RetryKind as RetryKind
+from posthouse.config.failure_specs import RetrySpec as RetrySpec
+from posthouse.config.failure_specs import StatusRange as StatusRange
 from posthouse.config.file_specs import FilesSpec
 from posthouse.config.log_specs import ErrorsSpec as ErrorsSpec
 from posthouse.config.log_specs import LogSpec as LogSpec
@@ -133,66 +140,6 @@ class UpstreamTimeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrySpec:
-    """try_duration 0 = one attempt (replays on a stale kept-alive connection excepted)."""
-
-    duration: float = 0.0
-    interval: float = 0.25
-    replay_limit: int = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class PassiveSpec:
-    """fail_timeout 0 = failures are not remembered."""
-
-    fail_timeout: float = 0.0
-    max_fails: int = 1
-
-
-StatusRange = tuple[int, int]
-"""First and last of the statuses that are meant."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckSpec:
-    """What an active health check asks of a backend, and which answers are right.
-
-    path      below the TO's base path, encoded, query included; "" = nothing is asked, connecting is enough
-    port      in the place of the endpoint's; 0 = the endpoint's own; not for Unix sockets
-    headers   (name, value) of fields besides ours, values as they are sent
-    statuses  those that pass
-    drain     those that say "I am draining"; looked at before `statuses`
-    contains  text that the body must hold; "" = the body is not read
-    """
-
-    path: str = ""
-    port: int = 0
-    method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = ()
-    statuses: tuple[StatusRange, ...] = ((200, 399),)
-    drain: tuple[StatusRange, ...] = ()
-    contains: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HealthSpec:
-    """Active health checks of one pool: the check, how often, and how many results count.
-
-    interval       seconds from the beginning of one check to that of the next
-    down_interval  the same while the backend is down; None = `interval`
-    timeout        seconds for one check, from dialling to the last byte that is looked at
-    passes, fails  results in a row that bring a backend up, or take it down
-    """
-
-    check: CheckSpec
-    interval: float = 30.0
-    down_interval: float | None = None
-    timeout: float = 60.0
-    passes: int = 1
-    fails: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class FileSpec:
     """A file that the configuration names, as written: relative to the working directory."""
 
@@ -227,8 +174,8 @@ class PoolSpec:
     name: str
     endpoints: tuple[EndpointSpec, ...]
     policy: PolicySpec = PolicySpec()
-    passive: PassiveSpec = PassiveSpec()
-    retry: RetrySpec = RetrySpec()
+    passive: PassiveSpec = field(default_factory=PassiveSpec)
+    retry: RetrySpec = field(default_factory=RetrySpec)
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     max_conns: int = 0
     keepalive: int = 64

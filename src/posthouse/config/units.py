@@ -79,3 +79,10 @@ def parse_count(text: str) -> int:
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text) is None:
         raise ValueError("only digits can be in it")
     return int(text)
+
+
+def parse_percent(text: str) -> float:
+    """`20%`, `12.5%` or `20`. ValueError otherwise."""
+    if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?%?", text) is None:
+        raise ValueError("only digits, a point and `%` can be in it")
+    return float(text.removesuffix("%"))

@@ -9,7 +9,7 @@ from typing import TypeVar
 from posthouse.caddyfile.dispenser import Dispenser, Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
-from posthouse.config.units import NO_LIMIT, parse_count, parse_duration, parse_size
+from posthouse.config.units import NO_LIMIT, parse_count, parse_duration, parse_percent, parse_size
 
 OFF = "off"
 _STATUSES = re.compile(r"([2-5])xx|([2-5][0-9]{2})(?:-([2-5][0-9]{2}))?", re.IGNORECASE)
@@ -68,6 +68,14 @@ def count(token: Token, least: int | None = None) -> int:
     number = _read(token, parse_count, "a whole number")
     if least is not None and number < least:
         raise Rejected(token, f"must be at least {least}, found {quote(token)}")
+    return number
+
+
+def percent(token: Token, most: int) -> float:
+    """`20%`, or `20`: from 0 to `most`, with a fraction if need be."""
+    number = _read(token, parse_percent, "a share such as `20%`")
+    if number > most:
+        raise Rejected(token, f"must be at most {most}%, found {quote(token)}")
     return number
 
 

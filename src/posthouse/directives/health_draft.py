@@ -38,7 +38,7 @@ class HealthDraft:
                 f"`{CONNECT}` and `{ASK}` exclude each other: one only connects, the other also asks",
                 "leave one of them out",
             )
-        if not self._is_on:
+        if not self.is_on:
             return None
         if self._asks and self.spec.check.method == "HEAD" and self.spec.check.contains:
             raise Rejected(
@@ -56,7 +56,8 @@ class HealthDraft:
         return bool(self.spec.check.path)
 
     @property
-    def _is_on(self) -> bool:
+    def is_on(self) -> bool:
+        """Whether there are checks."""
         return self._asks or CONNECT in self._given
 
     def _oddities(self, endpoints: Sequence[EndpointSpec]) -> Iterator[tuple[Token, str]]:
@@ -65,11 +66,11 @@ class HealthDraft:
         for name, token in self._given.items():
             if name == ASK:
                 continue
-            if not self._is_on:
+            if not self.is_on:
                 yield token, f"`{name}` does nothing without `{ASK}` or `{CONNECT}`"
             elif not self._asks and name not in _OF_ANY:
                 yield token, f"`{name}` does nothing with `{CONNECT}`, which only connects"
-        if not self._is_on:
+        if not self.is_on:
             return
         spec, given = self.spec, self._given
         late = given.get("health_check_timeout") or given.get("health_check_interval")

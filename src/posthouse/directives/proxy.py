@@ -11,16 +11,15 @@ from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
 from posthouse.caddyfile.parser import Segment
 from posthouse.config.specs import FileSpec, PolicySpec
+from posthouse.directives import failure_properties as failure
 from posthouse.directives import health_properties as health
 from posthouse.directives.arguments import (
     OFF,
     Rejected,
     count,
-    duration,
     each,
     path,
     positive_duration,
-    size,
     wait,
 )
 from posthouse.directives.draft import SiteDraft
@@ -58,6 +57,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
             raise Rejected(dispenser.name, "`proxy` has no backend", f"write `{USAGE}` or an `upstream` line")
         site.routes.append(route.finish())
         site.notices += route.health.notices(route.endpoints)
+        site.notices += route.failure.notices(len(route.endpoints), has_checks=route.health.is_on)
 
 
 def _properties(dispenser: Dispenser) -> list[Property]:
@@ -142,36 +142,9 @@ def _policy(one: Property, route: RouteDraft) -> None:
     route.policy = PolicySpec(name.text, tuple(arg.text for arg in args), name.place)
 
 
-def _fail_timeout(one: Property, route: RouteDraft) -> None:
-    """Below 0 means off, as in v1."""
-    seconds = 0.0 if one.args[0].text == OFF else max(0.0, duration(one.args[0]))
-    route.passive = replace(route.passive, fail_timeout=seconds)
-
-
-def _max_fails(one: Property, route: RouteDraft) -> None:
-    route.passive = replace(route.passive, max_fails=count(one.args[0], least=1))
-
-
 def _max_conns(one: Property, route: RouteDraft) -> None:
     """Below 0 means unlimited, as in v1."""
     route.max_conns = 0 if one.args[0].text == OFF else max(0, count(one.args[0]))
-
-
-def _try_duration(one: Property, route: RouteDraft) -> None:
-    """Below 0 means one attempt, as in v1."""
-    if one.args[0].text == OFF:
-        raise Rejected(one.args[0], "retries always end", "write `0` for one attempt, or a long duration")
-    route.retry = replace(route.retry, duration=max(0.0, duration(one.args[0])))
-
-
-def _try_interval(one: Property, route: RouteDraft) -> None:
-    route.retry = replace(route.retry, interval=positive_duration(one.args[0]))
-
-
-def _replay_limit(one: Property, route: RouteDraft) -> None:
-    """0 is meant here: nothing is kept, so no request with a body is sent twice."""
-    arg = one.args[0]
-    route.retry = replace(route.retry, replay_limit=0 if arg.text == "0" else size(arg))
 
 
 def _header_upstream(one: Property, route: RouteDraft) -> None:
@@ -286,11 +259,11 @@ _FLAG, _ONE, _ANY = Arity(0, 0), Arity(1, 1), Arity(1, None)
 
 PROPERTIES: dict[str, PropertyReader] = {
     "policy": PropertyReader(Arity(1, 6, later=4), _policy),
-    "fail_timeout": PropertyReader(_ONE, _fail_timeout),
-    "max_fails": PropertyReader(_ONE, _max_fails),
+    "fail_timeout": PropertyReader(_ONE, failure.fail_timeout),
+    "max_fails": PropertyReader(_ONE, failure.max_fails),
     "max_conns": PropertyReader(_ONE, _max_conns),
-    "try_duration": PropertyReader(_ONE, _try_duration),
-    "try_interval": PropertyReader(_ONE, _try_interval),
+    "try_duration": PropertyReader(_ONE, failure.try_duration),
+    "try_interval": PropertyReader(_ONE, failure.try_interval),
     "header_upstream": PropertyReader(Arity(2, 3), _header_upstream),
     "header_downstream": PropertyReader(Arity(2, 3), _header_downstream),
     "keepalive": PropertyReader(_ONE, _keepalive),
@@ -314,7 +287,7 @@ PROPERTIES: dict[str, PropertyReader] = {
     "idle_timeout": PropertyReader(_ONE, _idle_timeout),
     "tunnel_timeout": PropertyReader(_ONE, _tunnel_timeout),
     "exchange_timeout": PropertyReader(_ONE, _exchange_timeout),
-    "replay_limit": PropertyReader(_ONE, _replay_limit),
+    "replay_limit": PropertyReader(_ONE, failure.replay_limit),
     "name": PropertyReader(_ONE, _name),
     "health_check_status": PropertyReader(_ANY, health.status),
     "health_check_header": PropertyReader(Arity(2, 2), health.header),
@@ -324,20 +297,20 @@ PROPERTIES: dict[str, PropertyReader] = {
     "health_check_down_interval": PropertyReader(_ONE, health.down_interval),
     "health_check_drain": PropertyReader(_ANY, health.drain),
     "health_check_tcp": PropertyReader(_FLAG, health.tcp),
+    "try_count": PropertyReader(_ONE, failure.try_count),
+    "retry_on": PropertyReader(_ANY, failure.retry_on),
+    "retry_budget": PropertyReader(Arity(1, 2), failure.retry_budget),
+    "unhealthy_status": PropertyReader(_ANY, failure.unhealthy_status),
+    "unhealthy_latency": PropertyReader(_ONE, failure.unhealthy_latency),
+    "max_ejected": PropertyReader(_ONE, failure.max_ejected),
+    "panic": PropertyReader(_ONE, failure.panic),
+    "breaker": PropertyReader(Arity(0, 6), failure.breaker),
     # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
     "health_check_grpc": PropertyReader(Arity(0, 1), _later),
     "tls_server_name": PropertyReader(_ONE, _later),
     "queue": PropertyReader(Arity(1, 2), _later),
-    "try_count": PropertyReader(_ONE, _later),
-    "retry_on": PropertyReader(_ANY, _later),
-    "retry_budget": PropertyReader(Arity(1, 2), _later),
-    "unhealthy_status": PropertyReader(_ANY, _later),
-    "unhealthy_latency": PropertyReader(_ONE, _later),
-    "max_ejected": PropertyReader(_ONE, _later),
-    "panic": PropertyReader(_ONE, _later),
     "slow_start": PropertyReader(_ONE, _later),
     "hash_balance": PropertyReader(_ONE, _later),
-    "breaker": PropertyReader(_ANY, _later),
     "proxy_protocol": PropertyReader(Arity(1, 2), _later),
 }
 ARITIES = {

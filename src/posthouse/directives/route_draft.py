@@ -8,21 +8,18 @@ from posthouse.caddyfile.lexer import Token
 from posthouse.config.specs import (
     EndpointSpec,
     HeaderRule,
-    PassiveSpec,
     PolicySpec,
     PoolSpec,
-    RetrySpec,
     RouteSpec,
     SourceSpec,
     TLSSpec,
     UpstreamTimeouts,
 )
+from posthouse.directives.failure_draft import FailureDraft
 from posthouse.directives.health_draft import HealthDraft
 from posthouse.errors import Place
 
-_PASSIVE = PassiveSpec()
 _POLICY = PolicySpec()
-_RETRY = RetrySpec()
 _TIMEOUTS = UpstreamTimeouts()
 _TLS = TLSSpec()
 
@@ -42,8 +39,7 @@ class RouteDraft:
         self.endpoints: list[EndpointSpec] = []
         self.sources: list[SourceSpec] = []
         self.policy = _POLICY
-        self.passive = _PASSIVE
-        self.retry = _RETRY
+        self.failure = FailureDraft()
         self.timeouts = _TIMEOUTS
         self.timeout_places: dict[str, Place] = {}
         self.max_conns = 0
@@ -75,6 +71,7 @@ class RouteDraft:
         )
 
     def _pool(self) -> PoolSpec:
+        self.failure.finish()
         timeouts = self.timeouts
         if self.timeout_places:
             timeouts = replace(timeouts, places=tuple(self.timeout_places.items()))
@@ -82,8 +79,8 @@ class RouteDraft:
             name=self.name or f"{self.site} {self.base}",
             endpoints=tuple(self.endpoints),
             policy=self.policy,
-            passive=self.passive,
-            retry=self.retry,
+            passive=self.failure.passive,
+            retry=self.failure.retry,
             timeouts=timeouts,
             max_conns=self.max_conns,
             keepalive=self.keepalive,

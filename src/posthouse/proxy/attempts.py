@@ -8,10 +8,11 @@ Laws:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from posthouse.balance.backend import Backend
-from posthouse.balance.retry import RetryFacts, is_backend_fault, is_stale
+from posthouse.balance.retry import RetryFacts, is_backend_fault, is_charged, is_stale
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.protocol.fields import Field
 from posthouse.proxy import reply
@@ -46,7 +47,7 @@ class Attempts(Answering):
             kind = pool.why_not(now)
             self._fail(Failure(kind, Side.POSTHOUSE, pool.explain(kind), Sent.NOTHING))
             return
-        pool.acquire(backend)
+        self.trial = pool.acquire(backend)
         self.backend = backend
         self.attempts += 1
         if self.last_failure is not None and is_stale(self.last_failure):
@@ -65,7 +66,8 @@ class Attempts(Answering):
         elif self.is_finished:
             dialled.close()
         else:
-            self._send(dialled, self.services.clock())
+            self.asked = now = self.services.clock()
+            self._send(dialled, now)
 
     def _send(self, connection: Upstream, now: float) -> None:
         route, backend, body, head = self.route, self.backend, self.body, self.course.head
@@ -98,7 +100,8 @@ class Attempts(Answering):
             connection.send_end(body.trailers)
         else:
             connection.keep_ear()
-        if not head.is_idempotent:
+        assert self.route is not None
+        if not (head.is_idempotent or self.route.retry.all_methods):
             # It was handed over; it will not be sent again.
             body.forget()
         else:
@@ -154,7 +157,8 @@ class Attempts(Answering):
     def _wait_for_head(self) -> None:
         """The backend has `response_timeout` from now on. The client's own slowness must not run against it."""
         if self.response is None and self.connection is not None and self.route is not None:
-            self.connection.wait(self.route.response_timeout, self.services.clock())
+            self.asked = now = self.services.clock()
+            self.connection.wait(self.route.response_timeout, now)
 
     # -- failure -------------------------------------------------------------------------------------------------
 
@@ -174,10 +178,14 @@ class Attempts(Answering):
             self.stream.unblock(PEER_FULL)
         if self.backend is not None:
             backend = self.backend
-            self.tried = self.tried if is_stale(failure) else (*self.tried, backend)
-            self._leave_backend()
+            if not is_stale(failure):
+                if not self.tried:
+                    route.pool.budget.count(now)
+                self.tried = (*self.tried, backend)
             if is_backend_fault(failure):
-                route.pool.fail(backend, now)
+                trial, self.trial = self.trial, None
+                route.pool.fail(backend, now, f"{failure.kind}: {failure.reason}", trial)
+            self._leave_backend()
         if self.last_failure is None or failure.kind not in _SAYS_LESS:
             self.last_failure = failure
         if not is_stale(failure) and failure.kind not in _SAYS_LESS:
@@ -186,7 +194,7 @@ class Attempts(Answering):
             self.stream.reset()
             self._finish()
             return
-        delay = route.retry.next(failure, self._retry_facts(route, now))
+        delay = self._ask_again(failure, route, now)
         if delay is None:
             if failure.kind in _SAYS_LESS:
                 # Not before: an exchange that waits for a backend has not failed.
@@ -195,34 +203,61 @@ class Attempts(Answering):
         else:
             self._again(failure, delay)
 
+    def _ask_again(self, failure: Failure | None, route: Route, now: float) -> float | None:
+        """Whether to go on, and after how many seconds (`Retry.next`); the budget pays for it. None: after a status."""
+        facts = self._retry_facts(route, now)
+        delay = route.retry.next(failure, facts)
+        if delay is not None:
+            if is_charged(failure, facts):
+                route.pool.budget.spend(now)
+        elif not facts.has_budget and route.retry.next(failure, replace(facts, has_budget=True)) is not None:
+            self.services.log.warn("retry budget spent", key=route.pool.name, pool=route.pool.name)
+        return delay
+
     def _retry_facts(self, route: Route, now: float) -> RetryFacts:
+        spec = route.spec.pool.retry
         return RetryFacts(
+            attempts=self.attempts - self.stale_retries,
             elapsed=now - self.started,
             waits=self.waits,
             stale_retries=self.stale_retries,
             is_idempotent=self.course.head.is_idempotent,
             can_replay=self.body is None or self.body.is_kept,
+            has_budget=spec.budget is None or route.pool.budget.has_room(now, spec.budget, spec.budget_least),
             has_untried=route.pool.has_untried(now, self.tried),
             is_response_sent=self.is_answering,
             chance=self.services.chance(),
         )
 
     def _again(self, failure: Failure, delay: float) -> None:
+        self._block_client()
+        if delay == 0.0:
+            self._stop_timer()
+            self.stale_retries += is_stale(failure)
+            self.asked = now = self.services.clock()
+            self._attempt(now)
+        else:
+            self._wait_for_again(delay)
+
+    def _block_client(self) -> None:
+        """While there is no backend, so much of the body is taken and no more."""
         if self.body is not None and not self.body.is_complete and self.body.kept_size >= PENDING_BYTES:
             self.stream.block(NO_PEER)
+
+    def _stop_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if delay == 0.0:
-            self.stale_retries += is_stale(failure)
-            self._attempt(self.services.clock())
-        else:
-            self.waits += 1
-            self.timer = self.services.call_later(delay, self._try_again)
+
+    def _wait_for_again(self, delay: float) -> None:
+        self._stop_timer()
+        self.waits += delay > 0.0
+        self.timer = self.services.call_later(delay, self._try_again)
 
     def _try_again(self) -> None:
         self.timer = None
-        self._attempt(self.services.clock())
+        self.asked = now = self.services.clock()
+        self._attempt(now)
 
     def _answer_failure(self, route: Route, now: float) -> None:
         failure = self.last_failure
@@ -283,4 +318,7 @@ class Attempts(Answering):
         if backend is not None:
             assert self.route is not None
             self.last_backend = backend
+            trial, self.trial = self.trial, None
+            if trial is not None:
+                backend.abandon(trial, self.services.clock())
             self.route.pool.release(backend)

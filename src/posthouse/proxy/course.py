@@ -46,6 +46,7 @@ class Course:
     program        rules for the response
     compression    `gzip` for the response, or None
     is_direct      no rule and no directive touches the response
+    is_judged      the route's pool has a use for the head of the response (proxy/judging.py)
     heads          finished outgoing heads by backend, where no rule makes them differ between requests
     """
 
@@ -59,6 +60,7 @@ class Course:
             "head",
             "heads",
             "is_direct",
+            "is_judged",
             "key",
             "log_key",
             "path",
@@ -76,7 +78,7 @@ class Course:
         self.query = head.target.query
         self.redirects = 0
         self.compression: Compression | None = None
-        self.is_direct = False
+        self.is_direct = self.is_judged = False
         self.body_limit: int | None = None
         self.has_expect = False
         self.client_ip = ""
@@ -114,6 +116,7 @@ class Course:
         if site.compressions is not None:
             self.compression = site.compressions.find(self.key)
         self.is_direct = self.program.is_empty and self.compression is None and not site.is_internal
+        self.is_judged = route is not None and route.judge is not None
         if route is not None:
             self._frame(self.head, route)
         return 0

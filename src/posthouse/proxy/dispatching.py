@@ -12,7 +12,7 @@ from typing import Final
 from posthouse.protocol.h1 import ResponseHead
 from posthouse.proxy import reply
 from posthouse.proxy.answer import Answer, Wait
-from posthouse.proxy.attempts import Attempts
+from posthouse.proxy.judging import Judging
 from posthouse.proxy.ports import NEVER
 
 MOST_REDIRECTS: Final = 10
@@ -20,7 +20,7 @@ MOST_REDIRECTS: Final = 10
 ACCEL_REDIRECT: Final = b"x-accel-redirect"
 
 
-class Dispatching(Attempts):
+class Dispatching(Judging):
     """The part of an exchange that finds who answers."""
 
     __slots__ = ()
@@ -136,4 +136,5 @@ class Dispatching(Attempts):
 
     def _go_elsewhere(self) -> None:
         self.timer = None
+        self.asked = self.services.clock()
         self._dispatch()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from posthouse.balance.backend import Backend
+from posthouse.balance.trials import Trials
 from posthouse.errors import Failure, FailureKind, ProtocolError, Side
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead, ResponseHead
@@ -60,7 +61,7 @@ class Exchange(Dispatching):
         self.head = head
         self.services = plan.services
         self.stream = stream
-        self.started = now
+        self.started = self.asked = now
         self.finished = 0.0
         self.is_finished = self.is_answering = self.is_continued = False
         self.backend: Backend | None = None
@@ -77,6 +78,7 @@ class Exchange(Dispatching):
         self.last_failure: Failure | None = None
         self.response: ResponseHead | None = None
         self.tried: tuple[Backend, ...] = ()
+        self.trial: Trials | None = None
         self.attempts = self.waits = self.stale_retries = self.status = self.size = self.steps_taken = 0
         self.id = ""
 
@@ -209,6 +211,8 @@ class Exchange(Dispatching):
             self.connection = None
             self._fail(Failure(FailureKind.MALFORMED, Side.UPSTREAM, "101 that was not asked for"))
             return
+        if self.course.is_judged:
+            self._is_passed_over(head, is_end=False)
         self.status = 101
         self.response = head
         self.is_answering = True
@@ -225,6 +229,8 @@ class Exchange(Dispatching):
     def on_response(self, head: ResponseHead, body: bytes, is_end: bool, length: int) -> None:
         """The final head with what came of the body; length: -1 = unknown, 0 = no body follows."""
         course = self.course
+        if course.is_judged and self._is_passed_over(head, is_end):
+            return
         if not course.is_direct and self._is_sent_elsewhere(head, is_end):
             return
         self.response = head

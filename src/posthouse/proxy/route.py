@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from posthouse.balance.backend import Backend
+from posthouse.balance.judge import Judge
 from posthouse.balance.pool import Pool
 from posthouse.balance.retry import Retry
 from posthouse.config.specs import EndpointSpec, RouteSpec
@@ -74,6 +75,7 @@ class Route:
         *(
             "idle_timeout",
             "is_plain",
+            "judge",
             "keepalive",
             "origins",
             "pool",
@@ -92,6 +94,8 @@ class Route:
         self._excepts = tuple(excepts)
         self._targets = targets
         self.retry = Retry(spec.pool.retry)
+        judge = Judge(pool)
+        self.judge = judge if judge.is_needed else None
         self.replay_limit = spec.pool.retry.replay_limit
         self.keepalive = spec.pool.keepalive
         self.upstream_program = HeaderProgram(spec.header_upstream)

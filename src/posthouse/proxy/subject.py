@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from posthouse.balance.backend import Backend
+from posthouse.balance.trials import Trials
 from posthouse.errors import Failure
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead, ResponseHead
@@ -26,6 +27,7 @@ class ExchangeFacts:
 
     __slots__ = (
         *(
+            "asked",
             "attempts",
             "backend",
             "body",
@@ -51,7 +53,7 @@ class ExchangeFacts:
             "stream",
             "timer",
         ),
-        *("steps_taken", "tried", "waits"),
+        *("steps_taken", "trial", "tried", "waits"),
     )
 
     course: Course
@@ -72,8 +74,12 @@ class ExchangeFacts:
     coding: Coding | None
     sending: Sending | None
     last_failure: Failure | None
+    trial: Trials | None
+    """The attempt is a trial of its backend (`Backend.acquire`)."""
     tried: tuple[Backend, ...]
     started: float
+    asked: float
+    """When the backend was given the whole request, or the part of it that there was."""
     finished: float
     status: int
     size: int

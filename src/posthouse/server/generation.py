@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from posthouse.balance.pool import Pool, build_pool
 from posthouse.config.specs import (
@@ -37,6 +38,7 @@ from posthouse.proxy.error_pages import ErrorHandler, ErrorPages
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
+from posthouse.server.breakers import tell_breaker
 from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
 from posthouse.server.membership import Membership
@@ -81,6 +83,7 @@ class Generation:
         """It serves from now on; its health checks take the place of those of the one before."""
         for pool in self.pools.values():
             pool.start()
+            pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
         for key in self._logs:
             self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
         self._replace_probes()

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.pool import Pool, build_pool
-from posthouse.config.specs import EndpointSpec, PassiveSpec, PolicySpec, PoolSpec
+from posthouse.config.specs import EndpointSpec, PassiveSpec, PolicySpec, PoolSpec, RetrySpec
 
 NOTHING_REMEMBERED = PassiveSpec()
+ONE_ATTEMPT = RetrySpec()
 
 
 def endpoint(text: str) -> EndpointSpec:
@@ -36,12 +37,14 @@ def pool_spec(
     *args: str,
     max_conns: int = 0,
     passive: PassiveSpec = NOTHING_REMEMBERED,
+    retry: RetrySpec = ONE_ATTEMPT,
 ) -> PoolSpec:
     return PoolSpec(
         "site /",
         tuple(endpoint(host) for host in hosts),
         PolicySpec(policy, args),
         passive,
+        retry,
         max_conns=max_conns,
     )
 

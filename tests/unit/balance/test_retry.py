@@ -15,6 +15,7 @@ from posthouse.balance.retry import (
     Retry,
     RetryFacts,
     is_backend_fault,
+    is_charged,
     is_idempotent,
     is_stale,
 )
@@ -24,11 +25,13 @@ from posthouse.errors import Failure, FailureKind, Sent, Side
 RETRY = Retry(RetrySpec(duration=5.0, interval=0.25))
 OFF = Retry(RetrySpec())
 FACTS = RetryFacts(
+    attempts=1,
     elapsed=1.0,
     waits=0,
     stale_retries=0,
     is_idempotent=True,
     can_replay=True,
+    has_budget=True,
     has_untried=True,
     is_response_sent=False,
     chance=0.5,
@@ -226,3 +229,86 @@ def test_not_idempotent(method: bytes) -> None:
 
 def test_introduces_itself() -> None:
     assert repr(RETRY) == "<Retry for 5 s every 0.25 s>"
+
+
+# --- what the site wrote ---------------------------------------------------------------------------------
+
+KINDS_OF = {
+    "connect": {FailureKind.DNS, FailureKind.CONNECT, FailureKind.CONNECT_TIMEOUT, FailureKind.TLS},
+    "reset": {FailureKind.RESET, FailureKind.TRUNCATED, FailureKind.MALFORMED},
+    "timeout": {FailureKind.RESPONSE_TIMEOUT, FailureKind.IDLE_TIMEOUT},
+    "503": set(),
+}
+
+
+@pytest.mark.parametrize("kind", UPSTREAM_KINDS)
+@pytest.mark.parametrize("word", KINDS_OF)
+def test_only_what_retry_on_names(word: str, kind: FailureKind) -> None:
+    retry = Retry(RetrySpec(duration=5.0, kinds=(word,)))  # type: ignore[arg-type]
+    answer = 0.0 if kind in KINDS_OF[word] else None
+    assert retry.next(Failure(kind, Side.UPSTREAM), FACTS) == answer
+
+
+def test_every_failure_of_a_backend_has_its_word() -> None:
+    assert set().union(*KINDS_OF.values()) == set(UPSTREAM_KINDS)
+
+
+def test_neither_a_dead_connection_nor_a_free_backend_is_asked_for_by_a_word() -> None:
+    retry = Retry(RetrySpec(duration=5.0, kinds=("503",)))
+    assert retry.next(STALE, WAITING) == 0.0
+    assert retry.next(NOBODY, WAITING) == 0.25
+
+
+def test_a_status() -> None:
+    retry = Retry(RetrySpec(duration=5.0, kinds=("503",)))
+    assert retry.next(None, FACTS) == 0.0
+    assert retry.next(None, WAITING) == 0.25
+    assert retry.next(None, replace(FACTS, can_replay=False)) is None
+    assert retry.next(None, replace(FACTS, is_idempotent=False)) is None
+    assert retry.next(None, replace(FACTS, is_response_sent=True)) is None
+    assert retry.next(None, replace(FACTS, elapsed=5.0)) is None
+    assert OFF.next(None, FACTS) is None
+
+
+def test_all_methods() -> None:
+    retry = Retry(RetrySpec(duration=5.0, all_methods=True))
+    post = replace(FACTS, is_idempotent=False)
+    assert retry.next(RESET, post) == 0.0
+    assert retry.next(None, post) == 0.0
+    assert retry.next(RESET, replace(post, can_replay=False)) is None
+
+
+@pytest.mark.parametrize(("attempts", "answer"), [(1, 0.0), (2, 0.0), (3, None), (4, None)])
+@pytest.mark.parametrize("duration", [0.0, 5.0])
+def test_try_count_on_both_sides(attempts: int, answer: float | None, duration: float) -> None:
+    retry = Retry(RetrySpec(duration=duration, count=3))
+    assert retry.next(REFUSED, replace(FACTS, attempts=attempts)) == answer
+    assert retry.next(None, replace(FACTS, attempts=attempts)) == answer
+
+
+def test_a_count_alone_has_no_end_in_time_and_waits_for_nobody() -> None:
+    retry = Retry(RetrySpec(count=3))
+    assert retry.next(REFUSED, replace(WAITING, elapsed=1e6)) == 0.25
+    assert retry.next(NOBODY, WAITING) is None, "that wait would have no end"
+    assert Retry(RetrySpec(duration=5.0, count=3)).next(NOBODY, replace(WAITING, attempts=3)) == 0.25
+
+
+def test_one_attempt_is_one() -> None:
+    retry = Retry(RetrySpec(count=1))
+    assert retry.next(REFUSED, replace(FACTS, attempts=1)) is None
+    assert retry.next(STALE, replace(FACTS, attempts=1)) == 0.0
+
+
+def test_a_spent_budget_ends_it() -> None:
+    spent = replace(FACTS, has_budget=False)
+    assert RETRY.next(RESET, spent) is None
+    assert RETRY.next(None, spent) is None
+    assert RETRY.next(REFUSED, spent) == 0.0, "no application has seen it"
+    assert RETRY.next(STALE, spent) == 0.0
+    assert RETRY.next(NOBODY, replace(WAITING, has_budget=False)) == 0.25
+
+
+def test_what_the_budget_pays_for() -> None:
+    assert is_charged(RESET, FACTS) and is_charged(None, FACTS)
+    assert not any(is_charged(one, FACTS) for one in (STALE, NOBODY, REFUSED))
+    assert is_charged(STALE, replace(FACTS, stale_retries=STALE_RETRIES))

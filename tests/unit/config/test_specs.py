@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import pytest
 
-from posthouse.config import specs
+from posthouse.config import failure_specs, specs
 from posthouse.config.specs import (
     EndpointSpec,
     LimitsSpec,
@@ -22,7 +22,11 @@ from posthouse.config.specs import (
 )
 from posthouse.errors import Place
 
-ALL = [one for one in vars(specs).values() if is_dataclass(one) and one.__module__ == specs.__name__]
+ALL = [
+    one
+    for one in vars(specs).values()
+    if is_dataclass(one) and one.__module__ in (specs.__name__, failure_specs.__name__)
+]
 
 
 @pytest.mark.parametrize("spec", ALL, ids=lambda spec: str(spec.__name__))

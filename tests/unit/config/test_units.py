@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.config.units import NO_LIMIT, parse_count, parse_duration, parse_size
+from posthouse.config.units import NO_LIMIT, parse_count, parse_duration, parse_percent, parse_size
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,16 @@ def test_counts(text: str, number: int) -> None:
 def test_a_count_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_count(text)
+
+
+@pytest.mark.parametrize(("text", "percent"), [("20%", 20.0), ("20", 20.0), ("0.5%", 0.5), ("125%", 125.0)])
+def test_percents(text: str, percent: float) -> None:
+    assert parse_percent(text) == percent
+
+
+@pytest.mark.parametrize(
+    "text", ["", "%", "-1%", "1e2%", "٥%", "1.%", ".5%", "20 %", "1_0", "nan", "1234567"]
+)
+def test_what_is_no_percent(text: str) -> None:
+    with pytest.raises(ValueError, match="digits"):
+        parse_percent(text)

@@ -12,6 +12,7 @@ from posthouse.directives.arguments import (
     duration,
     each,
     path,
+    percent,
     positive_duration,
     size,
     wait,
@@ -30,6 +31,7 @@ def test_values() -> None:
     assert count(token("-3")) == -3
     assert count(token("3"), least=3) == 3
     assert path(token("/x"), "FROM") == "/x"
+    assert percent(token("100%"), most=100) == 100.0
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,8 @@ def test_what_cannot_be_used_says_what_was_expected_and_found() -> None:
         count(token("0"), least=1)
     with pytest.raises(Rejected, match="FROM must begin with `/`, found `x`"):
         path(token("x"), "FROM")
+    with pytest.raises(Rejected, match="must be at most 100%, found"):
+        percent(token("100.1%"), most=100)
 
 
 def test_a_value_of_the_environment_is_not_shown() -> None:

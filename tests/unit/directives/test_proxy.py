@@ -300,16 +300,8 @@ LATER = {
     "health_check_grpc": "service",
     "tls_server_name": "name",
     "queue": "100 1s",
-    "try_count": "3",
-    "retry_on": "connect 502 all_methods",
-    "retry_budget": "20% 10",
-    "unhealthy_status": "429 5xx",
-    "unhealthy_latency": "1s",
-    "max_ejected": "50%",
-    "panic": "on",
     "slow_start": "10s",
     "hash_balance": "125%",
-    "breaker": "errors=50% window=10s",
     "proxy_protocol": "v2 1s",
 }
 

@@ -35,8 +35,11 @@ def endpoint(host: str, **facts: Any) -> EndpointSpec:
 
 _POOL_PARTS = {"max_conns", "keepalive"}
 _TIMEOUTS = {"connect", "response", "idle", "tunnel", "exchange", "places"}
-_RETRY = {"duration", "interval", "replay_limit"}
-_PASSIVE = {"fail_timeout", "max_fails"}
+_RETRY = {
+    *("duration", "interval", "replay_limit", "count", "kinds", "all_methods"),
+    *("budget", "budget_least"),
+}
+_PASSIVE = {"fail_timeout", "max_fails", "statuses", "latency", "max_ejected", "panic", "breaker"}
 
 
 def route(*hosts: str | EndpointSpec, base: str = "/", policy: str = "first", **facts: Any) -> RouteSpec:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from posthouse.config.specs import LimitsSpec
+from posthouse.config.specs import BreakerSpec, LimitsSpec, RetrySpec
 from posthouse.errors import FailureKind
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
@@ -79,6 +79,10 @@ class AnyOrder(RuleBasedStateMachine):
                 "keepalive": st.sampled_from([0, 1]),
                 "exchange": st.sampled_from([None, 5.0]),
                 "replay_limit": st.sampled_from([0, 4, 1 << 20]),
+                "count": st.sampled_from([None, 3]),
+                "kinds": st.sampled_from([RetrySpec().kinds, ("connect", "503")]),
+                "breaker": st.sampled_from([None, BreakerSpec(minimum=1, open=1.0)]),
+                "panic": st.booleans(),
             }
         ),
         limit=st.sampled_from([None, 5]),
@@ -173,6 +177,8 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             self.answered = body
             connection.answers(status, body=body, more=more)
+        if not (self.exchange.is_answering or self.exchange.is_finished):
+            self.answered = b""  # passed over: another backend is asked
 
     @precondition(lambda self: self.is_in("body"))
     @rule(data=st.binary(min_size=1, max_size=3) | st.just(MUCH))
@@ -347,6 +353,12 @@ class AnyOrder(RuleBasedStateMachine):
                 assert answer.body == self.answered
             else:
                 assert self.answered.startswith(answer.body), "the rest is still being coded"
+
+    @invariant()
+    def a_trial_runs_only_while_its_backend_is_held(self) -> None:
+        for backend in self.play.backends:
+            trials = backend.comeback.trials
+            assert trials is None or 0 <= trials.running <= backend.in_flight
 
     @invariant()
     def what_is_not_safe_is_not_sent_twice(self) -> None:

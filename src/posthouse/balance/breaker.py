@@ -1,0 +1,148 @@
+"""The circuit breaker of one backend: leaves it out when too many of its answers are errors, or slow.
+
+| phase     | requests               | goes on                                                                      |
+|-----------|------------------------|------------------------------------------------------------------------------|
+| closed    | all                    | open: in the window at least `minimum` answers, and the share of errors, or   |
+|           |                        | the mean time to the response head, is not below what the spec says          |
+| open      | none                   | half-open: after `open` seconds                                              |
+| half-open | `trials` at a time     | closed: `trials` of them in a row were good; open: one was not.              |
+|           |                        | Trials that say nothing for `open` seconds are no longer waited for          |
+
+Laws:
+1. What was asked before a phase began changes nothing in it: only a trial of now ends half-open, only time ends open.
+2. A closed breaker remembers nothing older than `window` (in steps of a tenth of it).
+
+No clock: time (monotonic seconds) is handed in. Times are added up as whole microseconds, so that nothing drifts.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from posthouse.balance.trials import Result, Trials
+from posthouse.config.specs import BreakerSpec
+
+SLICES: Final = 10
+"""Parts of the window; what is older goes slice by slice, not answer by answer."""
+_MICROSECONDS: Final = 1_000_000
+
+
+class Phase(enum.StrEnum):
+    """What a breaker lets through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(slots=True)
+class _Slice:
+    """Answers of one tenth of the window; `end`: when the next begins."""
+
+    end: float
+    answers: int = 0
+    errors: int = 0
+    timed: int = 0
+    microseconds: int = 0
+
+
+class Breaker:
+    """One backend's.
+
+    phase   what it lets through
+    reason  why, one short phrase; "" while it has been closed from the beginning
+    since   when it became so; None = from the beginning
+    until   when the phase ends by itself, or begins anew; None for closed
+    trials  those of half-open, else None
+    """
+
+    __slots__ = ("_slices", "_sum", "phase", "reason", "since", "spec", "trials", "until")
+
+    def __init__(self, spec: BreakerSpec) -> None:
+        self.spec = spec
+        self.phase = Phase.CLOSED
+        self.reason = ""
+        self.since: float | None = None
+        self.until: float | None = None
+        self.trials: Trials | None = None
+        self._slices: deque[_Slice] = deque()
+        self._sum = _Slice(0.0)
+
+    def __repr__(self) -> str:
+        return f"<Breaker {self.phase} errors={self._sum.errors}/{self._sum.answers}>"
+
+    def record(self, is_error: bool, seconds: float | None, now: float) -> bool:
+        """An answer, or a failure; seconds: to the response head, None if that says nothing. Whether it opened."""
+        if self.phase is not Phase.CLOSED:
+            return False
+        self._forget(now)
+        if not self._slices or now >= self._slices[-1].end:
+            self._slices.append(_Slice(now + self.spec.window / SLICES))
+        microseconds = None if seconds is None else round(seconds * _MICROSECONDS)
+        for one in (self._slices[-1], self._sum):
+            one.answers += 1
+            one.errors += is_error
+            if microseconds is not None:
+                one.timed += 1
+                one.microseconds += microseconds
+        reason = self._why_open()
+        if reason:
+            self._open(reason, now)
+        return bool(reason)
+
+    def end_trial(self, trials: Trials, result: Result, reason: str, now: float) -> bool:
+        """One of `trials`, which are those of now, has ended. Whether that changed the phase."""
+        trials.end(result)
+        if result is Result.FAILED:
+            self._open(f"trial failed: {reason}", now)
+            return True
+        if not trials.is_over:
+            return False
+        self._enter(Phase.CLOSED, f"{self.spec.trials} of {self.spec.trials} trials passed", now, None)
+        return True
+
+    def review(self, now: float) -> bool:
+        """What time alone does. Whether that changed the phase."""
+        if self.until is None or now < self.until:
+            return False
+        if self.phase is Phase.HALF_OPEN:
+            self.until = now + self.spec.open
+            self.trials = Trials(self.spec.trials)
+            return False
+        self._enter(Phase.HALF_OPEN, f"{self.spec.open:g}s are over", now, now + self.spec.open)
+        self.trials = Trials(self.spec.trials)
+        return True
+
+    def _open(self, reason: str, now: float) -> None:
+        self._enter(Phase.OPEN, reason, now, now + self.spec.open)
+        self._slices.clear()
+        self._sum = _Slice(0.0)
+
+    def _enter(self, phase: Phase, reason: str, now: float, until: float | None) -> None:
+        self.phase, self.reason, self.since, self.until = phase, reason, now, until
+        self.trials = None
+
+    def _why_open(self) -> str:
+        spec, seen = self.spec, self._sum
+        if seen.answers < spec.minimum:
+            return ""
+        if spec.errors is not None and seen.errors * 100 >= spec.errors * seen.answers:
+            return f"{seen.errors} of {seen.answers} answers in {spec.window:g}s were errors"
+        if spec.latency is None or not seen.timed:
+            return ""
+        mean = seen.microseconds / seen.timed / _MICROSECONDS
+        if mean < spec.latency:
+            return ""
+        return f"answers took {mean:.3g}s on average, {seen.timed} in {spec.window:g}s"
+
+    def _forget(self, now: float) -> None:
+        kept, seen = self._slices, self._sum
+        while kept and kept[0].end <= now - self.spec.window:
+            old = kept.popleft()
+            seen.answers -= old.answers
+            seen.errors -= old.errors
+            seen.timed -= old.timed
+            seen.microseconds -= old.microseconds

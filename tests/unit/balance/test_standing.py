@@ -1,0 +1,41 @@
+"""One word for how a backend is."""
+
+from __future__ import annotations
+
+from posthouse.balance.active_health import State
+from posthouse.balance.standing import Standing, standing
+from posthouse.config.specs import BreakerSpec, PassiveSpec
+from unit.balance.samples import Request, make_pool, pool_spec
+
+
+def test_what_weighs_most_comes_first() -> None:
+    passive = PassiveSpec(fail_timeout=10.0, max_fails=2, breaker=BreakerSpec(minimum=3, open=5.0))
+    pool = make_pool(pool_spec("a", passive=passive))
+    a = pool.backends[0]
+    assert standing(a, 0.0) == Standing("up", "", None)
+    pool.fail(a, 1.0, "connect: refused")
+    pool.fail(a, 2.0, "reset: gone")
+    assert standing(a, 3.0) == Standing("failing", "reset: gone", 2.0)
+    pool.fail(a, 3.0, "reset: gone")
+    assert standing(a, 3.0) == Standing("open", "3 of 3 answers in 10s were errors", 3.0)
+    a.believe(State.DOWN, "answered 500", 4.0)
+    assert standing(a, 4.0) == Standing("down", "answered 500", 4.0)
+    a.believe(State.UP, "answered 200", 5.0)
+    pool.select(Request(), 8.0)
+    assert standing(a, 8.0) == Standing("half_open", "5s are over", 8.0)
+    pool.select(Request(), 13.0)
+    trial = a.acquire()
+    assert trial is not None
+    a.succeed(13.0, 0.1, trial)
+    assert standing(a, 13.0) == Standing("up", "answered 200", 5.0)
+
+
+def test_a_mark_moves_on_and_its_beginning_stays() -> None:
+    pool = make_pool(pool_spec("a", passive=PassiveSpec(fail_timeout=2.0)))
+    a = pool.backends[0]
+    pool.fail(a, 0.0, "first")
+    pool.fail(a, 1.0, "second")
+    pool.select(Request(), 2.5)
+    assert standing(a, 2.5) == Standing("failing", "second", 0.0)
+    pool.select(Request(), 3.0)
+    assert standing(a, 3.0) == Standing("up", "", None)
