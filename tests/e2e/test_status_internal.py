@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from e2e.test_paths import FORBIDDEN
@@ -93,3 +95,56 @@ def test_the_client_cannot_say_it(sends_to_admin: Stage) -> None:
     stage = sends_to_admin
     answer = stage.get("/x", [("X-Accel-Redirect", "/admin/x")])
     assert answer.body == b"GET /x -"
+
+
+def send_elsewhere_early(stage: Stage, may_answer: threading.Event) -> None:
+    """The backend sends each POST to /admin/x as soon as it has the head, and answers that when it may."""
+
+    def serve(connection: BackendConnection) -> None:
+        asked = connection.read_head()
+        assert asked is not None
+        if asked.method == b"POST":
+            connection.send(response(200, [("X-Accel-Redirect", "/admin/x")], b""))
+            connection.wait_end()
+            return
+        stage.backend.record(asked)
+        may_answer.wait(10)
+        connection.send(response(200, body=b"in its place"))
+
+    stage.backend.on_connect = serve
+
+
+def test_what_is_still_uploaded_then_is_dropped(stage: Stage) -> None:
+    size = 1 << 20  # long enough for a pump
+    may_answer = threading.Event()
+    send_elsewhere_early(stage, may_answer)
+    with stage.client() as client:
+        client.send(request("POST", "/give", [("Content-Length", str(size))]))
+        stage.backend.wait_requests(1)
+        client.send(b"x" * size)
+        may_answer.set()
+        answer = client.read_response()
+    assert (answer.status, answer.body) == (200, b"in its place")
+
+
+def test_a_client_that_waits_for_its_100_then_gets_the_last_answer(stage: Stage) -> None:
+    may_answer = threading.Event()
+    may_answer.set()
+    send_elsewhere_early(stage, may_answer)
+    with stage.client() as client:
+        client.send(request("POST", "/give", [("Content-Length", "5"), ("Expect", "100-continue")]))
+        answer = client.read_response()
+        assert (answer.status, answer.field("Connection")) == (200, b"close")
+
+
+def test_nothing_of_the_body_goes_there(stage: Stage) -> None:
+    def answer(asked: Request, connection: BackendConnection) -> bytes:
+        fields = [("X-Accel-Redirect", "/admin/x")] if asked.method == b"POST" else []
+        return response(200, fields)
+
+    stage.backend.on_request = answer
+    with stage.client() as client:
+        client.exchange(request("POST", "/give", [("Content-Type", "a/b")], b"body"))
+    asked = stage.backend.requests[-1]
+    assert (asked.method, asked.field("X-Route")) == (b"GET", b"admin")
+    assert asked.field("Content-Type") is None and asked.field("Content-Length") is None

@@ -28,6 +28,7 @@ from kit.certificates import (
     write_authority,
     write_pair,
 )
+from kit.tables import POISON
 
 BODY = random.Random(5).randbytes(10 << 20)
 
@@ -426,6 +427,21 @@ def test_long_bodies_both_ways(town: Town) -> None:
         uploaded = client.exchange(request("POST", "/long", body=BODY))
         assert uploaded.body == hashlib.sha256(BODY).hexdigest().encode()
         assert client.exchange(request("GET", "/long")).body == BODY
+
+
+def test_bytes_after_a_long_body_are_nobodys_answer(town: Town) -> None:
+    """They wait decrypted where a plain connection would not have read them yet."""
+    body = BODY[:300_000]
+
+    def answer(asked: Request, peer: TLSPeer) -> bytes:
+        return response(200, body=body) + (POISON if asked.target == b"/first" else b"")
+
+    town.good.on_request = answer
+    with town.client() as client:
+        for _ in range(5):
+            client.send(request("GET", "/first") + request("GET", "/second"))
+            for _ in range(2):
+                assert client.read_response().body == body
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])

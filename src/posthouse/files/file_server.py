@@ -73,7 +73,9 @@ class FileServer:
             asked = visit.head.target.path
             if opened.is_folder:
                 folder = path if path.endswith("/") else path + "/"
-                is_canonical = folder == path or asked.endswith(folder)
+                # No further than that: the steps have judged the path without its slash, and a client that asked for
+                # another path must not get past a `basicauth` for the one with it.
+                is_canonical = folder == path or asked == self._prefix(visit) + folder
                 return self._folder_answer(visit, folder, head) if is_canonical else self._move(visit, folder)
             canonical = self._canonical(path) if asked.endswith(path) else path
             if canonical != path:

@@ -80,7 +80,9 @@ class Pump(asyncio.BufferedProtocol):
         if buffer is None:
             return
         self.remaining -= nbytes
-        self._target.write(memoryview(buffer)[:nbytes])
+        if not self._target.is_closing():
+            # A backend may have been left before it took the whole body (X-Accel-Redirect); the rest is dropped.
+            self._target.write(memoryview(buffer)[:nbytes])
         self._home.on_pumped(nbytes)
         if not self.remaining and self._source.get_protocol() is self:
             self.stop()

@@ -107,7 +107,7 @@ class Output:
             self.lost += lines.count(b"\n")
             return not lines
         if self._kept:
-            self._kept = self._kept[self._push(self._kept) :]
+            self._kept = self._catch_up(self._kept)
         if not self._kept:
             self._kept = self._write(lines)
         elif len(self._kept) + len(lines) <= KEPT:
@@ -118,6 +118,12 @@ class Output:
             return False
         self.problem = ""
         return True
+
+    def _catch_up(self, kept: bytes) -> bytes:
+        """Write what was kept; what could not be written. The rest of a line goes where its beginning is."""
+        rest = kept.find(b"\n") + 1 if self._is_torn else 0
+        sent = self._push(kept[:rest])
+        return self._write(kept[sent:]) if sent == rest else kept[sent:]
 
     def _write(self, lines: bytes) -> bytes:
         """Write, into as many files as it takes; what could not be written."""

@@ -107,7 +107,14 @@ class Dispatching(Attempts):
             self._leave_connection()
         else:
             self._drop_connection()
-        self._stop_continue_timer()
+        if self.continue_timer is not None:
+            # The client still waits for its 100, and may never send the body.
+            self._stop_continue_timer()
+            self.stream.close_after_answer()
+        if self.limit_timer is not None:
+            # `exchange_timeout` is a route's; where it goes now has its own, or none.
+            self.limit_timer.cancel()
+            self.limit_timer = None
         course = self.course.redirected(target) if self.course.redirects < MOST_REDIRECTS else None
         if course is None or course.status:
             shown = target.decode("latin-1")

@@ -165,7 +165,7 @@ class Route:
             made = program.host(authority, exchange)
             if split_authority(made) is not None:
                 authority = made
-        fields = exchange.head.fields
+        fields = exchange.course.head.fields
         if program.touches_ours:
             lines = program.apply(
                 [*fields.kept, *exchange.forwarding_fields(self.spec.is_transparent)], exchange

@@ -23,6 +23,7 @@ from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
 from posthouse.server.logs import Logs
 from posthouse.server.password_checks import PasswordChecks
+from posthouse.server.turns import Turns
 
 
 class Runtime:
@@ -38,7 +39,7 @@ class Runtime:
         self.clock: Callable[[], float] = time.monotonic
         self.rng = random.Random()
         self.chance: Callable[[], float] = self.rng.random
-        self.call_later = loop.call_later
+        self.call_later = Turns(loop).call_later
         self.secret = secrets.token_bytes(32)
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()

@@ -47,4 +47,12 @@ def folder_of(spec: SiteSpec) -> Folder:
     """The root folder of a site."""
     if spec.files is None:
         return Folder(spec.root or ".")
-    return Folder(spec.root, has_dotfiles=spec.files.has_dotfiles, hidden=spec.files.hidden)
+    # The passwords of `basicauth` lie below the root where its FILE is meant as v1 meant it.
+    passwords = [name for one in spec.auths if one.file for name in password_files(one.file, spec.root)]
+    return Folder(spec.root, has_dotfiles=spec.files.has_dotfiles, hidden=[*spec.files.hidden, *passwords])
+
+
+def password_files(file: str, root: str) -> list[str]:
+    """What `htpasswd=FILE` may mean, in the order tried: relative to the root, as in v1, or an absolute name."""
+    below = os.path.join(root, file.lstrip("/")) if root else file
+    return [below, file] if file.startswith("/") else [below]

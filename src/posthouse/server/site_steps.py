@@ -17,7 +17,7 @@ from posthouse.files.extensions import Extensions
 from posthouse.protocol.target import Targets
 from posthouse.proxy.answer import Step
 from posthouse.proxy.site import path_key
-from posthouse.server.site_files import folder_of
+from posthouse.server.site_files import folder_of, password_files
 from posthouse.steps import basicauth, internal, passwords, redir, rewrite, status
 
 HTPASSWD_BYTES: Final = 1 << 20
@@ -129,10 +129,8 @@ def find_password(spec: BasicAuthSpec, root: str) -> passwords.Password:
             return passwords.written(spec.password)
         except ValueError as wrong:
             raise ValueError(f"the password of `basicauth` cannot be used: {wrong}") from None
-    # Relative to the root, as in v1; an absolute name that is not there is taken as it stands.
-    path = os.path.join(root, spec.file.lstrip("/")) if root else spec.file
-    if spec.file.startswith("/") and not os.path.exists(path):
-        path = spec.file
+    names = password_files(spec.file, root)
+    path = next(filter(os.path.exists, names), names[-1])
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read(HTPASSWD_BYTES + 1)

@@ -148,6 +148,13 @@ def test_what_was_rewritten_is_not_sent_in_a_circle(www: Path, target: str, path
     assert (answer.status, body) == (200, TEXT)
 
 
+def test_rewriting_leads_past_no_password_of_a_folder(www: Path) -> None:
+    """`basicauth /sub/` did not see the slash: it is asked for the folder's own path."""
+    write(www / "sub" / "index.html")
+    answer, _ = ask(server(www), "/dl/sub/", path="/sub")
+    assert (answer.status, field(answer, b"Location")) == (301, b"/sub/")
+
+
 def test_index_files_in_their_order(www: Path) -> None:
     (www / "index.html").mkdir()
     os.mkfifo(www / "index.htm")

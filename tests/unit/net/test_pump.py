@@ -143,6 +143,16 @@ def test_stopped_for_a_target_that_is_closing() -> None:
     assert source.size == 4
 
 
+def test_for_a_target_that_is_gone_it_drops_the_rest() -> None:
+    source, target, _, reactor = pumping(10)
+    source.wire.feed(b"0123")
+    target.wire.close()
+    source.wire.feed(b"456789")
+    assert target.wire.take() == b"0123"
+    assert source.size == 10 and source.names == ["pump end"]
+    assert reactor._in_use == 0
+
+
 def test_a_pump_pays_for_bodies_longer_than_a_read() -> None:
     assert PUMP_FROM <= PUMP_BYTES
 

@@ -271,6 +271,27 @@ def test_what_a_full_disk_held_back_is_not_torn_by_rotation(
     desk.output.close()
 
 
+def test_the_size_is_not_passed_by_what_a_full_disk_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(tmp_path / "access.log", 10)
+    assert desk.output.send(b"1\n")
+
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        for number in range(2, 10):
+            assert not desk.output.send(b"%d23\n" % number)
+    assert desk.output.send(b"last\n")
+    assert (
+        b"".join(desk.files()) == b"1\n" + b"".join(b"%d23\n" % number for number in range(2, 10)) + b"last\n"
+    )
+    assert max(map(len, desk.files())) <= 10
+    desk.output.close()
+
+
 def test_devices_are_not_rotated(tmp_path: Path) -> None:
     keeper = Keeper()
     rotator = Rotator(Rotation(1), keeper, lambda path, why: None)

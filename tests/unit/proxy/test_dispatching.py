@@ -215,6 +215,55 @@ def test_it_may_lead_to_a_file() -> None:
     assert play.over() == ["206 a"]
 
 
+class SlowSource:
+    """A body of which a byte is there at a time."""
+
+    length = 9
+
+    def read(self, most: int) -> bytes:
+        return b"x"
+
+    def close(self) -> None:
+        pass
+
+
+def test_the_time_of_a_route_ends_where_it_sends_elsewhere() -> None:
+    class Files:
+        def respond(self, visit: Visit, head: RequestHead) -> Answer:
+            return Answer(200, (), SlowSource())
+
+    play = Play(route("a", base="/a", exchange=5.0))
+    play.site.is_internal = True
+    play.site.responder = Files()
+    play.request("GET /a HTTP/1.1", "Host: x")
+    play.connect("a").answers("200 OK", "X-Accel-Redirect: /file")
+    play.client.stops_reading()
+    play.world.pass_time(6)
+    play.client.reads_on()
+    for _ in range(9):
+        play.world.pass_time(0)
+    assert play.client.answer.body == b"xxxxxxxxx"
+    assert play.over() == ["200 a"]
+
+
+def test_the_rules_of_the_other_route_see_no_field_of_the_body() -> None:
+    play = Play(route("a"), route("b", base="/b", header_upstream=rules("X-New 1")))
+    play.site.is_internal = True
+    play.request(*PUT, "Content-Type: text/css", body=b"abcdef")
+    play.connect("a").answers("200 OK", TO_B)
+    play.world.pass_time(0)
+    assert not any(line.lower().startswith(b"content-") for line in play.connect("b").fields)
+
+
+def test_a_client_that_waits_for_its_100_gets_the_last_answer() -> None:
+    play = internal()
+    play.request(*PUT, "Expect: 100-continue", more=True)
+    play.connect("a").answers("200 OK", TO_B)
+    play.world.pass_time(0)
+    play.connect("b").answers()
+    assert not play.client.is_persistent
+
+
 def test_what_a_file_server_cannot_do_is_in_the_process_log() -> None:
     class Files:
         def respond(self, visit: Visit, head: RequestHead) -> Answer:

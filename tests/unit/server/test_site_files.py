@@ -45,6 +45,17 @@ def test_all_parts_of_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lo
     assert log.lines() == []
 
 
+def test_password_files_are_hidden(tmp_path: Path, log: Remembering) -> None:
+    for name in ("users", "more", "other"):
+        (tmp_path / name).write_text("Bob:hiccup\n")
+    made = built(
+        f"root {tmp_path}\nbrowse\nbasicauth /x Bob htpasswd=users\nbasicauth /x Bob htpasswd={tmp_path}/more",
+        log,
+    )
+    assert [ask(made, target)[0].status for target in ("/users", "/more", "/other")] == [404, 404, 200]
+    assert b"users" not in ask(made, "/")[1]
+
+
 def test_a_root_that_is_not_there_yet(tmp_path: Path, log: Remembering) -> None:
     made = built(f"root {tmp_path}/www", log)
     assert [line["what"] for line in log.lines()] == ["root is not there"]
