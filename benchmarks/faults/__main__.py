@@ -30,12 +30,8 @@ def read_arguments() -> argparse.Namespace:
         prog="make faults ARGS=…", description="Posthouse, nginx, HAProxy and Caddy before failing backends"
     )
     parser.add_argument("--quick", action="store_true", help="few clients, short faults: a first look")
-    parser.add_argument(
-        "--fault", action="append", choices=list(FAULTS), help="only this fault (repeatable)"
-    )
-    parser.add_argument(
-        "--proxy", action="append", choices=list(FRONTS), help="only this proxy (repeatable)"
-    )
+    parser.add_argument("--fault", action="append", choices=list(FAULTS), help="only this fault (repeatable)")
+    parser.add_argument("--proxy", action="append", choices=list(FRONTS), help="only this proxy (repeatable)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
     parser.add_argument("--json", type=Path, default=Path("build/faults.json"), help="where the figures go")
     return parser.parse_args()
@@ -54,6 +50,7 @@ class Matrix:
     def measure(self, fault_name: str, proxy_name: str, folder: Path) -> None:
         """One cell, printed as soon as it is known."""
         fault = FAULTS[fault_name]
+        folder.mkdir()
         try:
             verdict = asyncio.run(run(fault, FRONTS[proxy_name], self._length, folder, self._seed))
         except NotReady as error:

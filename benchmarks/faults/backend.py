@@ -134,7 +134,9 @@ class Backend:
         if mode is Mode.RESETTING_HEAD:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
         elif mode is Mode.RESETTING_BODY:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[: len(body) // 2])
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[: len(body) // 2]
+            )
         if mode in (Mode.RESETTING_HEAD, Mode.RESETTING_BODY):
             # Time for the proxy to read it: a reset takes unread bytes with it.
             await asyncio.sleep(WORK_SECONDS)

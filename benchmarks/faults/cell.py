@@ -59,7 +59,6 @@ async def disturb(port: int, stage: Stage, fault: Fault, length: Length, seed: i
 
 async def run(fault: Fault, proxy: Proxy, length: Length, folder: Path, seed: int) -> Verdict:
     """Start everything, disturb it, stop everything. NotReady if the proxy does not start."""
-    folder.mkdir(parents=True)
     stage = Stage(folder, fault.backends, NAME if fault.needs_name else None)
     try:
         await stage.start()

@@ -48,10 +48,10 @@ class Proxy:
     version: Callable[[], list[str]]
 
 
-def _posthouse(front: Front) -> list[str]:
+def posthouse_caddyfile(front: Front) -> str:
+    """The configuration of Posthouse."""
     pace = front.pace
-    conf = front.folder / "Caddyfile"
-    conf.write_text(f"""http://:{front.port} {{
+    return f"""http://:{front.port} {{
     bind 127.0.0.1
     proxy / {" ".join(front.backends)} {{
         policy round_robin
@@ -67,7 +67,12 @@ def _posthouse(front: Front) -> list[str]:
         health_check_fails 2
     }}
 }}
-""")
+"""
+
+
+def _posthouse(front: Front) -> list[str]:
+    conf = front.folder / "Caddyfile"
+    conf.write_text(posthouse_caddyfile(front))
     return [sys.executable, "-m", "posthouse", "run", "--config", str(conf)]
 
 
@@ -129,7 +134,7 @@ backend back
     balance roundrobin
     option httpchk
     http-check send meth GET uri {HEALTH} ver HTTP/1.1 hdr Host faults.test
-    default-server check inter {pace.check}ms fall 2 rise 1 observe layer7 error-limit 3 on-error mark-down init-addr last,libc,none
+    default-server check inter {pace.check}ms fall 2 rise 1 observe layer7 error-limit 3 on-error mark-down
     {servers}
 """)
     return [program("haproxy"), "-db", "-f", str(conf)]

@@ -63,7 +63,7 @@ class Verdict:
     doubled         POSTs that were executed more than once
     cut             responses broken off in the middle, so that the client can tell
     short, foreign  those that looked complete and were not; that were another's
-    moved           seconds from the fault's beginning to the begin of the last request that noticed it; None: to its end
+    moved           seconds from the fault's beginning to the last request that noticed it; None: to the fault's end
     slowest         seconds of the slowest request
     statuses        how often each wrong status was seen
     """

@@ -40,7 +40,10 @@ def read_target(text: str) -> tuple[Kind, str, int] | None:
 
 
 def body_of(identity: str, size: int) -> bytes:
-    """The body of the one good answer to that id: no other id has it, so a part of it or another's is known for what it is."""
+    """The body of the one good answer to that id.
+
+    No other id has it, so a part of it, or another's, is known for what it is.
+    """
     digest = hashlib.sha256(identity.encode()).hexdigest().encode()
     return (digest * (size // len(digest) + 1))[:size]
 
