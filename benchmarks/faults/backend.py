@@ -85,7 +85,7 @@ class Backend:
         self.drop_idle()
         # A second at most: a request that hangs for ever is not waited for.
         for _ in range(100):
-            if not self._busy:
+            if not self._connections:
                 break
             await asyncio.sleep(0.01)
 
@@ -102,11 +102,11 @@ class Backend:
         except (OSError, asyncio.IncompleteReadError):
             pass  # the proxy left
         finally:
-            self._connections.discard(writer)
             self._busy.discard(writer)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+            self._connections.discard(writer)
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer a request; whether the connection goes on."""

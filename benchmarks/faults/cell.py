@@ -49,7 +49,7 @@ async def disturb(port: int, stage: Stage, fault: Fault, length: Length, seed: i
     try:
         await asyncio.sleep(length.before)
         began = time.monotonic()
-        await fault.happen(stage, length.during)
+        await fault.happen(stage, length.during * fault.times)
         ended = time.monotonic()
         await asyncio.sleep(length.after)
     finally:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from benchmarks.faults.backend import Mode
 from benchmarks.faults.stage import Stage
 
-NAME = "one.faults.test"
+NAME = "backends.faults.test"
 FLAP_SECONDS = 1.0
 DOWN_SECONDS = 0.5
 """How long a backend that is restarted is away."""
@@ -25,7 +25,8 @@ class Fault:
 
     backends      how many there are
     may_lose      GETs may be lost: no other backend lives, or the application itself said 500
-    needs_name    the first backend has a name, which proxies look up in a file that the fault can change
+    needs_name    backends have a name, which proxies look up in a file that the fault can change
+    times         how many times as long as others it lasts
     """
 
     name: str
@@ -34,6 +35,7 @@ class Fault:
     backends: int = 3
     may_lose: bool = False
     needs_name: bool = False
+    times: float = 1.0
 
 
 async def _killed(stage: Stage, seconds: float) -> None:
@@ -83,7 +85,8 @@ async def _no_name(stage: Stage, seconds: float) -> None:
     stage.hosts.write_text("127.0.0.1 localhost\n")
     steps = max(1, round(seconds / FLAP_SECONDS))
     for _ in range(steps):
-        await stage.backends[0].order("drop-idle")
+        for backend in stage.backends:
+            await backend.order("drop-idle")
         await asyncio.sleep(seconds / steps)
     stage.hosts.write_text(before)
 
@@ -108,7 +111,8 @@ FAULTS = {
         Fault("slow", "answers after 1.5 s", _ordered(Mode.SLOW)),
         Fault("flapping", "up and down every second", _flapping),
         Fault("errors", "answers 500", _ordered(Mode.ERRORS), may_lose=True),
-        Fault("no-name", "its name resolves no more", _no_name, needs_name=True),
+        # Go, and so Caddy, reads /etc/hosts again after five seconds at the earliest.
+        Fault("no-name", "their name resolves no more", _no_name, needs_name=True, times=2.0),
         Fault("all-down", "all killed", _all_killed, may_lose=True),
     )
 }

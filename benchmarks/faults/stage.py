@@ -87,11 +87,10 @@ class Stage:
     """Backends with one record of what they execute, and what a fault may change besides: the file of names."""
 
     def __init__(self, folder: Path, count: int, name: str | None = None) -> None:
-        """name: the first backend is known by it; others by their address."""
+        """name: all are known by it; None: by their address."""
         self.record = folder / "executed"
         self.hosts = folder / "hosts"
-        hosts = [name or "127.0.0.1", *["127.0.0.1"] * (count - 1)]
-        self.backends = [BackendProcess(self.record, host) for host in hosts]
+        self.backends = [BackendProcess(self.record, name or "127.0.0.1") for _ in range(count)]
         if name:
             self.hosts.write_text(f"127.0.0.1 localhost\n127.0.0.1 {name}\n")
 
