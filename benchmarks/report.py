@@ -44,33 +44,44 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def environment(names: Sequence[str], cores: tuple[int | None, int | None]) -> dict[str, Any]:
-    """Where this was measured, and with which versions."""
-    versions = {name: _version(PROXIES[name].version()) for name in names}
+def machine(versions: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Where this was measured. versions: the command line that prints each program's."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "proxy_core": cores[0],
-        "load_core": cores[1],
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "wrk": _first_line([program("wrk"), "-v"]).partition(" Copyright")[0],
         "load_average_before": os.getloadavg()[0],
-        "versions": versions,
+        "versions": {name: _version(argv) for name, argv in versions.items()},
     }
 
 
-def print_environment(facts: Mapping[str, Any]) -> None:
-    """A few lines above the table."""
+def environment(names: Sequence[str], cores: tuple[int | None, int | None]) -> dict[str, Any]:
+    """Where this was measured, and with which versions."""
+    return {
+        **machine({name: PROXIES[name].version() for name in names}),
+        "proxy_core": cores[0],
+        "load_core": cores[1],
+        "wrk": _first_line([program("wrk"), "-v"]).partition(" Copyright")[0],
+    }
+
+
+def print_machine(facts: Mapping[str, Any]) -> None:
+    """A few lines above a table."""
     print(f"{facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, Python {facts['python']}")
-    print(
-        f"proxy on core {facts['proxy_core']}, load and backend on core {facts['load_core']}; {facts['wrk']}"
-    )
     for name, version in facts["versions"].items():
         print(f"  {name}: {version}")
     if facts["load_average_before"] > 0.5:
         print(f"  the machine was busy before the run: load average {facts['load_average_before']:.2f}")
+
+
+def print_environment(facts: Mapping[str, Any]) -> None:
+    """A few lines above the table."""
+    print_machine(facts)
+    print(
+        f"proxy on core {facts['proxy_core']}, load and backend on core {facts['load_core']}; {facts['wrk']}"
+    )
     print()
 
 

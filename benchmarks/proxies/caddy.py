@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from benchmarks.proxies.rules import REQUEST, REQUEST_REMOVED, RESPONSE, RESPONSE_REMOVED, Value, written
 from benchmarks.proxies.setup import Setup, program
+
+GLOBAL_OPTIONS = """{
+    admin off
+    auto_https off
+    persist_config off
+    servers {
+        protocols h1
+    }
+}
+"""
 
 WORDS = {
     Value.CLIENT: "{remote_host}",
@@ -43,15 +55,7 @@ def caddyfile(setup: Setup) -> str:
         if setup.access_log
         else ""
     )
-    return f"""{{
-    admin off
-    auto_https off
-    persist_config off
-    servers {{
-        protocols h1
-    }}
-}}
-http://127.0.0.1:{setup.port} {{
+    return f"""http://127.0.0.1:{setup.port} {{
     bind 127.0.0.1
     {log}
     {_handler(setup)}
@@ -59,13 +63,18 @@ http://127.0.0.1:{setup.port} {{
 """
 
 
-def prepare(setup: Setup) -> list[str]:
+def in_foreground(folder: Path, sites: str) -> list[str]:
     """One thread that runs Go code; what it would keep in a home directory stays in the folder."""
-    conf = setup.folder / "Caddyfile2"
-    conf.write_text(caddyfile(setup))
-    home = [f"{name}={setup.folder}" for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")]
+    conf = folder / "Caddyfile2"
+    conf.write_text(GLOBAL_OPTIONS + sites)
+    home = [f"{name}={folder}" for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME")]
     run = [program("caddy"), "run", "--adapter", "caddyfile", "--config", str(conf)]
     return ["env", "GOMAXPROCS=1", *home, *run]
+
+
+def prepare(setup: Setup) -> list[str]:
+    """One site."""
+    return in_foreground(setup.folder, caddyfile(setup))
 
 
 def version() -> list[str]:

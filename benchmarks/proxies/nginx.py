@@ -26,7 +26,7 @@ WORDS = {
 }
 
 
-def _in_foreground(folder: Path, name: str, http: str) -> list[str]:
+def in_foreground(folder: Path, name: str, http: str) -> list[str]:
     """One worker; the process tree is master and worker."""
     user = "user root;" if os.geteuid() == 0 else ""
     paths = "\n".join(
@@ -69,7 +69,7 @@ def backend(setup: Setup) -> list[str]:
     write_files(setup.folder)
     tls, certificate = ("ssl", _certificate(setup.folder)) if setup.is_tls else ("", "")
     extra = f"add_header {RESPONSE_REMOVED} backend;" if setup.has_rules else ""
-    return _in_foreground(
+    return in_foreground(
         setup.folder,
         "backend",
         f"""
@@ -116,7 +116,7 @@ def _location(setup: Setup) -> str:
 def prepare(setup: Setup) -> list[str]:
     """Its access log buffered, its fastest way; request bodies stream, as in the others."""
     log = f"{setup.access_log} combined buffer=64k flush=1s" if setup.access_log else "off"
-    return _in_foreground(
+    return in_foreground(
         setup.folder,
         "nginx",
         f"""

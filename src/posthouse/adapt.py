@@ -19,7 +19,7 @@ from posthouse.caddyfile.parser import Block, Segment, parse_leniently
 from posthouse.config.addresses import DEFAULT_PORT, NO_DEFAULTS, Defaults, parse_address
 from posthouse.config.check import check, https_notices, with_root, with_unique_pool_names
 from posthouse.config.specs import Config, PolicySpec, SiteSpec
-from posthouse.directives import DIRECTIVES, FOREIGN, Later, Never
+from posthouse.directives import DIRECTIVES, FOREIGN, Never
 from posthouse.directives.arguments import Rejected
 from posthouse.directives.draft import SiteDraft
 from posthouse.errors import ConfigError, Mistake, Notice, Place, StartError
@@ -190,9 +190,7 @@ class _Adaptation:
         reader = DIRECTIVES[segment.name.text]
         dispenser = Dispenser(segment)
         name = quote(segment.name)
-        if isinstance(reader, Later):
-            dispenser.fail(segment.name, f"{name} is not in this release yet")
-        elif isinstance(reader, Never):
+        if isinstance(reader, Never):
             dispenser.fail(segment.name, f"{name} is not part of Posthouse: {reader.why}", reader.instead)
         else:
             try:

@@ -109,6 +109,7 @@ def test_a_post_on_a_connection_that_is_closed_already(stage: Stage, client: Raw
 
     def close_soon(asked: Request, connection: BackendConnection) -> None:
         connection.send(response(200, body=asked.target))
+        connection.finish_sending()  # a socket looks closed a moment before its FIN has gone
         connection.close()
 
     stage.backend.on_request = close_soon

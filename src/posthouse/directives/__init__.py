@@ -41,11 +41,6 @@ Reader = Callable[[Dispenser, SiteDraft], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """A directive that is still to come."""
-
-
-@dataclass(frozen=True, slots=True)
 class Never:
     """A directive of v1 that Posthouse will not have: why, and what to use instead."""
 
@@ -53,7 +48,7 @@ class Never:
     instead: str
 
 
-DIRECTIVES: dict[str, Reader | Later | Never] = {
+DIRECTIVES: dict[str, Reader | Never] = {
     "root": root.read,
     "index": index.read,
     "bind": bind.read,

@@ -205,7 +205,8 @@ _DUMPS: dict[str, Expand] = {
     REQUEST_BODY: _raw_body,
 }
 """Values of several lines, as they are: so that `\\r` and `\\n` can be told from backslashes that were sent."""
-_ESCAPES: dict[str, Escape] = {"request": _dump, REQUEST_BODY: _dump, "user": _word}
-"""Others than `_text`. Of the columns of common the user alone can hold a blank: the parser takes none in the rest."""
+_ESCAPES: dict[str, Escape] = {"request": _dump, REQUEST_BODY: _dump, "user": _word, "latency": bytes}
+"""Others than `_text`. Of the columns of common the user alone can hold a blank: the parser takes none in the rest.
+A latency is ours alone: its micro sign stays."""
 _WHOLE: dict[str | None, Line] = {"common": _common_head, "combined": _combined_head}
 _LINES: dict[str, Line] = {"common": _common, "combined": _combined, "json": _json}

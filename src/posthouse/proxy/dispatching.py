@@ -29,7 +29,7 @@ class Dispatching(Judging):
         if self.course.site is not None:
             if status == 508:
                 self.services.log.error("loop", site=self.site, uri=self.head.target.raw.decode("latin-1"))
-            self.answer(status)
+            self.answer(status, cause="limits body" if status == 413 else "")
         elif status == 200:
             self.send(Answer(200, (), b""))
         else:

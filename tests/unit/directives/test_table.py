@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
 from posthouse.adapt import AdaptError, adapt
-from posthouse.directives import DIRECTIVES, FOREIGN, Later, Never
+from posthouse.directives import DIRECTIVES, FOREIGN, Never
 from posthouse.directives.proxy import PROPERTIES
 
 V1 = [
@@ -33,11 +32,6 @@ V1 = [
 def test_the_order_is_that_of_v1() -> None:
     assert [name for name in DIRECTIVES if name in V1] == V1
     assert set(DIRECTIVES) - set(V1) == {"trusted_proxies"}
-
-
-@pytest.mark.parametrize("name", [name for name, entry in DIRECTIVES.items() if isinstance(entry, Later)])
-def test_what_is_still_to_come_says_so(find_mistakes: Callable[[str], list[str]], name: str) -> None:
-    assert find_mistakes(f"{name} a b {{\nc d\n}}") == [f"1:1 `{name}` is not in this release yet"]
 
 
 @pytest.mark.parametrize("name", [name for name, entry in DIRECTIVES.items() if isinstance(entry, Never)])

@@ -269,3 +269,8 @@ def test_both_ways_of_escaping_say_the_same(value: bytes) -> None:
 
 def test_hostile_values_in_a_format_cannot_make_up_for_each_other() -> None:
     assert line_of("'{>A}' '{>B}'", fields={b"a": b'"', b"b": b""}) == "'\\x22' ''\n"
+
+
+def test_the_unit_of_a_short_latency_is_ours_and_not_escaped() -> None:
+    subject = FakeSubject(started=100.0, finished=100.000644, method=b"\xc2")
+    assert compile_line("{latency} {method}")(subject) == "644µs \\xC2\n".encode()

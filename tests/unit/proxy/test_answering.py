@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.config.specs import HeaderScopeSpec
+from posthouse.config.specs import HeaderScopeSpec, LimitsSpec
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
 from posthouse.proxy.answer import Answer, Encoder, Visit
@@ -494,6 +494,15 @@ def test_a_failure_is_logged_with_its_cause() -> None:
     play.refuse("a")
     assert play.client.answer.body == b"502 Bad Gateway\n", "there is no page for 502"
     assert pages.lines == [(502, "/p", "http://a: connect: test")]
+
+
+def test_a_body_over_its_limit_is_logged_however_it_is_announced() -> None:
+    for framing, body in (("Content-Length: 9", b""), ("Transfer-Encoding: chunked", b"123456789")):
+        play = Play(route("a"), limits=LimitsSpec(body=(("/", 8),)))
+        pages = play.site.errors = Pages()
+        play.request("POST /p HTTP/1.1", "Host: x", framing, body=body, more=True)
+        assert play.client.answer.status == b"413 Request Entity Too Large"
+        assert pages.lines == [(413, "/p", "limits body")]
 
 
 def test_a_backends_own_404_passes() -> None:
