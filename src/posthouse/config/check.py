@@ -126,7 +126,7 @@ def _named(host: str) -> str:
 
 def _silent_sites(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
     for site in sites:
-        if not (site.routes or site.files or site.redirects or site.statuses):
+        if not (site.routes or site.files or site.redirects or site.statuses or site.metrics):
             yield Notice(
                 site.place, "this site has no `proxy` and no `root`: every request is answered with 404"
             )

@@ -33,6 +33,7 @@ class Listener:
 
     def connection(self) -> DownstreamH1:
         """The protocol of a new connection (asyncio's protocol factory)."""
+        self.reactor.accepted += 1
         return DownstreamH1(self)
 
     def use(self, plan: Plan) -> None:

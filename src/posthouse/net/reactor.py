@@ -22,9 +22,12 @@ _SPARE_BUFFERS: Final = 8
 
 
 class Reactor:
-    """The event loop with the codec, the timers and the read buffers of its connections."""
+    """The event loop with the codec, the timers and the read buffers of its connections.
 
-    __slots__ = ("_in_use", "_scratch", "_spare", "clock", "codec", "loop", "timers")
+    accepted  connections of clients so far, on all its listeners
+    """
+
+    __slots__ = ("_in_use", "_scratch", "_spare", "accepted", "clock", "codec", "loop", "timers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, codec: Codec) -> None:
         self.loop = loop
@@ -32,7 +35,7 @@ class Reactor:
         self.timers = Timers(loop)
         self.clock = time.monotonic
         self._spare: list[bytearray] = []
-        self._in_use = 0
+        self._in_use = self.accepted = 0
         self._scratch: Scratch | None = None
 
     @property

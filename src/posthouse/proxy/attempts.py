@@ -18,6 +18,7 @@ from posthouse.protocol.fields import Field
 from posthouse.proxy import reply
 from posthouse.proxy.answering import Answering
 from posthouse.proxy.body import RequestBody
+from posthouse.proxy.metering import count_failure
 from posthouse.proxy.ports import NEVER, NO_PEER, PEER_FULL, Upstream
 from posthouse.proxy.route import Route
 
@@ -57,6 +58,7 @@ class Attempts(Answering):
         if connection is not None:
             self._send(connection, now)
         else:
+            self.dials += 1
             self.dialling = services.dial(backend, route.spec.pool.timeouts, self._on_dialled)
 
     def _on_dialled(self, dialled: Upstream | Failure) -> None:
@@ -190,6 +192,8 @@ class Attempts(Answering):
             self.last_failure = failure
         if not is_stale(failure) and failure.kind not in _SAYS_LESS:
             self._log_failure(failure, backend)
+            if backend is not None and self.services.metrics is not None:
+                count_failure(self, self.services.metrics, failure.kind)
         if self.is_answering:
             self.stream.reset()
             self._finish()

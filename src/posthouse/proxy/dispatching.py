@@ -80,9 +80,11 @@ class Dispatching(Judging):
                 self.limit_timer = self.services.call_later(route.exchange_timeout, self._expire)
             self._attempt(self.started)
             return
-        site = self.course.site
-        assert site is not None and site.responder is not None
-        answer = site.responder.respond(self, self.course.head)
+        responder = self.course.responder
+        assert responder is not None
+        answer = responder.respond(self, self.course.head)
+        if isinstance(answer, Wait):
+            return
         if answer.cause:
             uri = self.target.decode("latin-1")
             self.services.log.error(

@@ -79,7 +79,9 @@ class Exchange(Dispatching):
         self.response: ResponseHead | None = None
         self.tried: tuple[Backend, ...] = ()
         self.trial: Trials | None = None
-        self.attempts = self.waits = self.stale_retries = self.status = self.size = self.steps_taken = 0
+        self.attempts = self.dials = self.waits = self.stale_retries = self.status = self.size = (
+            self.steps_taken
+        ) = 0
         self.id = ""
 
     # -- the request ---------------------------------------------------------------------------------------------

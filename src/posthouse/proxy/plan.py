@@ -8,6 +8,7 @@ from posthouse.errors import ProtocolError
 from posthouse.protocol.h1 import HeadLimits, RequestHead
 from posthouse.proxy import reply
 from posthouse.proxy.exchange import Exchange
+from posthouse.proxy.metering import count
 from posthouse.proxy.ports import NEVER, Services, Stream
 from posthouse.proxy.site import Sites
 
@@ -42,12 +43,16 @@ class ListenerPlan:
         return Exchange(self, stream, head, now)
 
     def finished(self, exchange: Exchange) -> None:
-        """An exchange is over: write its lines."""
+        """An exchange is over: count it and write its lines."""
         tally = self.tally
         tally.in_flight -= 1
         site = exchange.course.site
-        if site is not None and site.logs:
+        metrics = self.services.metrics
+        if metrics is not None:
             exchange.finished = self.services.clock()
+            count(exchange, metrics)
+        if site is not None and site.logs:
+            exchange.finished = exchange.finished or self.services.clock()
             for scope in site.scopes(exchange.course.log_key):
                 scope.sink.write(scope.line(exchange))
         if not tally.in_flight:
@@ -55,6 +60,9 @@ class ListenerPlan:
 
     def refuse(self, stream: Stream, error: ProtocolError) -> bytes:
         """The whole answer to a request that could not be read; it never reached a site, so the process log has it."""
+        metrics = self.services.metrics
+        if metrics is not None:
+            metrics.refused[error.status] = metrics.refused.get(error.status, 0) + 1
         self.services.log.info(
             "request refused", key=error.reason, status=error.status, reason=error.reason, peer=stream.peer
         )

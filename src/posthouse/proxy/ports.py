@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from posthouse.balance.backend import Backend
 from posthouse.config.specs import UpstreamTimeouts
+from posthouse.observe.metrics import Metrics
 from posthouse.protocol.fields import Field
 
 NO_BODY, SIZED, STREAMED = range(3)
@@ -116,6 +117,8 @@ class Services(Protocol):
 
     clock: Callable[[], float]
     chance: Callable[[], float]
+    metrics: Metrics | None
+    """Where exchanges are counted; None: nobody can ask."""
 
     @property
     def timers(self) -> Timers: ...

@@ -13,6 +13,7 @@ from posthouse.balance.pool import Pool
 from posthouse.balance.retry import Retry
 from posthouse.config.specs import EndpointSpec, RouteSpec
 from posthouse.errors import FailureKind, Place
+from posthouse.observe.metrics import Cell
 from posthouse.protocol.fields import Field
 from posthouse.protocol.target import Target, Targets, cut_prefix, split_authority
 from posthouse.proxy.rewrite import HeaderProgram
@@ -68,6 +69,7 @@ class Route:
             "_targets",
             "_without",
             "base_key",
+            "cell",
             "connect_timeout",
             "downstream_program",
             "exchange_timeout",
@@ -106,6 +108,8 @@ class Route:
         self.idle_timeout = _or_never(timeouts.idle)
         self.tunnel_timeout = _or_never(timeouts.tunnel)
         self.exchange_timeout = _or_never(timeouts.exchange)
+        self.cell: Cell | None = None
+        """Where its exchanges are counted, once somebody can ask."""
         self.is_plain = self.upstream_program.is_empty and not self.upstream_program.has_host
 
     def __repr__(self) -> str:

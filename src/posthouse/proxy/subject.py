@@ -36,6 +36,7 @@ class ExchangeFacts:
             "continue_timer",
             "course",
             "dialling",
+            "dials",
             "encoder",
             "finished",
             "head",
@@ -84,6 +85,8 @@ class ExchangeFacts:
     status: int
     size: int
     attempts: int
+    dials: int
+    """How many of the attempts began with a new connection."""
     waits: int
     stale_retries: int
     steps_taken: int

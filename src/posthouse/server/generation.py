@@ -42,6 +42,7 @@ from posthouse.server.breakers import tell_breaker
 from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
 from posthouse.server.membership import Membership
+from posthouse.server.metrics_pages import build_pages
 from posthouse.server.runtime import Runtime
 from posthouse.server.site_files import build_file_server
 from posthouse.server.site_steps import Means, build_steps
@@ -87,6 +88,10 @@ class Generation:
         for key in self._logs:
             self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
         self._replace_probes()
+        measuring = self._runtime.measuring
+        if any(site.metrics is not None for site in self.config.sites):
+            measuring.count()
+        measuring.keep(self.config)
         discoverer = self._runtime.discoverer
         discoverer.follow({one.apply: one.sources for one in self._memberships})
 
@@ -186,6 +191,8 @@ class _Builder:
             site.responder = build_file_server(spec, self._targets, self._runtime.log)
         except ConfigError as error:
             self._mistakes += error.mistakes
+        if spec.metrics is not None:
+            site.responders = build_pages(spec.metrics, self._runtime.measuring, self._targets)
         site.keeps_body = any(map(asks_for_body, _templates(spec)))
         if spec.errors is not None:
             site.errors = self._errors(spec.errors, spec.root)

@@ -76,7 +76,8 @@ class Process:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
         asyncio.set_event_loop(self.loop)
         try:
-            return self.loop.run_until_complete(Worker(loaded, settings, self).run())
+            worker = self._runtime.measuring.worker = Worker(loaded, settings, self)
+            return self.loop.run_until_complete(worker.run())
         finally:
             self._close()
 

@@ -19,12 +19,14 @@ from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
 from posthouse.net.tls import ClientTLS, Identities
 from posthouse.net.upstream_h1 import UpstreamH1
+from posthouse.observe.metrics import Metrics
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.logs import Logs
+from posthouse.server.measuring import Measuring
 from posthouse.server.password_checks import PasswordChecks
 from posthouse.server.turns import Turns
 
@@ -59,6 +61,8 @@ class Runtime:
         self.logs = Logs(loop, log)
         self.probes = Probes(self)
         self.discoverer = Discoverer(self, name_servers)
+        self.metrics: Metrics | None = None
+        self.measuring = Measuring(self)
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
@@ -105,6 +109,11 @@ class Runtime:
                 if backend.in_flight:
                     self.idle.leave(lane)
                     self._leaving[lane] = backend
+
+    @property
+    def accepted(self) -> int:
+        """Connections of clients so far."""
+        return self.reactor.accepted
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""

@@ -13,17 +13,19 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Coroutine, Mapping, Sequence
+import time
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
-from posthouse.observe.process_log import ProcessLog
 from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
-from posthouse.server.listeners import Listener, Listeners, Served
+from posthouse.server.listeners import Listeners, Served
+from posthouse.server.parts import Loaded, Parts, Serving
 from posthouse.server.ready import ready_line
+from posthouse.server.reloads import Reloads
 from posthouse.server.sockets import ListenKey
 from posthouse.server.watch import Watch
 
@@ -34,69 +36,6 @@ STOPPED, STOPPED_TWICE = 0, 2
 """Exit codes: stopped as asked; a second signal."""
 
 CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
-
-
-class Loaded(Protocol):
-    """A configuration that was read, with the files it came from (name to text)."""
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def sources(self) -> Mapping[str, str]: ...
-
-
-class Serving(Protocol):
-    """What a worker needs of `server.generation.Generation`."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def listen(self) -> tuple[ListenKey, ...]: ...
-    @property
-    def in_flight(self) -> int: ...
-    def handler(self, key: ListenKey) -> Any: ...
-    def start(self) -> None: ...
-    def retire(self, successor: Any = None) -> None: ...
-
-
-class Commands(Protocol):
-    """What a worker needs of `server.hooks.Hooks`."""
-
-    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them one after the other. Raises ConfigError at the first that fails."""
-
-    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them, for a limited time."""
-
-
-class Parts(Protocol):
-    """What a worker is made of, and whom it tells: handed in by the command."""
-
-    @property
-    def log(self) -> ProcessLog: ...
-    @property
-    def hooks(self) -> Commands: ...
-
-    async def prepare(self, config: Config) -> None:
-        """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
-
-    def build(self, config: Config, previous: Any) -> Serving:
-        """A generation that does not serve yet. Raises ConfigError or StartError."""
-
-    def listener(self, plan: Any) -> Listener:
-        """A listening address that hands its connections to `plan`."""
-
-    def load(self) -> Loaded | None:
-        """Read the configuration again, in a thread; None: it did not come from a file.
-
-        Raises ConfigError or StartError.
-        """
-
-    def reopen_logs(self) -> None:
-        """Open the files of all logs again, by name."""
-
-    def announce(self, ready: str) -> None:
-        """Print the ready line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +73,7 @@ class Worker:
         self._is_stopping = False
         self._is_reloading = False
         self._reload_again = ""
+        self.reloads = Reloads()
 
     def __repr__(self) -> str:
         return f"<Worker pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
@@ -155,6 +95,28 @@ class Worker:
                 watch.stop()
             if self._settings.pidfile:
                 pidfile.remove(self._settings.pidfile)
+
+    # --- what is asked of it from outside
+
+    @property
+    def serving(self) -> Any:
+        """The generation that takes new requests."""
+        return self._generation
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves: neither starting nor draining."""
+        return self._generation is not None and not self._is_stopping
+
+    @property
+    def exchanges(self) -> int:
+        """Exchanges that run, on all generations."""
+        return self._in_flight()
+
+    @property
+    def connections(self) -> int:
+        """Connections of clients that are open."""
+        return self._listeners.connections()
 
     @property
     def _is_watching(self) -> bool:
@@ -185,6 +147,7 @@ class Worker:
         if not has_started:
             return False
         await self._serve(config, generation, bound)
+        self.reloads.start(time.time())
         signals.listen(self._loop, self)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
@@ -271,6 +234,7 @@ class Worker:
         self._loaded = loaded
         self._tell_notices(loaded.config)
         await self._serve(loaded.config, generation, bound)
+        self.reloads.succeed(time.time())
         took = round((self._loop.time() - began) * 1000)
         self._log.info(
             "reloaded",
@@ -282,6 +246,7 @@ class Worker:
         memory.settle()
 
     def _tell_refusal(self, error: Exception, cause: str) -> None:
+        self.reloads.fail()
         if isinstance(error, ConfigError):
             for mistake in error.mistakes:
                 place = str(mistake.place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from posthouse.errors import ProtocolError
 from posthouse.net.handler import DownstreamTimeouts
+from posthouse.observe.metrics import Metrics
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.site import LogScope, Site, Sites
@@ -72,6 +73,14 @@ def test_without_a_log_the_end_is_not_even_looked_up() -> None:
     exchange = play.request()
     play.connect().answers()
     assert exchange.finished == 0.0 and exchange.is_finished
+
+
+def test_refusals_are_counted_where_somebody_can_ask() -> None:
+    play = Play(route("a"))
+    play.world.metrics = Metrics()
+    for status in (400, 431, 400):
+        play.plan.refuse(play.client, ProtocolError(status, "test"))
+    assert play.world.metrics.refused == {400: 2, 431: 1}
 
 
 def test_a_refusal_is_logged_and_answered() -> None:

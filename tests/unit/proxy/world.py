@@ -11,6 +11,7 @@ from posthouse.config.specs import (
     UpstreamTimeouts,
 )
 from posthouse.errors import Failure
+from posthouse.observe.metrics import Metrics
 from posthouse.proxy.ports import Timed, Upstream
 from unit.proxy.samples import OFF, START
 
@@ -98,6 +99,7 @@ class World:
         """In the middle: waits are not spread."""
         self.timers = Timers()
         self.log = Log()
+        self.metrics: Metrics | None = None
         self.calls: list[Timer] = []
         self.dials: list[Dial] = []
         self.warm: dict[str, list[Connection]] = {}
