@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from posthouse.observe.exposition import OPEN_METRICS, TEXT, media_type, render
 from posthouse.observe.families import DURATION_BUCKETS, FAMILIES, Kind
-from posthouse.observe.snapshot import Histogram, Snapshot
+from posthouse.observe.snapshot import Histogram, Rows, Snapshot
 from unit.observe.snapshots import snapshots
 
 Read = Callable[[str], Iterable[Metric]]
@@ -33,7 +33,7 @@ def samples(read: Read, text: bytes) -> dict[tuple[str, tuple[tuple[str, str], .
 def test_a_histogram_is_cumulative(is_open: bool, read: Read) -> None:
     counts = [0] * (len(DURATION_BUCKETS) + 1)
     counts[1], counts[3], counts[-1] = 2, 1, 4
-    rows = {("s", "/"): Histogram(tuple(counts), 250.5)}
+    rows: Rows = {("s", "/"): Histogram(tuple(counts), 250.5)}
     text = render(Snapshot({"posthouse_exchange_duration_seconds": rows}), is_open=is_open)
     found = samples(read, text)
     where = (("route", "/"), ("site", "s"))

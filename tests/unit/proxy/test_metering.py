@@ -130,7 +130,7 @@ def test_nobody_to_ask_is_no_attempt() -> None:
 def test_a_tunnel_has_bytes_and_no_duration() -> None:
     play, metrics = metered(route("a"), at=["x"])
     play.request("GET / HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket")
-    play.connect().upgrades("Upgrade: websocket", rest=b"hello")
+    play.connect().upgrades("Connection: Upgrade", "Upgrade: websocket", rest=b"hello")
     play.world.now += 3600.0
     play.lose_tunnel()
     assert rows(metrics, "exchanges_total") == {("x", "/", "GET", "101", ""): 1}

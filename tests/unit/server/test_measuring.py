@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from posthouse import __version__
+from posthouse.adapt import adapt
+from posthouse.balance.active_health import State
+from posthouse.balance.pool import Pool, build_pool
+from posthouse.config.specs import BreakerSpec, Config
+from posthouse.observe.families import FAMILIES, NO_ROUTE
+from posthouse.observe.metrics import Metrics
+from posthouse.observe.snapshot import Snapshot
+from posthouse.server.measuring import STATES, Measuring, backend_rows, state_of
+from posthouse.server.reloads import Reloads
+from unit.proxy.samples import route
+
+
+class Shared:
+    """A runtime."""
+
+    def __init__(self) -> None:
+        self.metrics: Metrics | None = None
+        self.accepted = 5
+        self.idle = [1, 2]
+        self.loop = object()
+        self.clock = lambda: 100.0
+
+
+def pool(**facts: Any) -> Pool:
+    made = build_pool(route("a", "b", name="p", **facts).pool, random.Random(1), None)
+    made.start()
+    return made
+
+
+def working(**facts: Any) -> Any:
+    serving = SimpleNamespace(number=3, config=Config(()), pools={"p": pool()})
+    settings = {"serving": serving, "is_ready": True, "exchanges": 7, "connections": 9, "reloads": Reloads()}
+    return SimpleNamespace(**{**settings, **facts})
+
+
+def test_everything_that_is_in_the_table_can_be_told() -> None:
+    measuring = Measuring(Shared())
+    measuring.worker = working()
+    cell = measuring.count().cell("s", "/")
+    cell.exchanges["GET", 200, ""] = 1
+    cell.failures["reset"] = 1
+    measuring.count().refused[400] = 1
+    snapshot = measuring.snapshot()
+    assert set(snapshot.rows) == set(FAMILIES)
+    for name, rows in snapshot.rows.items():
+        assert all(len(labels) == len(FAMILIES[name].labels) for labels in rows), name
+    assert snapshot.value("posthouse_exchanges_in_flight") == 7
+    assert snapshot.value("posthouse_downstream_connections") == 9
+    assert snapshot.value("posthouse_downstream_connections_accepted_total") == 5
+    assert snapshot.value("posthouse_upstream_idle_connections") == 2
+    assert snapshot.value("posthouse_generation") == 3
+    (labels,) = snapshot.rows["posthouse_build_info"]
+    assert labels[0] == __version__
+
+
+def test_each_process_and_each_snapshot_can_be_told_apart() -> None:
+    first, second = Measuring(Shared()), Measuring(Shared())
+    one, two, other = first.snapshot(), first.snapshot(), second.snapshot()
+    assert (one.born, one.number + 1) == (two.born, two.number)
+    assert other.born > one.born > 0
+
+
+def test_before_there_is_a_worker() -> None:
+    measuring = Measuring(Shared())
+    assert not measuring.is_ready
+    assert "posthouse_generation" not in measuring.snapshot().rows
+    measuring.worker = working(serving=None, is_ready=False, reloads=None)
+    assert not measuring.is_ready
+    snapshot = measuring.snapshot()
+    assert "posthouse_reloads_total" not in snapshot.rows
+    assert "posthouse_backend_state" not in snapshot.rows
+    measuring.worker = working(serving=None)
+    assert measuring.is_ready
+
+
+def test_who_asks_makes_us_count() -> None:
+    shared = Shared()
+    measuring = Measuring(shared)
+    measuring.keep(Config(()))
+    assert shared.metrics is None
+    measuring.snapshot()
+    metrics = shared.metrics
+    assert metrics is not None
+    measuring.snapshot()
+    assert shared.metrics is metrics
+
+
+def test_sites_that_are_gone_are_folded() -> None:
+    measuring = Measuring(Shared())
+    metrics = measuring.count()
+    gone, stays = metrics.cell("http://b.test", "/"), metrics.cell("http://a.test", "/api")
+    answers = metrics.cell("http://a.test", NO_ROUTE)
+    config = adapt("http://a.test, http://c.test {\nproxy /api localhost:1\n}\n", "Caddyfile", env={}).config
+    measuring.keep(config)
+    assert metrics.cell("http://a.test", "/api") is stays
+    assert metrics.cell("http://a.test", NO_ROUTE) is answers
+    assert metrics.cell("http://b.test", "/") is not gone
+
+
+def test_the_whole_group_is_asked_where_there_is_one() -> None:
+    measuring = Measuring(Shared())
+    assert "posthouse_workers" in asyncio.run(measuring.collect()).rows
+
+    async def all() -> Snapshot:
+        return Snapshot({"posthouse_workers": {(): 4}})
+
+    measuring.collect_all = all
+    assert asyncio.run(measuring.collect()).value("posthouse_workers") == 4
+
+
+def test_backends_are_in_one_state() -> None:
+    made = pool()
+    first, second = made.backends
+    first.acquire()
+    second.believe(State.DOWN, "test", 1.0)
+    rows = backend_rows([made], 100.0)
+    states = rows["posthouse_backend_state"]
+    assert {labels[1:] for labels, value in states.items() if value} == {
+        ("http://a", "up"),
+        ("http://b", "down"),
+    }
+    assert len(states) == 2 * len(STATES)
+    assert rows["posthouse_backend_in_flight"] == {("p", "http://a"): 1, ("p", "http://b"): 0}
+    first.release()
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_beliefs_of_health_checks_come_first(state: State) -> None:
+    made = pool(fail_timeout=10.0)
+    backend = made.backends[0]
+    backend.fail(100.0)
+    backend.believe(state, "test", 100.0)
+    assert state_of(backend, 101.0) == ("failing" if state is State.UP else state)
+
+
+def test_failing_until_the_failures_are_forgotten() -> None:
+    made = pool(fail_timeout=10.0)
+    backend = made.backends[0]
+    backend.fail(100.0)
+    assert state_of(backend, 109.9) == "failing"
+    assert backend_rows([made], 109.9)["posthouse_backend_fails"]["p", "http://a"] == 1
+    assert state_of(backend, 110.1) == "up"
+    assert backend_rows([made], 110.1)["posthouse_backend_fails"]["p", "http://a"] == 0
+
+
+def test_failing_while_the_breaker_is_open() -> None:
+    made = pool(breaker=BreakerSpec(errors=50.0, minimum=1, window=10.0, open=30.0))
+    backend = made.backends[0]
+    backend.fail(100.0)
+    assert state_of(backend, 129.0) == "failing"
+    assert state_of(backend, 131.0) == "up"
