@@ -110,6 +110,7 @@ FOREIGN = {
     "proxy_pass": "that is nginx's; here it is `proxy FROM TO...`",
     "location": "that is nginx's; here each directive takes a path: `proxy PATH TO...`",
     "upstream": "it is a property, inside the block of `proxy`",
+    "prometheus": "that was a plug-in of Caddy's; here it is `metrics [PATH]`",
     "realip": "write `trusted_proxies NETWORK...`",
 }
 """Names that people bring from elsewhere -> the hint."""
