@@ -11,15 +11,25 @@ Laws:
 from __future__ import annotations
 
 import sys
+from collections import deque
 from hashlib import blake2b
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Final
 
+from posthouse.balance import slow_start
 from posthouse.balance.active_health import State
 from posthouse.balance.health import NEVER, FailureWindow
+from posthouse.balance.peak_ewma import PeakEwma
 from posthouse.config.specs import EndpointSpec, PassiveSpec
+
+if TYPE_CHECKING:
+    from posthouse.balance.tally import Tally
 
 BackendKey = tuple[str, int]
 """What makes two backends of successive pools the same one: endpoint text, occurrence number from 1."""
+
+REMEMBERED_CHANGES: Final = 64
+"""A pool that has missed more than these looks at every backend again."""
 
 _NO_LIMIT = sys.maxsize
 
@@ -28,32 +38,59 @@ class Watch:
     """What pools that share backends look at before they trust their ready tuples.
 
     changes  how often some backend has become usable or stopped being so
-    expires  when the earliest mark falls (monotonic seconds), `NEVER` if there is none
+    changed  the last of those that did, newest last
+    expires  when the earliest mark falls or a slow start goes on (monotonic seconds), `NEVER` for neither
+    tally    where a large pool counts its load, or None; the pool that serves sets it
     """
 
-    __slots__ = ("_marked", "_order", "changes", "expires")
+    __slots__ = ("_marked", "_order", "_warming", "changed", "changes", "expires", "tally")
 
     def __init__(self) -> None:
         self.changes = 0
+        self.changed: deque[Backend] = deque(maxlen=REMEMBERED_CHANGES)
         self.expires = NEVER
+        self.tally: Tally | None = None
         self._marked: list[tuple[float, int, Backend]] = []
         self._order = 0
+        self._warming: list[Backend] = []
 
     def __repr__(self) -> str:
-        return f"<Watch changes={self.changes} marked={len(self._marked)}>"
+        warming = f" warming={len(self._warming)}" if self._warming else ""
+        return f"<Watch changes={self.changes} marked={len(self._marked)}{warming}>"
+
+    def note(self, backend: Backend) -> None:
+        """`backend` has become usable or stopped being so."""
+        self.changes += 1
+        self.changed.append(backend)
+        if self.tally is not None:
+            self.tally.update(backend)
+
+    def warm(self, backend: Backend) -> None:
+        """`backend` begins its slow start with the next look."""
+        if backend not in self._warming:
+            self._warming.append(backend)
+        self.expires = -NEVER
 
     def mark(self, backend: Backend, until: float) -> None:
         """`backend` is marked by failures at least until then."""
         self._order += 1  # so that the heap never has to compare backends
         heappush(self._marked, (until, self._order, backend))
-        self.expires = self._marked[0][0]
+        self.expires = min(self.expires, until)
 
     def expire(self, now: float) -> None:
-        """Let the marks fall whose time has come: O(log n) for each of them."""
+        """Let the marks fall whose time has come, O(log n) for each of them, and slow starts go on, O(1) for each."""
         marked = self._marked
         while marked and marked[0][0] <= now:
             heappop(marked)[2].review(now)
         self.expires = marked[0][0] if marked else NEVER
+        if self._warming:
+            for backend in self._warming:
+                backend.warm_up(now)
+                if self.tally is not None:
+                    self.tally.update(backend)
+            self._warming = [backend for backend in self._warming if backend.warmth < 1.0]
+            steps = [slow_start.pause(backend.slow_start) for backend in self._warming]
+            self.expires = min(self.expires, now + min(steps, default=NEVER))
 
 
 class Backend:
@@ -68,9 +105,16 @@ class Backend:
     state      what active health checks believe; set it with `believe`
     reason     why, one short phrase; "" while it has been UP from the beginning
     since      when it became so, monotonic seconds; None = from the beginning
+    is_known   whether a pool with it has started before
+    weight     of the configuration in force
+    slow_start seconds of a slow start, 0 = off
+    warmth     how far a slow start has come: 1.0 = no slow start, or over
+    share      weight × warmth: what weighted policies go by
+    latency    what `policy ewma` knows of its response times
     """
 
     __slots__ = (
+        "_alert_at",
         "_fail_timeout",
         "_full_at",
         "_is_marked",
@@ -80,13 +124,20 @@ class Backend:
         "_window",
         "endpoint",
         "in_flight",
+        "is_known",
         "is_usable",
         "key",
+        "latency",
         "name",
         "reason",
         "seed",
+        "share",
         "since",
+        "slow_start",
         "state",
+        "warm_since",
+        "warmth",
+        "weight",
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
@@ -105,9 +156,16 @@ class Backend:
         self.since: float | None = None
         self._is_up = True
         self._is_marked = False
-        self._full_at = _NO_LIMIT
+        self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
         self._max_fails = 1
+        self.weight = endpoint.weight
+        self.slow_start = 0.0
+        self.warmth = 1.0
+        self.warm_since: float | None = None
+        self.share = float(self.weight)
+        self.latency = PeakEwma()
+        self.is_known = False
 
     def __repr__(self) -> str:
         limit = f"/{self.max_conns}" if self.max_conns else ""
@@ -129,9 +187,29 @@ class Backend:
 
     def believe(self, state: State, reason: str = "", since: float | None = None) -> None:
         """What active health checks believe from now on. What failed requests have marked is not touched."""
+        comes_back = state is State.UP and not self._is_up
         self.state, self.reason, self.since = state, reason, since
         self._is_up = state is State.UP
+        if comes_back:
+            self.cool()
         self._settle()
+
+    def cool(self) -> None:
+        """It comes back, or is new among others: its slow start begins, if the pool has one."""
+        if self.slow_start:
+            self.warm_since = None
+            self._set_warmth(slow_start.FLOOR)
+            self._watch.warm(self)
+
+    def warm_up(self, now: float) -> None:
+        """For `Watch` only: go on with the slow start, which begins with the first call."""
+        if self.warm_since is None:
+            self.warm_since = now
+        self._set_warmth(slow_start.warmth(now - self.warm_since, self.slow_start))
+
+    def _set_warmth(self, warmth: float) -> None:
+        self.warmth = warmth
+        self.share = self.weight * warmth
 
     @property
     def is_full(self) -> bool:
@@ -145,6 +223,10 @@ class Backend:
         """Up, not marked and not full, at `now`."""
         return self._is_up and not self.is_full and not self.is_marked(now)
 
+    def may_finish(self, now: float) -> bool:
+        """Draining, but able to go on with sessions that it has."""
+        return self.state is State.DRAINING and not self.is_full and not self.is_marked(now)
+
     def failures(self, now: float) -> int:
         """How many failures are remembered at `now`."""
         return self._window.count(now)
@@ -153,10 +235,21 @@ class Backend:
         """When the mark falls if nothing else fails, monotonic seconds; `-NEVER` without a mark."""
         return self._window.below(self._max_fails)
 
-    def configure(self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec) -> None:
-        """Take new settings and keep the state. The endpoint's text must be the one that it was made with."""
+    def configure(
+        self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec, slow_start: float = 0.0
+    ) -> None:
+        """Take new settings and keep the state. The endpoint's text must be the one that it was made with.
+
+        max_conns  the pool's; one of the endpoint's own goes before it
+        """
         self.endpoint = endpoint
-        self._full_at = max_conns if max_conns > 0 else _NO_LIMIT
+        limit = max_conns if endpoint.max_conns is None else endpoint.max_conns
+        self._full_at = limit if limit > 0 else _NO_LIMIT
+        # Below its limit an exchange comes and goes without a look at anything else, unless someone counts.
+        self._alert_at = self._full_at if self._watch.tally is None else 0
+        self.slow_start = slow_start
+        self.weight = endpoint.weight
+        self._set_warmth(self.warmth if slow_start else 1.0)
         self._fail_timeout = passive.fail_timeout
         self._max_fails = passive.max_fails
         if self._fail_timeout <= 0:
@@ -167,14 +260,14 @@ class Backend:
         """Hold it for one exchange. Raises RuntimeError if it is full: whoever asks must look first."""
         held = self.in_flight + 1
         self.in_flight = held
-        if held >= self._full_at:
+        if held >= self._alert_at:
             self._fill(held)
 
     def release(self) -> None:
         """Give it back. Raises RuntimeError if nobody holds it."""
         held = self.in_flight
         self.in_flight = held - 1
-        if not 0 < held < self._full_at:
+        if not 0 < held < self._alert_at:
             self._drain_one(held)
 
     def fail(self, now: float) -> None:
@@ -188,6 +281,8 @@ class Backend:
         self._window.forget(now)
         self._is_marked = False
         self._mark()
+        if not self._is_marked:
+            self.cool()
 
     def _mark(self) -> None:
         until = self._window.below(self._max_fails)
@@ -201,16 +296,21 @@ class Backend:
         if held > self._full_at:
             self.in_flight = held - 1
             raise RuntimeError(f"acquire of a full backend: {self!r}")
-        self._settle()
+        self._count()
 
     def _drain_one(self, held: int) -> None:
         if held <= 0:
             self.in_flight = held
             raise RuntimeError(f"release of a backend that nobody holds: {self!r}")
+        self._count()
+
+    def _count(self) -> None:
         self._settle()
+        if self._watch.tally is not None:
+            self._watch.tally.update(self)
 
     def _settle(self) -> None:
         is_usable = self._is_up and not self._is_marked and self.in_flight < self._full_at
         if is_usable != self.is_usable:
             self.is_usable = is_usable
-            self._watch.changes += 1
+            self._watch.note(self)

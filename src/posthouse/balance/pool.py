@@ -1,8 +1,7 @@
 """A pool: the backends of one route, those of them that can be used now, and the policy that picks.
 
-The ready tuple `usable` is made anew only when a backend changed between usable and not; on the warm path
-`select` compares two numbers and asks the policy. Making it anew costs O(n): 0.3 µs for 3 backends, 20 µs for
-1,000.
+What is ready (`ready.py`) is made anew only when a backend changed between usable and not; on the warm path `select`
+compares two numbers and asks the policy.
 """
 
 from __future__ import annotations
@@ -13,8 +12,12 @@ from collections.abc import Sequence
 
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.peak_ewma import FAILED_SECONDS
 from posthouse.balance.policies import find_policy
-from posthouse.balance.policy import Choice, Policy
+from posthouse.balance.policies.sticky import Sticky
+from posthouse.balance.policy import Choice, Policy, Setting, setting_of
+from posthouse.balance.ready import Ready
+from posthouse.balance.tally import Tally
 from posthouse.config.specs import PoolSpec
 from posthouse.errors import FailureKind
 
@@ -26,18 +29,31 @@ _NOT_STARTED = -1
 class Pool:
     """Who is next. `now` is monotonic seconds and never goes back.
 
-    usable  the usable backends in the order of the file, as of the last `select`
+    usable    those that are chosen from, in the order of the file, as of the last `select`: primaries that can be used,
+              or fallbacks if there are none
+    sessions  `policy sticky`, or None
+    observes  whether it wants to be told response times
     """
 
-    __slots__ = ("_pick", "_seen", "_watch", "backends", "name", "spec", "usable")
+    __slots__ = (
+        *("_decay", "_pick", "_ready", "_seen", "_tally", "_watch", "backends", "name"),
+        *("observes", "sessions", "spec", "usable"),
+    )
 
-    def __init__(self, spec: PoolSpec, backends: Sequence[Backend], policy: Policy, watch: Watch) -> None:
+    def __init__(self, spec: PoolSpec, setting: Setting, policy: Policy, watch: Watch) -> None:
         self.spec = spec
         self.name = spec.name
-        self.backends = tuple(backends)
-        self.usable: tuple[Backend, ...] = ()
-        # The policy of a pool of one is never asked; its argument may even be absent from every request.
-        self._pick = policy.select if len(self.backends) > 1 else None
+        self.backends = setting.backends
+        self.usable: Sequence[Backend] = ()
+        self.sessions = policy if isinstance(policy, Sticky) else None
+        # The policy of a pool of one is never asked; its argument may even be absent from every request. But sessions
+        # begin in it that go on when it has grown.
+        is_asked = len(self.backends) > 1 or self.sessions is not None
+        self._pick = policy.select if is_asked else None
+        self._tally: Tally | None = getattr(policy, "tally", None)
+        self._decay: float = getattr(policy, "decay", 0.0)
+        self.observes = self._decay > 0
+        self._ready = Ready(setting)
         self._watch = watch
         self._seen = _NOT_STARTED
 
@@ -51,9 +67,27 @@ class Pool:
         Not done when the pool is built, because a configuration that fails elsewhere must change nothing. A
         pool that is asked before it was started starts by itself.
         """
-        for backend, endpoint in zip(self.backends, self.spec.endpoints, strict=True):
-            backend.configure(endpoint, self.spec.max_conns, self.spec.passive)
-        self._refresh()
+        spec, watch = self.spec, self._watch
+        self._watch_load()
+        for backend, endpoint in zip(self.backends, spec.endpoints, strict=True):
+            backend.configure(endpoint, spec.max_conns, spec.passive, spec.slow_start)
+        if any(backend.is_known for backend in self.backends):
+            for backend in self.backends:
+                if not backend.is_known:
+                    backend.cool()
+        for backend in self.backends:
+            backend.is_known = True
+        if self._tally is not None:
+            self._tally.begin()
+        self.usable = self._ready.rebuild()
+        self._seen = watch.changes
+
+    def _watch_load(self) -> None:
+        """From now on it is this pool's tally that is kept up to date, if it has one."""
+        before = self._watch.tally
+        if before is not None and before is not self._tally:
+            before.is_live = False
+        self._watch.tally = self._tally
 
     def select(self, choice: Choice, now: float, tried: Sequence[Backend] = ()) -> Backend | None:
         """The backend for an exchange, or None if there is none (`why_not` says why).
@@ -66,17 +100,19 @@ class Pool:
             self._look(now)
         usable = self.usable
         if not usable:
-            return None
+            return None if self.sessions is None else self.sessions.held_by(choice, tried, now)
         if self._pick is None:
             return usable[0]
         if tried:
-            return self._select_again(choice, tried)
-        return self._pick(usable, choice, ())
+            return self._select_again(choice, tried, now)
+        return self._pick(usable, choice, (), now)
 
     def has_untried(self, now: float, tried: Sequence[Backend]) -> bool:
         """Whether a usable backend is left that this exchange has not tried."""
         self._look(now)
-        return any(backend not in tried for backend in self.usable)
+        if any(backend not in tried for backend in self.usable):
+            return True
+        return any(backend not in tried for backend in self._ready.fallbacks)
 
     def acquire(self, backend: Backend) -> None:
         """Hold `backend` for one exchange: at once after `select`, with nothing awaited between, or it may be
@@ -90,6 +126,12 @@ class Pool:
     def fail(self, backend: Backend, now: float) -> None:
         """A failure that counts against `backend` (see `retry.is_backend_fault`)."""
         backend.fail(now)
+        if self.observes:
+            self.observe(backend, FAILED_SECONDS, now)
+
+    def observe(self, backend: Backend, seconds: float, now: float) -> None:
+        """The head of a response of `backend` came after so long. Only for pools that ask for it (`observes`)."""
+        backend.latency.observe(seconds, now, self._decay)
 
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
@@ -126,18 +168,23 @@ class Pool:
             self._refresh()
 
     def _refresh(self) -> None:
-        self.usable = tuple([backend for backend in self.backends if backend.is_usable])
-        self._seen = self._watch.changes
+        watch = self._watch
+        self.usable = self._ready.follow(watch.changed, watch.changes - self._seen)
+        self._seen = watch.changes
 
-    def _select_again(self, choice: Choice, tried: Sequence[Backend]) -> Backend:
+    def _select_again(self, choice: Choice, tried: Sequence[Backend], now: float) -> Backend:
         assert self._pick is not None
-        fresh = [backend for backend in self.usable if backend not in tried]
-        if fresh:
-            return self._pick(fresh, choice, tried)
-        least = min(tried.count(backend) for backend in self.usable)
-        candidates = [backend for backend in self.usable if tried.count(backend) == least]
-        left_out = [backend for backend in self.usable if tried.count(backend) > least]
-        return self._pick(candidates, choice, left_out)
+        # Fallbacks too, when all others were tried: what is wrong with those is perhaps not known yet.
+        for tier in (self.usable, self._ready.fallbacks):
+            fresh = [backend for backend in tier if backend not in tried]
+            if fresh:
+                return self._pick(fresh, choice, tried, now)
+        every = [*self.usable, *(b for b in self._ready.fallbacks if b not in self.usable)]
+        least = min(tried.count(backend) for backend in every)
+        equal = [backend for backend in every if tried.count(backend) == least]
+        candidates = self._ready.first_tier(equal)
+        left_out = [backend for backend in tried if backend not in candidates]
+        return self._pick(candidates, choice, left_out, now)
 
 
 def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Pool:
@@ -156,4 +203,5 @@ def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Poo
         occurrence = occurrences[endpoint.text]
         backend = kept.get((endpoint.text, occurrence))
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
-    return Pool(spec, backends, find_policy(spec.policy, backends, rng), watch)
+    setting = setting_of(spec, backends, rng)
+    return Pool(spec, setting, find_policy(spec.policy, setting), watch)

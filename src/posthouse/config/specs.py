@@ -12,6 +12,7 @@ from typing import Literal
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
+Role = Literal["primary", "fallback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class EndpointSpec:
     base_path    path of the TO as written, "" or "/...", encoded form
     base_query   query of the TO without "?", or ""
     credentials  "user:password" from the TO, decoded, or ""; never shown
+    weight       1 to 1000: its part of the traffic is this part of all weights
+    max_conns    of this backend, 0 = unlimited, None = the pool's
+    role         "fallback" = used only while no "primary" can be
     """
 
     text: str
@@ -54,6 +58,9 @@ class EndpointSpec:
     base_path: str = ""
     base_query: str = ""
     credentials: str = field(default="", repr=False)
+    weight: int = 1
+    max_conns: int | None = None
+    role: Role = "primary"
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -162,10 +169,12 @@ class HealthSpec:
 class PoolSpec:
     """The backends of one `proxy` block and how one is chosen.
 
-    name       property `name`, else "SITE FROM"; repeats get "#2"
-    max_conns  per backend, 0 = unlimited
-    keepalive  idle connections kept per backend, 0 = no reuse
-    health     None = no active checks
+    name          property `name`, else "SITE FROM"; repeats get "#2"
+    max_conns     per backend, 0 = unlimited
+    keepalive     idle connections kept per backend, 0 = no reuse
+    health        None = no active checks
+    slow_start    seconds that a backend which comes back takes to reach its full share, 0 = off
+    hash_balance  percent of the average load that a hash policy gives a backend at most, 0 = off
     """
 
     name: str
@@ -177,6 +186,8 @@ class PoolSpec:
     max_conns: int = 0
     keepalive: int = 64
     health: HealthSpec | None = None
+    slow_start: float = 0.0
+    hash_balance: int = 0
 
 
 @dataclass(frozen=True, slots=True)

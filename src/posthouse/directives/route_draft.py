@@ -44,6 +44,8 @@ class RouteDraft:
         self.timeout_places: dict[str, Place] = {}
         self.max_conns = 0
         self.keepalive = 64
+        self.slow_start = 0.0
+        self.hash_balance = 0
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -83,6 +85,8 @@ class RouteDraft:
             max_conns=self.max_conns,
             keepalive=self.keepalive,
             health=self.health.finish(),
+            slow_start=self.slow_start,
+            hash_balance=self.hash_balance,
         )
 
 

@@ -48,6 +48,7 @@ class Attempts(Answering):
             return
         pool.acquire(backend)
         self.backend = backend
+        self.attempted = now
         self.attempts += 1
         if self.last_failure is not None and is_stale(self.last_failure):
             connection = None
@@ -252,6 +253,13 @@ class Attempts(Answering):
             method=self.head.method.decode("latin-1"),
             uri=self.head.target.raw.decode("latin-1"),
         )
+
+    def _observe_head(self) -> None:
+        """A final head came: tell the pool how long it took since the request was sent, if it wants to know."""
+        route = self.route
+        if route is not None and route.pool.observes and self.backend is not None:
+            now = self.services.clock()
+            route.pool.observe(self.backend, now - self.attempted, now)
 
     # -- ways out ------------------------------------------------------------------------------------------------
 

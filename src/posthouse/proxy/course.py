@@ -45,7 +45,7 @@ class Course:
     framing_lines  framing and hop-by-hop lines of the outgoing head
     program        rules for the response
     compression    `gzip` for the response, or None
-    is_direct      no rule and no directive touches the response
+    is_direct      no rule, no directive and no policy touches the response, or looks at it
     heads          finished outgoing heads by backend, where no rule makes them differ between requests
     """
 
@@ -115,6 +115,7 @@ class Course:
             self.compression = site.compressions.find(self.key)
         self.is_direct = self.program.is_empty and self.compression is None and not site.is_internal
         if route is not None:
+            self.is_direct = self.is_direct and route.is_direct
             self._frame(self.head, route)
         return 0
 

@@ -56,7 +56,7 @@ class Exchange(Dispatching):
         self.head = head
         self.services = plan.services
         self.stream = stream
-        self.started = now
+        self.started = self.attempted = now
         self.finished = 0.0
         self.is_finished = self.is_answering = self.is_continued = False
         self.backend: Backend | None = None
@@ -142,6 +142,7 @@ class Exchange(Dispatching):
         if self.connection is not None:
             self.connection.send_end(trailers)
             self._wait_for_head()
+            self.attempted = self.services.clock()
 
     def on_request_broken(self, error: ProtocolError, kind: FailureKind) -> None:
         """The rest of the body will never come."""
@@ -202,6 +203,7 @@ class Exchange(Dispatching):
             self.connection = None
             self._fail(Failure(FailureKind.MALFORMED, Side.UPSTREAM, "101 that was not asked for"))
             return
+        self._observe_head()
         self.status = 101
         self.response = head
         self.is_answering = True
@@ -218,8 +220,10 @@ class Exchange(Dispatching):
     def on_response(self, head: ResponseHead, body: bytes, is_end: bool, length: int) -> None:
         """The final head with what came of the body; length: -1 = unknown, 0 = no body follows."""
         course = self.course
-        if not course.is_direct and self._is_sent_elsewhere(head, is_end):
-            return
+        if not course.is_direct:
+            self._observe_head()
+            if self._is_sent_elsewhere(head, is_end):
+                return
         self.response = head
         self.is_answering = True
         self.last_failure = None

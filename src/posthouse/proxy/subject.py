@@ -25,6 +25,7 @@ class ExchangeFacts:
 
     __slots__ = (
         *(
+            "attempted",
             "attempts",
             "backend",
             "body",
@@ -72,6 +73,7 @@ class ExchangeFacts:
     tried: tuple[Backend, ...]
     started: float
     finished: float
+    attempted: float
     status: int
     size: int
     attempts: int
@@ -152,6 +154,19 @@ class ExchangeFacts:
             ]
             course.client_ip = site.client_ip(self.stream.peer, chain)
         return course.client_ip
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the client came over https: to us, or to a trusted proxy that says so."""
+        if self.stream.scheme == "https":
+            return True
+        if not self.is_peer_trusted:
+            return False
+        fields = self.head.fields.forwarding
+        return any(
+            field.lower == b"x-forwarded-proto" and field.value.partition(b",")[0].strip().lower() == b"https"
+            for field in fields
+        )
 
     @property
     def request_id(self) -> str:

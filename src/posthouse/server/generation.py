@@ -21,6 +21,7 @@ from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
 from posthouse.server.runtime import Runtime
+from posthouse.server.session_key import read_secret
 from posthouse.server.sockets import ListenKey
 
 
@@ -56,6 +57,8 @@ class Generation:
     def start(self) -> None:
         """It serves from now on; its health checks take the place of those of the one before."""
         for pool in self.pools.values():
+            if pool.sessions is not None and not pool.sessions.secret:
+                pool.sessions.use_key(self._runtime.session_key())
             pool.start()
         self._runtime.probes.replace(self._checks)
 
@@ -137,6 +140,8 @@ class _Builder:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
         try:
             pool = build_pool(spec.pool, self._runtime.rng, previous)
+            if pool.sessions is not None and pool.sessions.secret:
+                pool.sessions.use_key(read_secret(pool.sessions.secret, spec.pool.policy))
         except ConfigError as error:
             self._mistakes += error.mistakes
             return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,7 @@ from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
+from posthouse.server import session_key
 
 
 class Runtime:
@@ -39,6 +42,7 @@ class Runtime:
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
         self.probes = Probes(self)
+        self._session_key = b""
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
@@ -63,6 +67,18 @@ class Runtime:
     def listener(self, plan: Any) -> Listener:
         """A listening address."""
         return Listener(self.reactor, plan)
+
+    def session_key(self) -> bytes:
+        """The key of sticky sessions that have no `secret=`: of the data directory, the same for as long as we run."""
+        if not self._session_key:
+            path = session_key.path_of_own(os.environ, is_root=os.geteuid() == 0)
+            try:
+                self._session_key = session_key.own_key(path)
+            except OSError as error:
+                self._session_key = secrets.token_bytes(session_key.KEY_BYTES)
+                reason = error.strerror or str(error)
+                self.log.warn("session key not kept: sticky sessions end with us", path=path, reason=reason)
+        return self._session_key
 
     def open_log(self, output: str) -> AccessLog:
         """The access log of an output, shared by all who name it; give it back with `close_log`. Raises StartError."""

@@ -21,4 +21,5 @@ def test_every_policy_says_how_it_is_written(name: str) -> None:
     least, most = policy.arguments
     words = policy.usage.split()
     assert words[0] == name
-    assert 0 <= least <= most == len(words) - 1
+    assert least == len([word for word in words[1:] if not word.startswith("[")])
+    assert most == len(words) - 1

@@ -24,7 +24,7 @@ from posthouse.config.specs import (
 from posthouse.errors import ConfigError, Notice, Place
 
 HERE = Place("C:/Caddyfile", 3, 7)
-ENDPOINT = EndpointSpec("http://a:1", "http", "a", 1, "", "a:1", "/b", "k=ü", "", HERE)
+ENDPOINT = EndpointSpec("http://a:1", "http", "a", 1, "", "a:1", "/b", "k=ü", "", 3, 9, "fallback", HERE)
 POOL = PoolSpec(
     "a /",
     (ENDPOINT,),

