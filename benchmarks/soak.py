@@ -15,12 +15,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load import raise_descriptor_limit
 from benchmarks.processes import Program, free_port, open_files, pss_bytes
-from benchmarks.soak_backend import serve
+from benchmarks.soak_backend import Backend
 from benchmarks.soak_clients import PATIENCE, TRAFFIC, Unlucky, Wrong
 
 CLIENTS = 40
@@ -98,20 +99,38 @@ async def load(program: Program, port: int, seconds: float, seed: int, tally: Ta
     await asyncio.gather(watch(program, until, tally), *clients)
 
 
-async def settle(program: Program, floor_files: int) -> tuple[int, int]:
-    """Memory and descriptors as soon as the descriptors are back, or after the longest wait."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held while nobody asks for anything."""
+
+    memory: int
+    files: int
+    connections: int
+    """Of the backends with the proxy."""
+
+
+async def settle(program: Program, backends: Sequence[Backend], fresh_files: int) -> Held:
+    """What is held as soon as all connections are gone, or after the longest wait."""
     deadline = time.monotonic() + SETTLE_SECONDS
+
+    def is_settled() -> bool:
+        files = open_files(program.pids())
+        return files <= fresh_files + MAY_HOLD_FILES and not any(one.connections for one in backends)
+
     # Another process cannot tell us that it has closed a descriptor: look twice a second.
-    while time.monotonic() < deadline and open_files(program.pids()) > floor_files + MAY_HOLD_FILES:  # noqa: ASYNC110
+    while time.monotonic() < deadline and not is_settled():  # noqa: ASYNC110
         await asyncio.sleep(0.5)
     await asyncio.sleep(2.0)
     pids = program.pids()
-    return pss_bytes(pids), open_files(pids)
+    return Held(pss_bytes(pids), open_files(pids), sum(one.connections for one in backends))
 
 
 async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
     """Run it all; what is wrong, one line each."""
-    (one, first), (two, second) = await serve(), await serve()
+    backends = [Backend(), Backend()]
+    for backend in backends:
+        await backend.start()
+    first, second = (backend.port for backend in backends)
     port = free_port()
     conf = folder / "Caddyfile"
     log = folder / "access.log"
@@ -124,28 +143,54 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
         await asyncio.to_thread(program.wait_ready, port)
         fresh = open_files(program.pids())
         await load(program, port, max(5.0, min(60.0, seconds / 5)), seed, tally)
-        floor, _ = await settle(program, fresh)
-        print(f"floor: {floor / 2**20:.1f} MiB, {fresh} files when fresh; {tally.done.total()} done")
+        floor = await settle(program, backends, fresh)
+        print(f"floor: {floor.memory / 2**20:.1f} MiB, {fresh} files when fresh; {tally.done.total()} done")
         await load(program, port, seconds, seed + 1, tally)
-        memory, files = await settle(program, fresh)
+        after = await settle(program, backends, fresh)
         status = await asyncio.to_thread(program.stop)
     finally:
         program.stop()
-        one.close()
-        two.close()
-    print(f"after: {memory / 2**20:.1f} MiB, {files} files; {dict(tally.done)}")
-    problems = tally.wrong
-    if files > fresh + MAY_HOLD_FILES:
-        problems.append(f"{files} descriptors are open, {fresh} were at the start")
+        for backend in backends:
+            backend.close()
+    print(f"after: {after.memory / 2**20:.1f} MiB, {after.files} files; {dict(tally.done)}")
+    return [
+        *tally.wrong,
+        *not_driven(tally),
+        *not_back(fresh, floor, after),
+        *not_ended_well(program, status),
+    ]
+
+
+def not_driven(tally: Tally) -> Iterator[str]:
+    """Traffic that did not come to pass: a soak without it shows nothing."""
+    for kind in TRAFFIC:
+        if not tally.done[kind.__name__]:
+            yield f"no {kind.__name__} went through"
     if tally.done["unlucky"] > MAY_BE_UNLUCKY * tally.done["upload"]:
-        problems.append(f"{tally.done['unlucky']} uploads met a dying connection, of {tally.done['upload']}")
-    if memory > floor + MAY_GROW_BYTES:
-        problems.append(f"memory grew from {floor / 2**20:.1f} to {memory / 2**20:.1f} MiB")
+        yield f"{tally.done['unlucky']} uploads met a dying connection, of {tally.done['upload']}"
+
+
+def not_back(fresh_files: int, floor: Held, after: Held) -> Iterator[str]:
+    """What is still held that was taken for the traffic."""
+    if after.connections:
+        yield f"{after.connections} connections to backends are still open"
+    if after.files > fresh_files + MAY_HOLD_FILES:
+        yield f"{after.files} descriptors are open, {fresh_files} were at the start"
+    if after.memory > floor.memory + MAY_GROW_BYTES:
+        yield f"memory grew from {floor.memory / 2**20:.1f} to {after.memory / 2**20:.1f} MiB"
+
+
+def not_ended_well(program: Program, status: int) -> Iterator[str]:
+    """What the process itself says: of exchanges that never ended, of bugs, of reloads that did not happen."""
+    said = program.output.read_text(errors="replace")
     if status != 0:
-        problems.append(f"exit status {status} after TERM\n{program.tail()}")
-    if "Traceback" in program.output.read_text(errors="replace"):
-        problems.append(f"a traceback in the process log\n{program.tail()}")
-    return problems
+        yield f"exit status {status} after TERM\n{program.tail()}"
+    if " in_flight=0 " not in said or "stopped cut=0" not in said:
+        yield f"exchanges were still running at the end\n{program.tail()}"
+    if " INFO reloaded " not in said:
+        yield "no reload went through"
+    if "Traceback" in said or "internal error" in said:
+        yield f"a bug in the process log\n{program.tail()}"
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import itertools
@@ -23,11 +24,28 @@ class Request:
     fields: dict[str, str]
 
 
-async def serve() -> tuple[asyncio.Server, int]:
-    """Listen on a free loopback port."""
-    server = await asyncio.start_server(_connection, "127.0.0.1", 0, backlog=512)
-    port: int = server.sockets[0].getsockname()[1]
-    return server, port
+class Backend:
+    """A backend on a free loopback port, from `start` until `close`; `connections` are open now."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=512)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await _connection(reader, writer)
+        finally:
+            self.connections -= 1
 
 
 async def _connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +94,7 @@ async def _answer(request: Request, reader: asyncio.StreamReader, writer: asynci
     """Answer one request; whether the connection goes on."""
     kind, _, argument = request.path.strip("/").removeprefix("broken/").partition("/")
     if kind == "upgrade":
-        await _echo(reader, writer)
+        await _echo(request, reader, writer)
         return False
     if kind in ("reset", "garbage", "break", "stall"):
         await _misbehave(kind, reader, writer)
@@ -117,8 +135,19 @@ async def _events(writer: asyncio.StreamWriter, count: int) -> None:
     writer.write(b"0\r\nX-Events: %d\r\n\r\n" % count)
 
 
-async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+def websocket_accept(key: str) -> str:
+    """What Sec-WebSocket-Accept says to a key (RFC 6455 4.2.2)."""
+    magic = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    return base64.b64encode(hashlib.sha1(key.encode() + magic, usedforsecurity=False).digest()).decode()
+
+
+async def _echo(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    head = (
+        f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {request.fields['upgrade']}\r\n"
+    )
+    if key := request.fields.get("sec-websocket-key"):
+        head += f"Sec-WebSocket-Accept: {websocket_accept(key)}\r\n"
+    writer.write(f"{head}\r\n".encode())
     while data := await reader.read(65536):
         writer.write(data)
         await writer.drain()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from benchmarks.soak_backend import BLOCK, body_parts
+from benchmarks.soak_backend import BLOCK, body_parts, websocket_accept
 
 PATIENCE = 20.0
 
@@ -127,22 +128,38 @@ async def events(port: int, rng: random.Random) -> None:
             raise Wrong("events were lost")
 
 
+async def websocket(port: int, rng: random.Random) -> None:
+    """A WebSocket with echoed messages; sometimes left without a word."""
+    key = base64.b64encode(rng.randbytes(16)).decode()
+    fields = f"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+    async with connected(port) as client:
+        await client.ask("GET", "/upgrade", fields)
+        status, answered = await client.head()
+        if (status, answered.get("sec-websocket-accept")) != (101, websocket_accept(key)):
+            raise Wrong(f"{status} with {answered} to a WebSocket's key {key}")
+        await _echoes(client, rng, lambda body: b"\x82\xfe" + len(body).to_bytes(2, "big") + bytes(4) + body)
+
+
 async def upgrade(port: int, rng: random.Random) -> None:
-    """A tunnel with echoes; sometimes left without a word."""
+    """A tunnel of another protocol."""
     async with connected(port) as client:
         await client.ask("GET", "/upgrade", "Connection: Upgrade\r\nUpgrade: echo\r\n")
         status, _ = await client.head()
         if status != 101:
             raise Wrong(f"{status} instead of 101")
-        for _ in range(rng.randint(0, 10)):
-            sent = rng.randbytes(rng.randint(1, 30000))
-            client.writer.write(sent)
-            if await client.reader.readexactly(len(sent)) != sent:
-                raise Wrong("an echo differs")
-        if rng.random() < 0.5:
-            client.writer.write_eof()
-            if await client.reader.read() != b"":
-                raise Wrong("bytes after the end of a tunnel")
+        await _echoes(client, rng, lambda body: body)
+
+
+async def _echoes(client: Client, rng: random.Random, framed: Callable[[bytes], bytes]) -> None:
+    for _ in range(rng.randint(0, 10)):
+        sent = framed(rng.randbytes(rng.randint(126, 30000)))
+        client.writer.write(sent)
+        if await client.reader.readexactly(len(sent)) != sent:
+            raise Wrong("an echo differs")
+    if rng.random() < 0.5:
+        client.writer.write_eof()
+        if await client.reader.read() != b"":
+            raise Wrong("bytes after the end of a tunnel")
 
 
 async def leave(port: int, rng: random.Random) -> None:
@@ -220,7 +237,8 @@ TRAFFIC: dict[Callable[[int, random.Random], Awaitable[None]], int] = {
     download: 10,
     upload: 12,
     events: 6,
-    upgrade: 8,
+    websocket: 8,
+    upgrade: 2,
     leave: 14,
     slow_reader: 2,
     broken_backend: 6,

@@ -27,22 +27,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "directives": {"caddyfile", "config"},
     "adapt": {"caddyfile", "directives", "config"},
     "protocol": set(),
-    "balance": {"config.specs"},
+    "balance": {"config.specs", "config.units"},
     "observe": set(),
     "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},
     "probe": {"protocol", "balance", "config.specs"},
+    "steps": {"protocol", "observe", "config.specs", "config.step_specs", "config.patterns"}
+    | {"proxy.answer", "proxy.reply"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
-    | {"net", "probe", "__version__"},
+    | {"net", "probe", "steps", "__version__"},
     "_build": {"server.loops"},
     "commands": {"server", "adapt", "config", "caddyfile", "_build", "__version__"},
     "cli": {"commands"},
     "__main__": {"cli"},
-    "testing": {"config", "protocol", "balance", "observe", "proxy", "net"},
+    "testing": {"config", "protocol", "balance", "observe", "proxy", "steps", "net"},
 }
 
 # Rules without I/O: no event loop, no socket, no clock. They are handed what they need.
-PURE = {"errors", "caddyfile", "config", "directives", "protocol", "balance"}
+PURE = {"errors", "caddyfile", "config", "directives", "protocol", "balance", "steps"}
 IMPURE_MODULES = {
     "asyncio",
     "socket",

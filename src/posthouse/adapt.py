@@ -9,16 +9,16 @@ import gc
 import glob
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from posthouse.caddyfile.dispenser import Dispenser
-from posthouse.caddyfile.messages import did_you_mean, quote
+from posthouse.caddyfile.messages import did_you_mean, habit_hint, quote
 from posthouse.caddyfile.parser import Block, Segment, parse_leniently
-from posthouse.config.addresses import parse_address
-from posthouse.config.check import check, https_notices, with_unique_pool_names
-from posthouse.config.specs import Config, SiteSpec
+from posthouse.config.addresses import DEFAULT_PORT, NO_DEFAULTS, Defaults, parse_address
+from posthouse.config.check import check, https_notices, with_root, with_unique_pool_names
+from posthouse.config.specs import Config, PolicySpec, SiteSpec
 from posthouse.directives import DIRECTIVES, FOREIGN, Later, Never
 from posthouse.directives.arguments import Rejected
 from posthouse.directives.draft import SiteDraft
@@ -26,6 +26,10 @@ from posthouse.errors import ConfigError, Mistake, Notice, Place, StartError
 
 STDIN = "-"
 """The path that means standard input."""
+COMMAND_LINE = "command line"
+"""The name, in places, of a site that the command line alone asks for."""
+LINES = "arguments"
+"""The name of the file that lines on the command line stand for: `arguments:2:7` is the second one."""
 CASE_SENSITIVE = "CASE_SENSITIVE_PATH"
 """v1's environment variable: `1` or `true` makes the matching of paths case-sensitive."""
 
@@ -39,42 +43,84 @@ class Adapted:
 
 
 class AdaptError(ConfigError):
-    """Every mistake found, in the order of the files; `sources` as in Adapted."""
+    """Every mistake found, in the order of the files; `sources` as in Adapted.
 
-    def __init__(self, mistakes: list[Mistake], sources: dict[str, str]) -> None:
-        super().__init__(mistakes)
+    policies  the policies that the file names: building would judge them, but will not come to it
+    """
+
+    def __init__(
+        self, mistakes: Iterable[Mistake], sources: dict[str, str], policies: Sequence[PolicySpec] = ()
+    ) -> None:
+        rank = {file: number for number, file in enumerate(sources)}
+        unique = dict.fromkeys(mistakes)
+        super().__init__(sorted(unique, key=lambda one: (rank.get(one.place.file, -1), one.place)))
         self.sources = sources
+        self.policies = tuple(policies)
 
 
-def adapt_file(path: str, *, env: Mapping[str, str] | None = None) -> Adapted:
-    """Adapt the file at `path`, or standard input. Raises AdaptError; StartError if it cannot be read."""
+def adapt_file(
+    path: str, *, env: Mapping[str, str] | None = None, defaults: Defaults = NO_DEFAULTS
+) -> Adapted:
+    """Adapt the file at `path`, all files that a pattern with `*` or `?` means (as with v1's -conf), or stdin.
+
+    Raises AdaptError; StartError if it cannot be read.
+    """
     try:
         if path == STDIN:
-            return adapt(sys.stdin.buffer.read().decode("utf-8"), "stdin", env=env)
+            return adapt(sys.stdin.buffer.read().decode("utf-8"), "stdin", env=env, defaults=defaults)
+        if ("*" in path or "?" in path) and not os.path.lexists(path):
+            return adapt(f"import {_quoted(path)}\n", COMMAND_LINE, env=env, defaults=defaults)
         text = _read_text(path)
     except OSError as error:
         raise StartError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise StartError(f"cannot read {path}: it is not UTF-8 text") from None
-    return adapt(text, path, env=env)
+    return adapt(text, path, env=env, defaults=defaults)
 
 
-def adapt(text: str, file: str, *, env: Mapping[str, str] | None = None) -> Adapted:
+def adapt_lines(
+    lines: Sequence[str], *, env: Mapping[str, str] | None = None, defaults: Defaults = NO_DEFAULTS
+) -> Adapted:
+    """Adapt lines of a Caddyfile that make one site on the default host and port. Raises AdaptError.
+
+    Line N of the file `arguments` is the N-th of them, for who is shown a mistake.
+    """
+    address = f"{defaults.host}:{defaults.port}\n"
+    with _few_collections():
+        adaptation = _Adaptation(COMMAND_LINE, os.environ if env is None else env, defaults)
+        if not lines:
+            return adaptation.run(address)
+        adaptation.lines = "\n".join(lines)
+        return adaptation.run(f"{address}import {LINES}\n")
+
+
+def adapt(
+    text: str, file: str, *, env: Mapping[str, str] | None = None, defaults: Defaults = NO_DEFAULTS
+) -> Adapted:
     """Adapt a Caddyfile's text. Raises AdaptError.
 
-    file  its name in places; imports are relative to its folder
-    env   for `{$NAME}` placeholders; None: the process's environment
+    file      its name in places; imports are relative to its folder
+    env       for `{$NAME}` placeholders; None: the process's environment
+    defaults  what the command line says where the file says nothing
     """
     with _few_collections():
-        return _Adaptation(file, os.environ if env is None else env).run(text)
+        return _Adaptation(file, os.environ if env is None else env, defaults).run(text)
+
+
+def is_directive(name: str) -> bool:
+    """Whether a Caddyfile's directive has that name, also one that we don't have."""
+    return name in DIRECTIVES
 
 
 class _Adaptation:
     """One run: what was read, and what was found wrong on the way."""
 
-    def __init__(self, file: str, env: Mapping[str, str]) -> None:
+    def __init__(self, file: str, env: Mapping[str, str], defaults: Defaults) -> None:
         self.file = file
         self.env = env
+        self.defaults = defaults
+        self.lines = ""
+        self.policies: list[PolicySpec] = []
         self.sources: dict[str, str] = {}
         self.mistakes: list[Mistake] = []
         self.notices: list[Notice] = []
@@ -89,7 +135,7 @@ class _Adaptation:
         self.mistakes += verdict.mistakes
         rank = {file: number for number, file in enumerate(self.sources)}
 
-        def order(one: Mistake | Notice) -> tuple[int, Place]:
+        def order(one: Notice) -> tuple[int, Place]:
             return rank.get(one.place.file, -1), one.place
 
         if not sites and not self.mistakes:
@@ -97,12 +143,15 @@ class _Adaptation:
             what = "no site in this file: expected an address such as `:8080` or `example.com`"
             self.mistakes.append(Mistake(Place(self.file, 1, 1), what))
         if self.mistakes:
-            raise AdaptError(sorted(dict.fromkeys(self.mistakes), key=order), self.sources)
+            raise AdaptError(self.mistakes, self.sources, self.policies)
         notices = sorted(dict.fromkeys([*self.notices, *verdict.notices]), key=order)
         return Adapted(Config(sites, tuple(notices)), self.sources)
 
     def _read(self, pattern: str) -> list[tuple[str, str]]:
-        files = [(name, _read_text(name)) for name in _matches(pattern)]
+        if self.lines and pattern == LINES:
+            files = [(LINES, self.lines)]
+        else:
+            files = [(name, _read_text(name)) for name in _matches(pattern)]
         self.sources.update(files)
         return files
 
@@ -117,7 +166,7 @@ class _Adaptation:
                 self.mistakes.append(Mistake(token.place, what, token.width, hint))
                 break
             try:
-                draft.addresses.append(parse_address(token.text, token.place, token.width))
+                draft.addresses.append(parse_address(token.text, token.place, token.width, self.defaults))
             except ConfigError as error:
                 self.mistakes += error.mistakes
         by_name: dict[str, list[Segment]] = {}
@@ -128,9 +177,11 @@ class _Adaptation:
         for name in DIRECTIVES:
             for segment in by_name.get(name, ()):
                 self._directive(segment, draft)
-        site = draft.finish()
+        site = with_root(draft.finish(), self.defaults.root)
         self.notices += draft.notices
-        if not draft.is_tls_off:
+        self.policies += draft.policies
+        # As in v1, -port says that plain HTTP is meant.
+        if not draft.is_tls_off and self.defaults.port == DEFAULT_PORT:
             self.notices += https_notices(site)
         return site
 
@@ -152,12 +203,17 @@ class _Adaptation:
 
 def _unknown(segment: Segment, is_braced: bool) -> Mistake:
     name = segment.name
-    hint = did_you_mean(name.text, DIRECTIVES)
+    hint = habit_hint(name) or did_you_mean(name.text, DIRECTIVES)
     if name.text in FOREIGN:
         hint = FOREIGN[name.text]
     elif not hint and not is_braced and any(mark in name.text for mark in ".:/"):
         hint = "if it is the address of another site, each site needs braces: `ADDRESS { ... }`"
     return Mistake(name.place, f"unknown directive {quote(name)}", name.width, hint)
+
+
+def _quoted(path: str) -> str:
+    """A path as one word that is never syntax; the first of the two marks that is not in it."""
+    return f"`{path}`" if "`" not in path else f'"{path}"'
 
 
 def _matches(pattern: str) -> list[str]:

@@ -13,23 +13,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from posthouse.commands import COMMANDS, find
-from posthouse.commands.command_line import UsageError, suggestion
+from posthouse.commands import COMMANDS, find, v1_flags
+from posthouse.commands.command_line import UsageError
 from posthouse.commands.report import complain, complain_of_mistakes
 from posthouse.errors import ConfigError, StartError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
-
-V1_FLAGS = frozenset(
-    (
-        *("agree", "ca", "caddyfile-to-json", "catimeout", "conf", "cpu", "default-sni", "disabled-metrics"),
-        *("disable-http-challenge", "disable-tls-alpn-challenge", "email", "env", "envfile", "grace", "host"),
-        *("http-port", "http2", "https-port", "json-to-caddyfile", "log", "log-roll-compress", "log-roll-mb"),
-        *("log-timestamps", "pidfile", "plugins", "port", "quic", "quiet", "revoke", "root", "type"),
-        *("validate", "version"),
-    )
-)
-"""Those of Caddy v1, without dashes. v1 took one dash or two; of a name that is ours too, two dashes mean ours."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,43 +60,24 @@ def _dispatch(words: list[str]) -> int:
         return find("help").run(words[1:])
     if first == "--version":
         return find("version").run(words[1:])
-    if not first or _is_ours(first):
-        return find("run").run(words)
-    if first.startswith("-"):
-        raise UsageError(_unknown_flag(first))
-    if any(character.isspace() for character in first):
-        raise UsageError(
-            "lines of a Caddyfile as arguments are not in this release yet: write them to a file"
-        )
-    raise UsageError(f"unknown command {first!r}{suggestion(first, COMMANDS)}")
+    if not words:
+        return find("run").run([])
+    if first.startswith("-") or v1_flags.is_line(first):
+        return _without_command(words)
+    raise UsageError(v1_flags.no_command(first))
 
 
-def _is_ours(flag: str) -> bool:
-    name = flag.partition("=")[0]
-    return name.startswith("--") and any(option.name == name for option in find("run").options)
-
-
-def _unknown_flag(flag: str) -> str:
-    name = flag.partition("=")[0]
-    if name.lstrip("-") == "quic":
-        return f"{name}: Caddy v1's QUIC was a draft that no browser speaks any more"
-    if name.lstrip("-") in V1_FLAGS:
-        return f"{name} is a flag of Caddy v1, which is not in this release yet{_instead(name)}"
-    return f"unknown option {name}{suggestion(name, [option.name for option in find('run').options])}"
-
-
-def _instead(name: str) -> str:
-    ours = {
-        "conf": "posthouse run --config FILE",
-        "envfile": "posthouse run --env-file FILE",
-        "log": "posthouse run --log FILE",
-        "pidfile": "posthouse run --pidfile FILE",
-        "grace": "posthouse run --grace 30s",
-        "validate": "posthouse validate",
-        "version": "posthouse version",
-        "caddyfile-to-json": "posthouse adapt",
-    }.get(name.lstrip("-"))
-    return f"; use `{ours}`" if ours else ""
+def _without_command(words: list[str]) -> int:
+    """Options of `run`, flags of Caddy v1, lines of a Caddyfile."""
+    if "--help" in words or "-h" in words:
+        return find("run").run(["--help"])
+    line = v1_flags.read(words, find("run"))
+    if not line.given.has("-quiet"):
+        for warning in line.warnings:
+            complain(f"warning: {warning}")
+    if line.command == "version":
+        return find("version").run([])
+    return find(line.command).act(line.given)
 
 
 def _end(code: int) -> NoReturn:

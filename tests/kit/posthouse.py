@@ -38,7 +38,8 @@ class Posthouse:
     """`python -m posthouse run --config FILE`, running.
 
     Upper-case keyword arguments replace the word of that name in the Caddyfile; PORT, PORT2 ... become free
-    ports (the same word, the same port). `arguments` go to the command line, `env` to the environment.
+    ports (the same word, the same port). `arguments` go to the command line, `env` to the environment; `words`
+    take the place of `run --config FILE`, with the same words replaced in them.
     Raises AssertionError, with what was written to stderr, if the ready line does not come.
 
     addresses  those of the ready line; port: the first one's; names: the values that replaced words
@@ -48,6 +49,7 @@ class Posthouse:
         self,
         caddyfile: str,
         *,
+        words: tuple[str, ...] = ("run", "--config", "CONFIG"),
         arguments: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
         ready_within: float = 15.0,
@@ -57,7 +59,8 @@ class Posthouse:
         self.names = dict(names)
         self.config = self.directory / "Caddyfile"
         self.config.write_text(self._filled_in(caddyfile))
-        command = [sys.executable, "-m", "posthouse", "run", "--config", str(self.config), *arguments]
+        self.names.setdefault("CONFIG", str(self.config))
+        command = [sys.executable, "-m", "posthouse", *map(self._filled_in, words), *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=self.directory,

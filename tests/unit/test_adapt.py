@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from posthouse.adapt import AdaptError, adapt, adapt_file
-from posthouse.errors import ConfigError, StartError
+from posthouse.adapt import AdaptError, adapt, adapt_file, adapt_lines, is_directive
+from posthouse.config.addresses import Defaults
+from posthouse.errors import ConfigError, Place, StartError
 
 
 def mistakes_of(text: str) -> list[str]:
@@ -44,7 +45,7 @@ def test_pool_names_are_unique_over_the_file() -> None:
 
 def test_all_mistakes_come_in_the_order_of_the_file() -> None:
     text = """a.test:99999 {
-	gzip
+	gzip zstd
 	proxy / ws://x
 	prox / x
 	bind
@@ -58,7 +59,7 @@ b.test {
 """
     assert mistakes_of(text) == [
         "Caddyfile:1:1 `a.test:99999` is not a site address: `99999` is not a port (0 to 65535)",
-        "Caddyfile:2:2 `gzip` is not in this release yet",
+        "Caddyfile:2:7 expected nothing or a block, found `zstd`",
         "Caddyfile:3:10 `ws://` is not a backend's scheme",
         "Caddyfile:4:2 unknown directive `prox`",
         "Caddyfile:5:2 too few arguments for `bind`: found none, expected 1 argument",
@@ -176,3 +177,30 @@ def test_many_sites_take_time_in_proportion() -> None:
 
     cost(50)
     assert cost(800) < 12 * cost(200) + 0.1
+
+
+def test_lines_of_the_command_line_are_one_site() -> None:
+    adapted = adapt_lines(
+        ["proxy / {$APP} {", "transparent", "}"], env={"APP": "a:1"}, defaults=Defaults("b.test", 81)
+    )
+    (site,) = adapted.config.sites
+    assert [(one.text, one.host, one.port) for one in site.addresses] == [("b.test:81", "b.test", 81)]
+    assert site.routes[0].is_transparent
+    assert site.routes[0].place == Place("arguments", 1, 1)
+    assert adapt_lines([], env={}).config.sites[0].addresses[0].port == 2015
+
+
+def test_a_mistake_in_lines_has_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("arguments").write_text("log stdout\n")
+    with pytest.raises(AdaptError) as raised:
+        adapt_lines(["log stdout", "proxy x"], env={})
+    assert [str(one.place) for one in raised.value.mistakes] == ["arguments:2:7"]
+    assert raised.value.sources["arguments"] == "log stdout\nproxy x"
+    with pytest.raises(AdaptError, match="closes nothing"):
+        adapt_lines(["log stdout", "}", ":9", "{"], env={})
+
+
+def test_which_words_are_directives() -> None:
+    assert is_directive("browse") and is_directive("fastcgi")
+    assert not is_directive("file_server")

@@ -48,6 +48,10 @@ def acted(monkeypatch: pytest.MonkeyPatch) -> Acted:
         (["adapt"], "adapt"),
         (["version"], "version"),
         (["--version"], "version"),
+        (["-version"], "version"),
+        (["-validate", "-conf", "x"], "validate"),
+        (["-conf", "x"], "run"),
+        (["proxy / localhost:9000", "log stdout"], "run"),
         (["help"], "help"),
         (["--help"], "help"),
         (["-h"], "help"),
@@ -63,24 +67,31 @@ def test_options_reach_the_command(acted: Acted) -> None:
     assert acted[0][1] == Given({"--config": ["x"], "--watch": [""]}, [])
 
 
+def test_what_has_no_effect_is_told_unless_all_is_to_be_quiet(
+    acted: Acted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["-agree", "-conf", "x"])
+    assert capsys.readouterr().err == (
+        "posthouse: warning: -agree has no effect: no certificates are ordered in this release\n"
+    )
+    cli.main(["-agree", "-quiet", "-conf", "x"])
+    assert capsys.readouterr().err == ""
+
+
+def test_help_among_options_is_that_of_run(acted: Acted, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["-conf", "x", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("posthouse run ")
+    assert acted == []
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["rnu"], "unknown command 'rnu' (did you mean run?)"),
         (["RUN"], "unknown command 'RUN'"),
         (["Caddyfile"], "unknown command 'Caddyfile'"),
-        (
-            ["proxy / localhost:9000", "log stdout"],
-            "lines of a Caddyfile as arguments are not in this release",
-        ),
-        (["-conf", "x"], "-conf is a flag of Caddy v1, which is not in this release yet"),
-        (["--conf=x"], "--conf is a flag of Caddy v1"),
-        (
-            ["-version"],
-            "-version is a flag of Caddy v1, which is not in this release yet; use `posthouse version`",
-        ),
+        (["browse"], "'browse' is no command: a line of a Caddyfile as an argument holds a blank"),
         (["-quic"], "QUIC was a draft"),
-        (["-log", "x"], "use `posthouse run --log FILE`"),
         (["--cofnig", "x"], "unknown option --cofnig (did you mean --config?)"),
         (["-x"], "unknown option -x"),
         (["run", "--nope"], "unknown option --nope"),

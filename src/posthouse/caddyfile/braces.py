@@ -114,7 +114,8 @@ def _missing_close(tokens: Sequence[Token], pairing: _Pairing) -> str:
     for opened, closed in sorted(pairing.pairs):
         close, head = tokens[closed], heads[opened]
         if close.is_first and close.place.column < head.place.column:
-            return f"by its indentation, a `}}` is missing before line {close.place.line}"
+            line = _first_outside(tokens[opened + 1 : closed + 1], head)
+            return f"by its indentation, a `}}` is missing before line {line.place.line}"
     opened = pairing.unclosed[-1]
     for index in range(opened + 1, len(tokens)):
         token = tokens[index]
@@ -122,6 +123,12 @@ def _missing_close(tokens: Sequence[Token], pairing: _Pairing) -> str:
         if is_block and heads[index].place.column <= heads[opened].place.column:
             return f"by its indentation, a `}}` is missing before line {heads[index].place.line}"
     return ""
+
+
+def _first_outside(tokens: Sequence[Token], head: Token) -> Token:
+    """The first that begins a line no deeper than the one which opened the block: the last one, if none does."""
+    lines = (token for token in tokens if token.is_first and token.place.line > head.place.line)
+    return next((token for token in lines if token.place.column <= head.place.column), tokens[-1])
 
 
 def _line_heads(tokens: Sequence[Token]) -> list[Token]:

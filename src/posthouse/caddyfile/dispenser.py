@@ -6,19 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posthouse.caddyfile.lexer import Token
-from posthouse.caddyfile.messages import did_you_mean, quote
+from posthouse.caddyfile.messages import did_you_mean, habit_hint, quote, unit_hint
 from posthouse.caddyfile.parser import Segment
 from posthouse.errors import Mistake
+
+NO_HINTS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Arity:
-    """How many arguments something takes; most None = any number."""
+    """How many arguments something takes; most None = any number.
+
+    later     of `most`, those that only later releases know: they are let through, for who says so
+    is_later  all of it belongs to a later release: only the end of its arguments matters
+    """
 
     least: int
     most: int | None
+    later: int = 0
+    is_later: bool = False
 
     def __str__(self) -> str:
+        if self.later and self.most is not None:
+            return str(Arity(self.least, self.most - self.later))
         if self.most == 0:
             return "no argument"
         if self.most == self.least:
@@ -65,8 +75,8 @@ class Dispenser:
         self.mistakes: list[Mistake] = []
 
     def fail(self, token: Token, message: str, hint: str = "") -> None:
-        """Note a mistake at a token."""
-        self.mistakes.append(Mistake(token.place, message, token.width, hint))
+        """Note a mistake at a token; without a hint of its own it gets the one for a habit from elsewhere."""
+        self.mistakes.append(Mistake(token.place, message, token.width, hint or habit_hint(token)))
 
     def check_args(self, arity: Arity) -> bool:
         """Whether the directive's own line has as many arguments as it may; notes the mistake if not."""
@@ -84,8 +94,14 @@ class Dispenser:
         """The block line by line, for directives whose lines begin with words of the user's choice."""
         return [Property(line[0], line[1:]) for line in self._split_lines()]
 
-    def properties(self, table: Mapping[str, Arity]) -> list[Property]:
+    def check_line(self, line: Property, arity: Arity) -> bool:
+        """Whether a line of the block has as many arguments as it may; notes the mistake if not."""
+        return self._check(line.name, line.args, arity)
+
+    def properties(self, table: Mapping[str, Arity], foreign: Mapping[str, str] = NO_HINTS) -> list[Property]:
         """The block as properties, by the rule that also lets several stand on one line.
+
+        foreign  names that people bring from elsewhere -> the hint
 
         Each property takes its least number of arguments first, whatever they are; a further one is taken
         unless it is an unquoted name of the table. Arguments never come from another line. A property that is
@@ -97,7 +113,7 @@ class Dispenser:
                 count = self._extent(line, table)
                 arity = table.get(line[0].text)
                 if arity is None:
-                    hint = did_you_mean(line[0].text, table)
+                    hint = foreign.get(line[0].text) or did_you_mean(line[0].text, table)
                     self.fail(line[0], f"unknown property {quote(line[0])} of {quote(self.name)}", hint)
                 elif self._check(line[0], line[1:count], arity, table):
                     found.append(Property(line[0], line[1:count]))
@@ -138,18 +154,25 @@ class Dispenser:
     def _check(
         self, name: Token, args: tuple[Token, ...], arity: Arity, known: Mapping[str, Arity] | None = None
     ) -> bool:
+        if arity.is_later:
+            return True
         if len(args) < arity.least:
             found = f"only {quote(args[0])}" if len(args) == 1 else (f"only {len(args)}" if args else "none")
             self.fail(name, f"too few arguments for {quote(name)}: found {found}, expected {arity}")
             return False
         if arity.most is not None and len(args) > arity.most:
             extra = args[arity.most]
-            hint = self._misspelt(args, known) if known else ""
+            hint = self._surplus_hint(args, arity.most) or (self._misspelt(args, known) if known else "")
             self.fail(
                 extra, f"too many arguments for {quote(name)}: found {quote(extra)}, expected {arity}", hint
             )
             return False
         return True
+
+    def _surplus_hint(self, args: tuple[Token, ...], most: int) -> str:
+        """Why there may be more words than were meant: a blank before a unit, quotes that are none."""
+        quoted = next(filter(None, map(habit_hint, args)), "")
+        return (unit_hint(args[most - 1], args[most]) if most else "") or quoted
 
     def _misspelt(self, args: tuple[Token, ...], known: Mapping[str, Arity]) -> str:
         """The hint if one of the words looks like the name of another property."""

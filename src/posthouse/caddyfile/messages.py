@@ -14,8 +14,13 @@ _TAB = 4
 _WIDEST = 140
 """Columns of a source line that are shown; of a longer one, the surroundings of the place."""
 _LONGEST_WORD = 60
-_CREDENTIALS = re.compile(r"(?<=://)[^\s@]+(?=@)|(?<![^\s`\"])[^\s/@:]+:[^\s/@]+(?=@)")
 """Characters of a user's word that a message repeats."""
+_PASSWORD_LINE = re.compile(r"(?i)(?<![\w/.-])(basic[-_]?a\w*)(.*)")
+"""A line of `basicauth`, misspelt too: everything after the name is kept from view, for a password is there."""
+_CREDENTIALS = re.compile(r"(?<=://)\S+(?=@)|(?<![^\s`\"])[^\s/@:]+:(?!//)\S+(?=@)")
+"""Up to the last `@` of a word: a password that should have been encoded may hold slashes and further ones."""
+_NUMBER = re.compile(r"[+-]?[0-9.]+")
+_UNITS = frozenset(("ns", "us", "µs", "μs", "ms", "s", "m", "h", "d", "b", "kb", "mb", "gb"))
 
 
 def render(mistake: Mistake | Notice, sources: Mapping[str, str]) -> str:
@@ -57,6 +62,10 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub(lambda found: "*" * len(found[0]), text)
 
 
+def _without_password(line: str) -> str:
+    return _PASSWORD_LINE.sub(lambda found: found[1] + re.sub(r"[^\s{}]", "*", found[2]), line)
+
+
 def harmless(text: str) -> str:
     """The text with a visible sign for every character that could steer a terminal or hide something."""
     if text.isprintable():
@@ -79,6 +88,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The hint for a misspelt name, or ""."""
     name = nearest(word, known)
     return f"did you mean `{name}`?" if name else ""
+
+
+def habit_hint(token: Token) -> str:
+    """The hint for a word that means something elsewhere, or ""."""
+    text = token.text
+    if token.quoted or len(text) < 2:
+        return ""
+    if text[0] == "'" or text[-1] == "'":
+        return "single quotes mean nothing here: write double quotes"
+    if text[0] == "@":
+        return "named matchers are Caddy 2's: here a directive takes a path"
+    return ""
+
+
+def unit_hint(number: Token, unit: Token) -> str:
+    """The hint if two words are a size or duration with a blank in it, or ""."""
+    if unit.text.lower() in _UNITS and _NUMBER.fullmatch(number.text):
+        return f"write `{number.text}{unit.text}` as one word"
+    return ""
 
 
 def _fold(name: str) -> str:
@@ -104,7 +132,7 @@ def _excerpt(mistake: Mistake | Notice, sources: Mapping[str, str]) -> list[str]
     source = normalize(text).split("\n")
     if place.line > len(source):
         return []
-    line = without_credentials(source[place.line - 1])
+    line = _without_password(without_credentials(source[place.line - 1]))
     start = min(max(place.column - 1, 0), len(line))
     end = min(max(start + mistake.width, start + 1), max(len(line), start + 1))
     shown, before, marked = _window(line, start, end)

@@ -16,6 +16,11 @@ from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
 from posthouse.errors import ConfigError, Mistake, Notice, Place
 
+GLOBAL_OPTIONS = (
+    "a block of global options, as Caddy 2 has it, is not known: see the options of `posthouse run`"
+)
+"""The hint for a `{` that opens a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -94,7 +99,9 @@ class _Parser:
             if token.is_word("import"):
                 self.source.splice(self.source.take())
             elif token.is_word("{"):
-                self.source.fail(token.place, "found `{`, expected the address of a site before it")
+                hint = "" if self.blocks or self.source.snippets else GLOBAL_OPTIONS
+                what = "found `{`, expected the address of a site before it"
+                self.source.fail(token.place, what, 1, hint)
                 self.source.take_block()
             elif token.is_word("}"):
                 self._refuse_close()

@@ -6,7 +6,7 @@ Small on purpose: importing argparse alone costs a twentieth of the time in whic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class UsageError(Exception):
@@ -24,10 +24,15 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a command line says: values by option name (a switch has [""]), and the words beside them."""
+    """What a command line says: values by option name (a switch has [""]), and the words beside them.
+
+    options  those of Caddy v1 that we have no name for stand there with one dash: "-port"
+    lines    lines of a Caddyfile, in place of a file
+    """
 
     options: dict[str, list[str]]
     words: list[str]
+    lines: list[str] = field(default_factory=list)
 
     def has(self, name: str) -> bool:
         return name in self.options

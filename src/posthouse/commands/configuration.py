@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from posthouse.commands.command_line import Given, Option
+from posthouse.commands.command_line import Given, Option, UsageError
 from posthouse.errors import StartError
 
 if TYPE_CHECKING:
     from posthouse.adapt import Adapted
+    from posthouse.config.addresses import Defaults
 
 DEFAULT_CONFIG = "Caddyfile"
 STDIN = "-"
@@ -28,14 +29,77 @@ def path_of(given: Given) -> str:
     return path or DEFAULT_CONFIG
 
 
+def name_of(given: Given) -> str:
+    """What the configuration is called when one speaks of it. Raises StartError as `path_of`."""
+    if is_command_line(given):
+        return "the command line"
+    path = path_of(given)
+    return "stdin" if path == STDIN else path
+
+
+def is_command_line(given: Given) -> bool:
+    """Whether the command line itself is the configuration: by its lines, or by -root where no file is."""
+    has_file = given.has("--config") or given.words or os.path.exists(DEFAULT_CONFIG)
+    return bool(given.lines) or (given.has("-root") and not has_file)
+
+
+def can_change(given: Given) -> bool:
+    """Whether the configuration can be read a second time."""
+    return not is_command_line(given) and given.last("--config") != STDIN
+
+
 def load(given: Given) -> Adapted:
     """Read and adapt the configuration, with the environment as it is now.
 
-    Raises AdaptError, and StartError if a file cannot be read.
+    Raises AdaptError (with the mistakes of policies in it, which only building judges), StartError if a file
+    cannot be read, UsageError.
     """
-    from posthouse.adapt import adapt_file
+    from posthouse.adapt import AdaptError, adapt_file, adapt_lines
 
-    return adapt_file(path_of(given), env=environment(given.last("--env-file")))
+    fallback = defaults(given)
+    env = environment(given.last("--env-file"))
+    try:
+        if is_command_line(given):
+            return adapt_lines(given.lines, env=env, defaults=fallback)
+        return adapt_file(path_of(given), env=env, defaults=fallback)
+    except AdaptError as error:
+        from posthouse.server.process import judge_policies
+
+        further = judge_policies(error.policies)
+        raise AdaptError([*error.mistakes, *further], error.sources) from None
+
+
+def defaults(given: Given) -> Defaults:
+    """What -host, -port, -http-port and -root say. Raises UsageError."""
+    from posthouse.config.addresses import DEFAULT_PORT, HTTP_PORT, Defaults
+
+    return Defaults(
+        _host(given.last("-host")),
+        _port(given, "-port", DEFAULT_PORT),
+        _port(given, "-http-port", HTTP_PORT),
+        given.last("-root"),
+    )
+
+
+def _host(text: str) -> str:
+    from posthouse.config.addresses import parse_address
+    from posthouse.errors import NOWHERE, ConfigError
+
+    host = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
+    try:
+        if any(mark in host.rpartition("]")[2] for mark in ":/"):
+            raise UsageError(f"-host is {text!r}, expected the name of a host or an address without a port")
+        parse_address(f"{host}:1", NOWHERE)
+    except ConfigError as wrong:
+        raise UsageError(f"-host is {text!r}: {wrong.mistakes[0].message}") from None
+    return host
+
+
+def _port(given: Given, name: str, default: int) -> int:
+    text = given.last(name, str(default))
+    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > 65535:
+        raise UsageError(f"{name} is {text!r}, expected a port (0 to 65535)")
+    return int(text)
 
 
 def environment(env_file: str) -> dict[str, str]:

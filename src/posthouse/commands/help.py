@@ -9,6 +9,7 @@ _HEAD = "posthouse: a reverse proxy and load balancer that speaks the Caddyfile"
 
 _TAIL = """\
 Without a command, `posthouse` serves the Caddyfile of the working directory, as `posthouse run`.
+Flags of Caddy v1 (-conf, -port ...) and lines of a Caddyfile ("proxy / localhost:9000") work, too.
 `posthouse help COMMAND` shows the options of a command.
 
 exit codes  0 done, or stopped as asked

@@ -15,12 +15,12 @@ def _act(given: Given) -> int:
     serving.check(given)
     if given.has("--config") and not given.last("--config"):
         raise UsageError("--config needs the name of a file")
-    is_stdin = given.last("--config") == configuration.STDIN
-    if is_stdin and given.has("--watch"):
-        raise UsageError("--watch needs a file, not stdin")
+    can_change = configuration.can_change(given)
+    if given.has("--watch") and not can_change:
+        raise UsageError("--watch needs a file, not stdin and not the command line")
 
     def again() -> Adapted | None:
-        return None if is_stdin else configuration.load(given)
+        return configuration.load(given) if can_change else None
 
     return serving.serve(given, configuration.load(given), again)
 

@@ -23,7 +23,7 @@ OPTIONS = (
     Option("--pidfile", "FILE", "write the process id there; removed at the end"),
     Option("--user", "USER[:GROUP]", "not in this release yet"),
     Option("--admin", "off", "the admin socket is not in this release yet: only off"),
-    Option("--log", "FILE|stderr", "where the process log goes (default: stderr)"),
+    Option("--log", "FILE|stderr|stdout", "where the process log goes (default: stderr)"),
     Option("--log-format", "text|json", "its format (default: text)"),
 )
 
@@ -87,6 +87,7 @@ def serve(
         connections=descriptors.connection_limit(descriptors.raise_limit()),
         pidfile=given.last("--pidfile"),
         is_watching=given.has("--watch"),
+        is_quiet=given.has("-quiet"),
         bound=bound or {},
     )
     log = open_log(given.last("--log", "stderr"), "json" if given.last("--log-format") == "json" else "text")
@@ -96,6 +97,7 @@ def serve(
         os.environ.get("POSTHOUSE_LOOP", ""),
         reload,
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),
+        env=values,
     )
     try:
         return process.serve(loaded, settings)

@@ -11,7 +11,6 @@ from posthouse.errors import ConfigError
 def _act(given: Given) -> int:
     from posthouse.server.process import dry_build
 
-    path = configuration.path_of(given)
     loaded = configuration.load(given)
     try:
         dry_build(loaded.config)
@@ -19,7 +18,7 @@ def _act(given: Given) -> int:
         complain_of_mistakes(error, loaded.sources)
         return 1
     show_notices(loaded.config.notices, loaded.sources)
-    print(f"{'stdin' if path == configuration.STDIN else path} is valid")
+    print(f"{configuration.name_of(given)} is valid")
     return 0
 
 

@@ -15,6 +15,23 @@ _ANY_HOST = ("0.0.0.0", "::")
 _LATER = "HTTPS is not in this release yet"
 
 
+class Defaults(NamedTuple):
+    """What the command line says where a Caddyfile says nothing: v1's -host, -port, -http-port (caddy1.md 8.4).
+
+    port       of an address without scheme and port
+    http_port  of an address with `http://`, or with the port `http`
+    root       folder of the sites that have no `root`, "" = none
+    """
+
+    host: str = ""
+    port: int = DEFAULT_PORT
+    http_port: int = HTTP_PORT
+    root: str = ""
+
+
+NO_DEFAULTS = Defaults()
+
+
 class _Parts(NamedTuple):
     scheme: str
     host: str
@@ -22,15 +39,15 @@ class _Parts(NamedTuple):
     path: str
 
 
-def parse_address(text: str, place: Place, width: int = 0) -> AddressSpec:
+def parse_address(text: str, place: Place, width: int = 0, defaults: Defaults = NO_DEFAULTS) -> AddressSpec:
     """One address as written. Raises ConfigError with its place.
 
     An empty host, `0.0.0.0` and `[::]` mean any host. A port may be 0 (any free one), `http` or `https`.
     """
     try:
         parts = _split(text)
-        scheme, port = _scheme_and_port(parts)
-        host = _host(parts.host)
+        scheme, port = _scheme_and_port(parts, defaults)
+        host = _host(parts.host or defaults.host)
         if any(mark in parts.path for mark in "?#"):
             raise ValueError("an address has no query and no fragment")
     except ValueError as wrong:
@@ -60,16 +77,17 @@ def _split(text: str) -> _Parts:
     return _Parts(scheme, host, port, slash + path)
 
 
-def _scheme_and_port(parts: _Parts) -> tuple[str, int]:
+def _scheme_and_port(parts: _Parts, defaults: Defaults) -> tuple[str, int]:
     scheme, port = parts.scheme, parts.port
+    by_scheme = {"": defaults.port, "http": defaults.http_port, "https": HTTPS_PORT}
     if port in ("http", "https"):
         if scheme:
             raise ValueError("its scheme is given twice")
-        return port, HTTPS_PORT if port == "https" else HTTP_PORT
+        return port, by_scheme[port]
     if port == "" and parts.host:
         raise ValueError("a port is missing after the colon (is an environment variable unset?)")
     if not port:  # `:` alone: v1 takes the default too
-        return scheme, {"": DEFAULT_PORT, "http": HTTP_PORT, "https": HTTPS_PORT}[scheme]
+        return scheme, by_scheme[scheme]
     if not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         raise ValueError(f"`{port}` is not a port (0 to 65535)")
     number = int(port)

@@ -42,6 +42,11 @@ def https_notices(site: SiteSpec) -> list[Notice]:
     ]
 
 
+def with_root(site: SiteSpec, root: str) -> SiteSpec:
+    """The site; if it has no `root` of its own, with the command line's ("" = it names none)."""
+    return replace(site, root=root) if root and not site.root else site
+
+
 def with_unique_pool_names(sites: Iterable[SiteSpec]) -> tuple[SiteSpec, ...]:
     """The sites, with the second pool of a name called "NAME#2", in the order of the file."""
     taken: set[str] = set()
@@ -113,7 +118,7 @@ def _named(host: str) -> str:
 
 def _silent_sites(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
     for site in sites:
-        if not site.routes:
+        if not (site.routes or site.root or site.redirects or site.statuses):
             yield Notice(site.place, "this site has no `proxy`: every request is answered with 404")
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from posthouse.config.specs import Config, EndpointSpec
+from posthouse.config.specs import Config
 from posthouse.errors import NOWHERE, ConfigError, Mistake, Place
 
 HIDDEN = "***"
@@ -51,8 +51,7 @@ def _plain_spec(value: Any, with_places: bool) -> dict[str, Any]:
         if name in ("place", "places") and not with_places:
             continue
         plain[name] = _plain(getattr(value, name), with_places)
-    if isinstance(value, EndpointSpec) and value.credentials:
-        plain["credentials"] = HIDDEN
+    plain.update((name, HIDDEN) for name in _secrets(kind) if plain[name])
     return plain
 
 
@@ -60,6 +59,11 @@ def _plain_spec(value: Any, with_places: bool) -> dict[str, Any]:
 def _field_types(spec: type) -> dict[str, Any]:
     hints = get_type_hints(spec)
     return {one.name: hints[one.name] for one in fields(spec)}
+
+
+@cache
+def _secrets(spec: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(spec) if one.metadata.get("is_secret"))
 
 
 def _rebuilt(kind: Any, value: Any, where: str) -> Any:
@@ -89,7 +93,7 @@ def _rebuilt_spec(kind: Any, value: Any, where: str) -> Any:
     for name in value:
         if name not in known:
             raise ValueError(f"{where} has no `{name}`")
-    if kind is EndpointSpec and value.get("credentials") == HIDDEN:
+    if any(value.get(name) == HIDDEN for name in _secrets(kind)):
         raise ValueError(f"{where} had credentials, and a dump does not hold them")
     given = {name: _rebuilt(known[name], one, f"{where}.{name}") for name, one in value.items()}
     if "place" in known:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
 Scheme = Literal["http", "https"]
@@ -57,7 +58,7 @@ class EndpointSpec:
     authority: str = ""
     base_path: str = ""
     base_query: str = ""
-    credentials: str = field(default="", repr=False)
+    credentials: str = field(default="", repr=False, metadata={"is_secret": True})
     weight: int = 1
     max_conns: int | None = None
     role: Role = "primary"
@@ -264,6 +265,47 @@ class RequestIdSpec:
     source: str = ""
 
 
+GZIP_EXTENSIONS = (
+    *("", ".txt", ".htm", ".html", ".css", ".php", ".js", ".json", ".md", ".mdown", ".xml", ".svg"),
+    *(".go", ".cgi", ".py", ".pl", ".aspx", ".asp"),
+)
+"""v1's."""
+
+
+@dataclass(frozen=True, slots=True)
+class GzipSpec:
+    """One `gzip`: which responses may be coded, and how.
+
+    extensions  of request paths, each "" or ".EXT", or "*" for any
+    excepts     path prefixes that are left alone (`not`)
+    level       1 (quick) to 9 (small)
+    min_length  bytes; shorter bodies of known length are left alone
+    """
+
+    extensions: tuple[str, ...] = GZIP_EXTENSIONS
+    excepts: tuple[str, ...] = ()
+    level: int = 4
+    min_length: int = 512
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+HookEvent = Literal["startup", "shutdown", "certrenew"]
+
+
+@dataclass(frozen=True, slots=True)
+class HookSpec:
+    """`on EVENT COMMAND [ARGS]`: a program with its arguments, run without a shell.
+
+    is_background  started and left to itself
+    place          of the program
+    """
+
+    event: HookEvent
+    command: tuple[str, ...]
+    is_background: bool = False
+    place: Place = field(default=NOWHERE, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class SiteSpec:
     """One server block."""
@@ -280,6 +322,15 @@ class SiteSpec:
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None
     logs: tuple[LogSpec, ...] = ()
+    gzips: tuple[GzipSpec, ...] = ()
+    """In the order of the file: the first that takes a path acts on it."""
+    rewrites: tuple[RewriteSpec, ...] = ()
+    auths: tuple[BasicAuthSpec, ...] = ()
+    redirects: tuple[RedirectSpec, ...] = ()
+    statuses: tuple[StatusSpec, ...] = ()
+    internals: tuple[str, ...] = ()
+    """Paths that only backends can send requests to (`internal`)."""
+    hooks: tuple[HookSpec, ...] = ()
     place: Place = field(default=NOWHERE, compare=False)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from posthouse.config.specs import (
     AddressSpec,
+    GzipSpec,
     HeaderScopeSpec,
+    HookSpec,
     LimitsSpec,
     LogSpec,
+    PolicySpec,
     RequestIdSpec,
     RouteSpec,
     SiteSpec,
     TimeoutsSpec,
 )
+from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import Notice, Place
 
 
@@ -33,8 +37,17 @@ class SiteDraft:
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
+        self.gzips: list[GzipSpec] = []
+        self.rewrites: list[RewriteSpec] = []
+        self.auths: list[BasicAuthSpec] = []
+        self.redirects: list[RedirectSpec] = []
+        self.statuses: list[StatusSpec] = []
+        self.internals: list[str] = []
+        self.hooks: list[HookSpec] = []
         self.is_tls_off = False
         self.notices: list[Notice] = []
+        self.policies: list[PolicySpec] = []
+        """Every `policy` that could be read, also of blocks with mistakes, for who judges them."""
 
     def finish(self) -> SiteSpec:
         return SiteSpec(
@@ -47,5 +60,12 @@ class SiteDraft:
             trusted_proxies=tuple(self.trusted_proxies),
             request_id=self.request_id,
             logs=tuple(self.logs),
+            gzips=tuple(self.gzips),
+            rewrites=tuple(self.rewrites),
+            auths=tuple(self.auths),
+            redirects=tuple(self.redirects),
+            statuses=tuple(self.statuses),
+            internals=tuple(self.internals),
+            hooks=tuple(self.hooks),
             place=self.place,
         )

@@ -77,6 +77,12 @@ def parse_endpoints(text: str, place: Place) -> list[EndpointSpec]:
         credentials = _credentials(url.credentials)
         base_path, base_query = _encoded(url.path), _encoded(url.query, _QUERY_SAFE)
     except ValueError as wrong:
+        if "@" in rest.partition("/")[2]:
+            # What was taken for a host and a port is the beginning of a password: it is not repeated.
+            message = (
+                f"{quote(rest.rpartition('@')[2])} is not a backend's address: a `/` stands before its `@`"
+            )
+            raise BadEndpoint(message, "in a password, `/` is written `%2F`") from None
         # Only what follows the last "@" is quoted: in a mistyped TO, credentials can be anywhere before.
         raise BadEndpoint(f"{quote(rest.rpartition('@')[2])} is not a backend's address: {wrong}") from None
     return [

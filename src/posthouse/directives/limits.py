@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
+from posthouse.caddyfile.messages import unit_hint
 from posthouse.config.specs import LimitsSpec
 from posthouse.config.units import NO_LIMIT
 from posthouse.directives.arguments import OFF, Rejected, count, each, path, size
@@ -35,6 +36,8 @@ def _read_one(one: Property, site: SiteDraft) -> None:
         case "header":
             site.limits = _with_header(site.limits, size(last))
         case "body":
+            if hint := unit_hint(one.args[0], last):
+                raise Rejected(last, "found a blank before the unit, expected one size", hint)
             scope = path(one.args[0], "the path of `body`") if len(one.args) == 2 else "/"
             site.limits = _with_body(site.limits, scope, size(last))
             return

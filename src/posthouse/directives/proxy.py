@@ -33,6 +33,11 @@ USAGE = "proxy FROM TO..."
 _NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
 """Policies that hash something with a name, and what it is a name of."""
 _HEADER_RULES = ("header_upstream", "header_downstream")
+_FOREIGN = {
+    "to": "write `upstream TO`",
+    "trusted_proxies": "it is a directive, beside `proxy`",
+    "flush_interval": "each part of a response is passed on at once",
+}
 
 
 def read(dispenser: Dispenser, site: SiteDraft) -> None:
@@ -45,6 +50,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         _attempt(dispenser, lambda to=to: _add_endpoints(route, to))  # type: ignore[misc]
     if dispenser.has_block:
         each(dispenser, _properties(dispenser), lambda one: _read_property(one, route))
+    site.policies.append(route.policy)
     if not dispenser.mistakes[before:]:
         if not route.endpoints:
             raise Rejected(dispenser.name, "`proxy` has no backend", f"write `{USAGE}` or an `upstream` line")
@@ -64,7 +70,7 @@ def _properties(dispenser: Dispenser) -> list[Property]:
         tokens += _with_values((one.name, *one.args))
     tokens.append(replace(brace, text="}"))
     block = Dispenser(Segment(dispenser.name, tuple(tokens)))
-    properties = block.properties(ARITIES)
+    properties = block.properties(ARITIES, _FOREIGN)
     dispenser.mistakes += block.mistakes
     return properties
 
@@ -245,7 +251,7 @@ class PropertyReader(NamedTuple):
 _FLAG, _ONE, _ANY = Arity(0, 0), Arity(1, 1), Arity(1, None)
 
 PROPERTIES: dict[str, PropertyReader] = {
-    "policy": PropertyReader(Arity(1, 6), _policy),
+    "policy": PropertyReader(Arity(1, 6, later=4), _policy),
     "fail_timeout": PropertyReader(_ONE, _fail_timeout),
     "max_fails": PropertyReader(_ONE, _max_fails),
     "max_conns": PropertyReader(_ONE, _max_conns),
@@ -258,7 +264,7 @@ PROPERTIES: dict[str, PropertyReader] = {
     "fallback_delay": PropertyReader(_ONE, _fallback_delay),
     "without": PropertyReader(_ONE, _without),
     "except": PropertyReader(_ANY, _except),
-    "upstream": PropertyReader(Arity(1, 4), _upstream),
+    "upstream": PropertyReader(Arity(1, 4, later=3), _upstream),
     "transparent": PropertyReader(_FLAG, _transparent),
     "websocket": PropertyReader(_FLAG, _websocket),
     "health_check": PropertyReader(_ONE, health.path),
@@ -300,4 +306,7 @@ PROPERTIES: dict[str, PropertyReader] = {
     "breaker": PropertyReader(_ANY, _later),
     "proxy_protocol": PropertyReader(Arity(1, 2), _later),
 }
-ARITIES = {name: reader.arity for name, reader in PROPERTIES.items()}
+ARITIES = {
+    name: replace(reader.arity, is_later=True) if reader.read is _later else reader.arity
+    for name, reader in PROPERTIES.items()
+}

@@ -12,6 +12,9 @@ NO_PEER: Final = 2
 PIPELINED: Final = 4
 """The next request is already here while the current one is being answered."""
 
+CODING: Final = 8
+"""What came is still being coded."""
+
 
 def has_hung_up(descriptor: int) -> bool:
     """Whether the peer of a socket has closed or reset it, whatever waits unread; one system call."""
@@ -43,7 +46,7 @@ class Flow:
         return self._reasons != 0
 
     def block(self, reason: int) -> None:
-        """Stop reading because of `reason` (PEER_FULL, NO_PEER, PIPELINED); again is no change."""
+        """Stop reading because of `reason` (PEER_FULL, NO_PEER, PIPELINED, CODING); again is no change."""
         before = self._reasons
         self._reasons = before | reason
         if not before and not self._transport.is_closing():

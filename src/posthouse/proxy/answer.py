@@ -102,8 +102,8 @@ class Encoder(Protocol):
     def feed(self, data: bytes) -> bytes:
         """The coded form of what came, whole: nothing is held back until more comes."""
 
-    def finish(self) -> bytes:
-        """What is left to say at the end."""
+    def finish(self, data: bytes = b"") -> bytes:
+        """The coded form of the last piece, and what is left to say at the end."""
 
 
 class Compression(Protocol):

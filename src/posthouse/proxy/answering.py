@@ -14,14 +14,32 @@ from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import ResponseHead
 from posthouse.proxy import reply
 from posthouse.proxy.answer import Answer, Encoder, Source
+from posthouse.proxy.coding import CODED_PIECE_BYTES
 from posthouse.proxy.ports import NO_BODY, SIZED, STREAMED
 from posthouse.proxy.subject import ExchangeFacts
 
 PIECE_BYTES: Final = 256 * 1024
 """Read from a source at once. What the kernel does not take is held by the transport: this is what a reader that
 stalls costs."""
-CODED_PIECE_BYTES: Final = 32 * 1024
-"""The same where the body is coded: deflating holds up the loop for about a millisecond per 32 KiB."""
+
+
+class Held:
+    """A long body of our own as a source, so that it is coded piece by piece as a file is."""
+
+    __slots__ = ("_at", "_body", "length")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+        self.length = len(body)
+
+    def read(self, most: int) -> bytes:
+        piece = self._body[self._at : self._at + most]
+        self._at += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self._body = b""
 
 
 class Sending:
@@ -50,7 +68,9 @@ class Answering(ExchangeFacts):
         else:
             kept = fields.kept if fields.has_date else [*fields.kept, reply.date_field()]
             if compression is not None:
-                kept, self.encoder = compression.begin(self.head, status, kept, length)
+                # Nothing follows the head of an answer to HEAD; what counts is what would follow that to GET.
+                of_get = fields.length if self.head.method == b"HEAD" else length
+                kept, self.encoder = compression.begin(self.head, status, kept, of_get)
             lines = b"".join(program.apply(kept, self))
         if self.route is not None and self.route.sessions is not None and self.backend is not None:
             lines += self.route.sessions.cookie(self, self.backend)
@@ -102,7 +122,7 @@ class Answering(ExchangeFacts):
         if course.site is None:
             return b"".join([field.wire for field in fields])
         compressions = course.site.compressions
-        if compressions is not None and length:
+        if compressions is not None:
             compression = compressions.find(course.key)
             if compression is not None:
                 fields, self.encoder = compression.begin(self.head, status, fields, length)
@@ -110,9 +130,12 @@ class Answering(ExchangeFacts):
 
     def _send_bytes(self, status: int, fields: list[Field], body: bytes) -> None:
         lines = self._own_lines(status, fields, len(body))
+        if self.encoder is not None and len(body) > CODED_PIECE_BYTES:
+            self._begin_source(status, lines, Held(body))
+            return
         encoder, self.encoder = self.encoder, None
         if encoder is not None:
-            body = encoder.feed(body) + encoder.finish()
+            body = encoder.finish(body)
         if status not in (204, 304):
             lines += b"Content-Length: %d\r\n" % len(body)
         self._spare_upload()
@@ -131,6 +154,9 @@ class Answering(ExchangeFacts):
         lines = self._own_lines(status, fields, source.length)
         if self.encoder is None:
             lines += b"Content-Length: %d\r\n" % source.length
+        self._begin_source(status, lines, source)
+
+    def _begin_source(self, status: int, lines: bytes, source: Source) -> None:
         self._spare_upload()
         if self.head.method == b"HEAD" or not source.length:
             source.close()
@@ -150,6 +176,8 @@ class Answering(ExchangeFacts):
         is_end = not self.sending.left
         if is_end:
             self._close_source()
+            if self.encoder is not None:
+                mode, lines = SIZED, lines + b"Content-Length: %d\r\n" % len(first)
         self.stream.send_head(reply.status_line(status), lines, mode, first, is_end)
         if is_end:
             self._finish()
@@ -175,9 +203,7 @@ class Answering(ExchangeFacts):
             return None
         sending.left -= len(data)
         if encoder is not None:
-            data = encoder.feed(data)
-            if not sending.left:
-                data += encoder.finish()
+            data = encoder.feed(data) if sending.left else encoder.finish(data)
         self.size += len(data)
         return data
 

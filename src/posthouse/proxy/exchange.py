@@ -18,12 +18,16 @@ from posthouse.proxy.answer import Encoder
 from posthouse.proxy.answering import Sending
 from posthouse.proxy.attempts import PENDING_BYTES
 from posthouse.proxy.body import RequestBody
+from posthouse.proxy.coding import CODED_PIECE_BYTES, Coding
+from posthouse.proxy.compression import NOT_IN_TRAILERS
 from posthouse.proxy.course import Course
 from posthouse.proxy.dispatching import Dispatching
 from posthouse.proxy.ports import (
+    CODING,
     NO_PEER,
     PEER_FULL,
     SIZED,
+    STREAMED,
     Cancellable,
     Stream,
     Upstream,
@@ -68,6 +72,7 @@ class Exchange(Dispatching):
         self.continue_timer: Cancellable | None = None
         self.body: RequestBody | None = None
         self.encoder: Encoder | None = None
+        self.coding: Coding | None = None
         self.sending: Sending | None = None
         self.last_failure: Failure | None = None
         self.response: ResponseHead | None = None
@@ -177,6 +182,8 @@ class Exchange(Dispatching):
 
     def on_downstream_ready(self) -> None:
         """The client caught up."""
+        if self.coding is not None and self.coding.has_more:
+            self._code_later()
         if self.connection is not None:
             self.connection.unblock(PEER_FULL)
         elif self.sending is not None:
@@ -239,7 +246,8 @@ class Exchange(Dispatching):
         else:
             mode, lines = self._response_lines(head, length)
             if self.encoder is not None:
-                body = self._coded(body, is_end)
+                self._begin_coding(head, lines, body, is_end)
+                return
         stream, connection = self.stream, self.connection
         if is_end:
             self._leave_connection()
@@ -250,22 +258,15 @@ class Exchange(Dispatching):
             if mode == SIZED and connection is not None:
                 connection.pump_to(stream.transport)
 
-    def _coded(self, data: bytes, is_end: bool) -> bytes:
-        encoder = self.encoder
-        assert encoder is not None
-        coded = encoder.feed(data) if data else b""
-        if is_end:
-            self.encoder = None
-            coded += encoder.finish()
-        self.size = len(coded)
-        return coded
-
     def on_response_body(self, data: bytes) -> None:
         """More of the response body."""
-        if self.encoder is not None:
-            data = self.encoder.feed(data)
-            if not data:
-                return
+        coding = self.coding
+        if coding is not None:
+            is_idle = not coding.has_more
+            coding.take(data)
+            if is_idle:
+                self._send_coded(coding)
+            return
         self.size += len(data)
         self.stream.send_body(data)
 
@@ -276,17 +277,68 @@ class Exchange(Dispatching):
     def on_response_end(self, trailers: list[Field]) -> None:
         """The response is complete."""
         self._leave_connection()
-        if self.encoder is not None:
-            self._end_coding(self.encoder)
-        self.stream.send_end(trailers)
-        self._finish()
+        coding = self.coding
+        if coding is None:
+            self.stream.send_end(trailers)
+            self._finish()
+            return
+        coding.end([field for field in trailers if field.lower not in NOT_IN_TRAILERS])
+        if not coding.has_more:
+            self._send_coded(coding)
 
-    def _end_coding(self, encoder: Encoder) -> None:
-        self.encoder = None
-        rest = encoder.finish()
-        if rest:
-            self.size += len(rest)
-            self.stream.send_body(rest)
+    # -- a response that is coded --------------------------------------------------------------------------------
+
+    def _begin_coding(self, head: ResponseHead, lines: bytes, body: bytes, is_end: bool) -> None:
+        """Send a head, and the first piece of what came of the body, coded."""
+        encoder, self.encoder = self.encoder, None
+        assert encoder is not None
+        if is_end:
+            self._leave_connection()
+            if len(body) <= CODED_PIECE_BYTES and not head.fields.trailer:
+                body = encoder.finish(body)
+                self.size = len(body)
+                lines += b"Content-Length: %d\r\n" % len(body)
+                self.stream.send_head(head.status_text, lines, SIZED, body, True)
+                self._finish()
+                return
+        coding = self.coding = Coding(encoder)
+        coding.take(body)
+        first = coding.next()
+        if is_end:
+            coding.end([])
+        self.size = len(first)
+        self.stream.send_head(head.status_text, lines, STREAMED, first, False)
+        if is_end and not coding.has_more:
+            self._send_coded(coding)
+        elif coding.has_more:
+            self._code_later()
+
+    def _send_coded(self, coding: Coding) -> None:
+        """Code a piece and send it; then the end, or the next piece in the next turn, or the backend may go on."""
+        data = coding.next()
+        if data:
+            self.size += len(data)
+            self.stream.send_body(data)
+        if self.is_finished:  # writing showed that the client has gone
+            return
+        if coding.is_done:
+            self.stream.send_end(coding.trailers or [])
+            self._finish()
+        elif coding.has_more:
+            self._code_later()
+        elif self.connection is not None:
+            self.connection.unblock(CODING)
+
+    def _code_later(self) -> None:
+        if self.connection is not None:
+            self.connection.block(CODING)
+        if self.timer is None and not self.stream.is_full:
+            self.timer = self.services.call_later(0.0, self._code_more)
+
+    def _code_more(self) -> None:
+        self.timer = None
+        if self.coding is not None and not self.stream.is_full:
+            self._send_coded(self.coding)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -305,4 +357,5 @@ class Exchange(Dispatching):
             self._leave_backend()
         if self.sending is not None:
             self._close_source()
+        self.encoder = self.coding = None
         self.course.plan.finished(self)

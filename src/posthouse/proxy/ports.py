@@ -21,6 +21,8 @@ PEER_FULL: Final = 1
 """Reason to pause a side: the other one can't take more."""
 NO_PEER: Final = 2
 """Reason to pause the client: there is no backend connection yet."""
+CODING: Final = 8
+"""Reason to pause the backend: what it sent is still being coded."""
 NEVER: Final = math.inf
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from posthouse.proxy.answer import Encoder
     from posthouse.proxy.answering import Sending
     from posthouse.proxy.body import RequestBody
+    from posthouse.proxy.coding import Coding
     from posthouse.proxy.course import Course
     from posthouse.proxy.ports import Cancellable, Services, Stream, Upstream
     from posthouse.proxy.route import Route
@@ -29,6 +30,7 @@ class ExchangeFacts:
             "attempts",
             "backend",
             "body",
+            "coding",
             "connection",
             "continue_timer",
             "course",
@@ -68,6 +70,7 @@ class ExchangeFacts:
     continue_timer: Cancellable | None
     body: RequestBody | None
     encoder: Encoder | None
+    coding: Coding | None
     sending: Sending | None
     last_failure: Failure | None
     tried: tuple[Backend, ...]

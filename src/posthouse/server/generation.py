@@ -1,7 +1,7 @@
 """Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
 
-Building does no I/O but opening log files; a generation that fails to build leaves nothing behind and changes
-nothing of the one that serves.
+Building does no I/O but opening log files and reading password files; a generation that fails to build leaves
+nothing behind and changes nothing of the one that serves.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from posthouse.net.handler import DownstreamTimeouts
 from posthouse.observe.access_log import compile_line
 from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.compression import GzipCompression, SiteCompressions
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
 from posthouse.server.runtime import Runtime
 from posthouse.server.session_key import read_secret
+from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
 
 
@@ -107,6 +109,7 @@ class _Builder:
         self._previous = previous
         self._targets = runtime.reactor.codec.targets
         self._mistakes: list[Mistake] = []
+        self._means = Means(self._targets, runtime.password_checks, runtime.secret, runtime.clock)
 
     def build(self) -> None:
         config = self._generation.config
@@ -134,7 +137,19 @@ class _Builder:
         for route in routes:
             self._generation._checks += checks_of(spec, route)
         logs = [self._log(log) for log in spec.logs]
-        return Site(spec, routes, logs, self._targets)
+        site = Site(spec, routes, logs, self._targets)
+        if spec.gzips:
+            site.compressions = self._compressions(spec)
+        site.is_internal = bool(spec.internals)
+        try:
+            site.steps = build_steps(spec, self._means)
+        except ConfigError as error:
+            self._mistakes += error.mistakes
+        return site
+
+    def _compressions(self, spec: SiteSpec) -> SiteCompressions:
+        encoders = self._runtime.encoders
+        return SiteCompressions([GzipCompression(one, self._targets, encoders) for one in spec.gzips])
 
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from posthouse.adapt import Adapted
-from posthouse.config.specs import Config
+from posthouse.balance.policies import find_policy
+from posthouse.balance.policy import Setting
+from posthouse.config.specs import Config, PolicySpec
+from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
+from posthouse.server.hooks import Hooks
 from posthouse.server.runtime import Runtime
 from posthouse.server.worker import Settings, Worker
 
@@ -29,14 +34,22 @@ class Process:
     loop                the value of POSTHOUSE_LOOP
     load                reads the configuration again; None: it did not come from a file
     is_case_sensitive   CASE_SENSITIVE_PATH
+    env                 what commands of the configuration get; None: the process's environment
     Raises StartError when the loop can't be had.
     """
 
     def __init__(
-        self, log: ProcessLog, loop: str, load: Callable[[], Adapted | None], *, is_case_sensitive: bool
+        self,
+        log: ProcessLog,
+        loop: str,
+        load: Callable[[], Adapted | None],
+        *,
+        is_case_sensitive: bool,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
         self.load = load
+        self.hooks = Hooks(log, os.environ if env is None else env)
         self.loop = loops.factory(loops.choose(loop))()
         self._runtime = Runtime(self.loop, self.log, is_case_sensitive=is_case_sensitive)
         self.listener = self._runtime.listener
@@ -67,6 +80,17 @@ class Process:
         self.loop.run_until_complete(asyncio.sleep(0))
         self.log.close()
         asyncio.set_event_loop(None)
+
+
+def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
+    """What building would find wrong with these: for a configuration that is not built for other mistakes."""
+    mistakes: list[Mistake] = []
+    for spec in policies:
+        try:
+            find_policy(spec, Setting((), random.Random(0)))
+        except ConfigError as error:
+            mistakes += error.mistakes
+    return mistakes
 
 
 def dry_build(config: Config) -> None:

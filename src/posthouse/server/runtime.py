@@ -21,7 +21,9 @@ from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
+from posthouse.proxy.compression import Encoders
 from posthouse.server import session_key
+from posthouse.server.password_checks import PasswordChecks
 
 
 class Runtime:
@@ -38,7 +40,10 @@ class Runtime:
         self.rng = random.Random()
         self.chance: Callable[[], float] = self.rng.random
         self.call_later = loop.call_later
+        self.secret = secrets.token_bytes(32)
+        self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
+        self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self._logs: dict[str, tuple[AccessLog, int]] = {}
         self.probes = Probes(self)
@@ -109,6 +114,7 @@ class Runtime:
         """The end: no more probes, what is buffered is written, idle connections are closed."""
         self.probes.stop()
         self.idle.close_all()
+        self.password_checks.close()
         for log, _ in self._logs.values():
             log.close()
         self._logs.clear()

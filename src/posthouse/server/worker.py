@@ -14,11 +14,11 @@ import errno
 import gc
 import os
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from posthouse.config.specs import Config
+from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server import pidfile, signals
@@ -60,11 +60,23 @@ class Serving(Protocol):
     def retire(self, successor: Any = None) -> None: ...
 
 
+class Commands(Protocol):
+    """What a worker needs of `server.hooks.Hooks`."""
+
+    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
+        """Run them one after the other. Raises ConfigError at the first that fails."""
+
+    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
+        """Run them, for a limited time."""
+
+
 class Parts(Protocol):
     """What a worker is made of, and whom it tells: handed in by the command."""
 
     @property
     def log(self) -> ProcessLog: ...
+    @property
+    def hooks(self) -> Commands: ...
 
     def build(self, config: Config, previous: Any) -> Serving:
         """A generation that does not serve yet. Raises ConfigError or StartError."""
@@ -91,6 +103,7 @@ class Settings:
 
     grace        seconds that stopping waits for exchanges
     connections  downstream connections at most
+    is_quiet     no ready line
     bound        sockets that listen already, by address
     """
 
@@ -98,6 +111,7 @@ class Settings:
     connections: int = 512
     pidfile: str = ""
     is_watching: bool = False
+    is_quiet: bool = False
     bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
 
 
@@ -129,7 +143,8 @@ class Worker:
         self._exit: asyncio.Future[int] = self._loop.create_future()
         admission = Admission(self._settings.connections, self._loop, self._log)
         self._listeners = Listeners(self._parts.listener, admission, self._loop)
-        await self._start()
+        if not await self._start():
+            return await self._exit
         watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if self._is_watching else None
         try:
             return await self._exit
@@ -146,23 +161,47 @@ class Worker:
     def _files(self) -> list[str]:
         return list(self._loaded.sources)
 
-    async def _start(self) -> None:
+    async def _start(self) -> bool:
+        """Whether it serves; False: it was stopped before."""
         config = self._loaded.config
         generation = self._parts.build(config, None)
         bound = self._listeners.bind(generation.listen, self._settings.bound)
+        has_started = False
         try:
             if self._settings.pidfile:
                 pidfile.write(self._settings.pidfile)
-        except BaseException:
-            for listening in bound.values():
-                listening.close()
-            raise
-        self._tell_notices(config)
+            self._tell_notices(config)
+            has_started = await self._run_startup_commands(config)
+        finally:
+            if not has_started:
+                for listening in bound.values():
+                    listening.close()
+                if self._settings.pidfile:
+                    pidfile.remove(self._settings.pidfile)
+        if not has_started:
+            return False
         await self._serve(config, generation, bound)
         signals.listen(self._loop, self)
-        self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
+        if not self._settings.is_quiet:
+            self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
         self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
         _settle_memory()
+        return True
+
+    async def _run_startup_commands(self, config: Config) -> bool:
+        """Whether to go on: False if a signal stopped us while they ran. Raises ConfigError."""
+        hooks = hooks_of(config, "startup")
+        if not hooks:
+            return True
+        signals.listen(self._loop, self)  # they may take long, and must not outlive us
+        running = self._loop.create_task(self._parts.hooks.start_up(hooks))
+        await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait((running,))
+            return False
+        running.result()
+        return not self._is_stopping
 
     async def _serve(
         self, config: Config, generation: Serving, bound: Mapping[ListenKey, socket.socket]
@@ -186,7 +225,7 @@ class Worker:
         """
         if cause != "watch":
             self._parts.reopen_logs()
-        if self._is_stopping:
+        if self._is_stopping or self._generation is None:
             return
         if self._is_reloading:
             self._reload_again = cause
@@ -271,6 +310,8 @@ class Worker:
             cut = max(self._in_flight(), self._listeners.abort())
             await asyncio.sleep(0)  # the connections learn of it, so that their exchanges are logged
             await asyncio.sleep(0)
+            if self._generation is not None:
+                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
             self._log.info("stopped", cut=cut)
         finally:
             self._end(STOPPED)
@@ -308,6 +349,11 @@ class Worker:
         self._log.error(
             "internal error", key=where, message=context.get("message", ""), error=repr(error), where=where
         )
+
+
+def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
+    """The commands of all sites for an event, in the order of the file."""
+    return [hook for site in config.sites for hook in site.hooks if hook.event == event]
 
 
 def connection_limits(config: Config) -> dict[ListenKey, int]:

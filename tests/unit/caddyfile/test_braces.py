@@ -62,7 +62,11 @@ def test_a_closing_brace_too_many_is_guessed_by_indentation() -> None:
 def test_a_forgotten_closing_brace_is_guessed_by_indentation() -> None:
     inner = "a.test {\n\tproxy / x {\n\t\twebsocket\n\tlog stdout\n}\n"
     assert complaints(inner) == [
-        ("1:8", UNCLOSED, "by its indentation, a `}` is missing before line 5"),
+        ("1:8", UNCLOSED, "by its indentation, a `}` is missing before line 4"),
+    ]
+    unindented = "a.test {\n\tproxy / x {\n\t\twebsocket\n}\n"
+    assert complaints(unindented) == [
+        ("1:8", UNCLOSED, "by its indentation, a `}` is missing before line 4"),
     ]
     outer = "a.test {\n\tproxy / x\n\nb.test {\n\tproxy / y\n}\n"
     assert complaints(outer) == [

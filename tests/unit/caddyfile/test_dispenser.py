@@ -201,3 +201,34 @@ def test_every_word_is_a_property_an_argument_or_a_mistake(words: list[str]) -> 
     if not directive.mistakes:
         count = sum(1 + len(one.args) for one in found)
         assert count == sum(word != "\n" for word in words)
+
+
+def test_what_a_later_release_takes_is_not_promised() -> None:
+    assert str(Arity(1, 4, later=3)) == "1 argument"
+    assert str(Arity(1, 6, later=4)) == "1 to 2 arguments"
+    table = {"upstream": Arity(1, 3, later=2), "queue": Arity(2, 2, is_later=True)}
+    directive = dispenser("proxy / x {\nupstream a b c\nupstream a b c d\nqueue\nqueue 1 2 3\n}")
+    found = directive.properties(table)
+    assert [(one.name.text, len(one.args)) for one in found] == [("upstream", 3), ("queue", 0), ("queue", 3)]
+    assert [one.message for one in directive.mistakes] == [
+        "too many arguments for `upstream`: found `d`, expected 1 argument"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("max_fails 10 ms", "write `10ms` as one word"),
+        ("policy 'a b c'", "single quotes mean nothing here: write double quotes"),
+        ("transparent s", ""),
+        ("@api x", "named matchers are Caddy 2's: here a directive takes a path"),
+    ],
+)
+def test_hints_for_words_too_many(line: str, hint: str) -> None:
+    assert hints(f"\n{line}\n") == [hint]
+
+
+def test_a_name_from_elsewhere_has_its_own_hint() -> None:
+    directive = dispenser("proxy / x {\nplicy a\n}")
+    directive.properties(TABLE, {"plicy": "that is another's"})
+    assert [one.hint for one in directive.mistakes] == ["that is another's"]

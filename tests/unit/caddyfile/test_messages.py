@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.caddyfile.lexer import lex
-from posthouse.caddyfile.messages import did_you_mean, harmless, nearest, quote, render
+from posthouse.caddyfile.messages import (
+    did_you_mean,
+    habit_hint,
+    harmless,
+    nearest,
+    quote,
+    render,
+    unit_hint,
+    without_credentials,
+)
 from posthouse.errors import NOWHERE, Mistake, Notice, Place
 from unit.caddyfile.odd_text import odd_texts
 
@@ -83,6 +92,50 @@ def test_words_of_the_user_in_messages() -> None:
     assert quote("x" * 100) == f"`{'x' * 59}…`"
     (token,) = lex('"{$SECRET} b"', "f")
     assert quote(token) == '`"{$SECRET} b"`'
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("proxy / http://u:p@h", "proxy / http://***@h"),
+        ("proxy / http://u:p/q@r@h:1/x u:p/q@h", "proxy / http://*******@h:1/x *****@h"),
+        ("proxy / h:1 x@y http://h/x", "proxy / h:1 x@y http://h/x"),
+    ],
+)
+def test_credentials_are_starred_out_in_the_same_width(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("'a", "single quotes mean nothing here: write double quotes"),
+        ("b'", "single quotes mean nothing here: write double quotes"),
+        ("@api", "named matchers are Caddy 2's: here a directive takes a path"),
+        ("\"'a'\"", ""),
+        ("it's", ""),
+        ("'", ""),
+        ("@", ""),
+        ("a@b", ""),
+    ],
+)
+def test_habits_from_elsewhere(text: str, hint: str) -> None:
+    (token,) = lex(text, "f")
+    assert habit_hint(token) == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("10 MB", "write `10MB` as one word"),
+        ("1.5 h", "write `1.5h` as one word"),
+        ("30 sec", ""),
+        ("x s", ""),
+        ("10 20", ""),
+    ],
+)
+def test_a_blank_before_a_unit(text: str, hint: str) -> None:
+    assert unit_hint(*lex(text, "f")) == hint
 
 
 @pytest.mark.parametrize(

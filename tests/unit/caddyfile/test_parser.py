@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 
-from posthouse.caddyfile.parser import Parsed, parse, parse_leniently
+from posthouse.caddyfile.parser import GLOBAL_OPTIONS, Parsed, parse, parse_leniently
 from posthouse.errors import ConfigError
 from unit.caddyfile.memory_files import MAIN, read_from
 from unit.caddyfile.odd_text import odd_texts
@@ -197,3 +197,11 @@ def test_nothing_but_mistakes_ever_comes_out(text: str, first: str, second: str)
     if parsed.mistakes:
         with pytest.raises(ConfigError):
             parse(text, MAIN, env={"A": "{ x\n}", "B": "import"}, read=read_from(files))
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("{\n}\na.test { }", GLOBAL_OPTIONS), ("a.test { }\n{\n}", ""), ("(s) { }\n{\n}", "")],
+)
+def test_a_block_that_opens_the_file_is_a_habit_of_caddy_2(text: str, hint: str, parse_files: Parse) -> None:
+    assert [one.hint for one in parse_files(text).mistakes] == [hint]

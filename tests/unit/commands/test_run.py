@@ -62,6 +62,15 @@ def test_stdin_is_read_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> 
     assert served.reload() is None
 
 
+def test_lines_are_read_once(served: Served) -> None:
+    given = Given({"-port": ["8083"]}, [], ["proxy / localhost:9000"])
+    assert run.COMMAND.act(given) == 0
+    assert served.port() == 8083
+    assert served.reload() is None
+    with pytest.raises(UsageError, match="--watch needs a file"):
+        run.COMMAND.act(Given({"--watch": [""]}, [], ["proxy / localhost:9000"]))
+
+
 def test_a_missing_file_is_told(served: Served) -> None:
     with pytest.raises(StartError, match="there is no Caddyfile"):
         run.COMMAND.run([])
@@ -72,7 +81,7 @@ def test_a_missing_file_is_told(served: Served) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--config", "-", "--watch"], "--watch needs a file, not stdin"),
+        (["--config", "-", "--watch"], "--watch needs a file"),
         (["--config="], "--config needs the name of a file"),
         (["--workers", "4"], "more than one worker"),
         (["Caddyfile"], "too many words"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.config.addresses import is_implicitly_https, parse_address
+from posthouse.config.addresses import Defaults, is_implicitly_https, parse_address
 from posthouse.errors import ConfigError, Mistake, Place
 
 HERE = Place("Caddyfile", 3, 5)
@@ -94,6 +94,23 @@ def test_the_width_is_the_callers_or_the_texts() -> None:
     with pytest.raises(ConfigError) as raised:
         parse_address("a:x", HERE, 9)
     assert raised.value.mistakes[0].width == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("", "b.test", 81),
+        (":", "b.test", 81),
+        ("a.test", "a.test", 81),
+        (":5", "b.test", 5),
+        ("http://", "b.test", 82),
+        ("a.test:http", "a.test", 82),
+        ("0.0.0.0", "", 81),
+    ],
+)
+def test_what_an_address_does_not_say_comes_from_the_command_line(text: str, host: str, port: int) -> None:
+    address = parse_address(text, HERE, 0, Defaults("b.test", 81, 82))
+    assert (address.host, address.port) == (host, port)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.adapt import adapt
 from posthouse.config.addresses import parse_address
-from posthouse.config.check import check, https_notices, with_unique_pool_names
+from posthouse.config.check import check, https_notices, with_root, with_unique_pool_names
 from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
 from posthouse.errors import Place
 
@@ -92,6 +93,13 @@ def test_a_site_without_routes_gets_a_notice() -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["redir /b", "status 404 /", "proxy / a"])
+def test_a_site_that_answers_something_gets_none(text: str) -> None:
+    assert not any(
+        "has no `proxy`" in one.message for one in adapt(f"http://a.test\n{text}", "f").config.notices
+    )
+
+
 def test_a_route_that_is_never_reached_gets_a_notice() -> None:
     routes = route("/x", line=1), route("/X", line=2), route("/", line=3)
     config = Config((site("a.test", routes=routes),))
@@ -122,3 +130,9 @@ def test_a_repeated_pool_name_gets_a_number() -> None:
     ]
     renamed = with_unique_pool_names(sites)
     assert [one.pool.name for each in renamed for one in each.routes] == ["p", "p#2", "q", "p#2#2", "p#3"]
+
+
+def test_a_root_for_who_has_none() -> None:
+    assert with_root(site("a.test"), "/srv").root == "/srv"
+    assert with_root(SiteSpec((), root="/own"), "/srv").root == "/own"
+    assert with_root(site("a.test"), "").root == ""

@@ -21,6 +21,7 @@ from posthouse.config.specs import (
     SiteSpec,
     UpstreamTimeouts,
 )
+from posthouse.config.step_specs import BasicAuthSpec
 from posthouse.errors import ConfigError, Notice, Place
 
 HERE = Place("C:/Caddyfile", 3, 7)
@@ -86,6 +87,18 @@ def test_credentials_are_not_in_it() -> None:
     assert '"credentials": "***"' in text
     with pytest.raises(ConfigError, match="had credentials, and a dump does not hold them"):
         load(text)
+
+
+def test_passwords_are_not_in_it() -> None:
+    auths = (BasicAuthSpec("bob", "secret", paths=("/",)), BasicAuthSpec("ann", file="users", paths=("/",)))
+    config = Config((replace(CONFIG.sites[0], auths=auths),))
+    text = dump(config)
+    assert "secret" not in text and "secret" not in repr(config)
+    assert text.count('"password": "***"') == 1
+    with pytest.raises(ConfigError, match=r"auths\[0\] had credentials"):
+        load(text)
+    only_a_file = Config((replace(CONFIG.sites[0], auths=auths[1:]),))
+    assert load(dump(only_a_file)) == only_a_file
 
 
 @pytest.mark.parametrize(

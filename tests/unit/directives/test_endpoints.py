@@ -170,6 +170,9 @@ def test_a_bad_address_is_explained(text: str, why: str) -> None:
         "u:secret%00@h",
         "u:secret%zz@h",
         "u:secret%ff@h",
+        "http://u:secret/part@h",
+        "u:secret/@h",
+        "http://u:secret/p@art@h:80",
     ],
 )
 def test_a_bad_address_keeps_its_credentials_to_itself(text: str) -> None:

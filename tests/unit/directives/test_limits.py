@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from posthouse.adapt import adapt
+from posthouse.adapt import AdaptError, adapt
 from posthouse.config.specs import LimitsSpec, SiteSpec
 from posthouse.config.units import NO_LIMIT
 
@@ -76,3 +76,10 @@ def test_off_is_no_limit_with_a_warning(name: str) -> None:
 )
 def test_mistakes(find_mistakes: Callable[[str], list[str]], text: str, mistakes: list[str]) -> None:
     assert find_mistakes(text) == mistakes
+
+
+def test_a_blank_before_a_unit_is_the_mistake() -> None:
+    with pytest.raises(AdaptError) as raised:
+        adapt("localhost {\nlimits {\nbody 10 MB\n}\n}", "f", env={})
+    (mistake,) = raised.value.mistakes
+    assert (mistake.place.column, mistake.hint) == (9, "write `10MB` as one word")

@@ -209,7 +209,7 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
-        ("policy", ["2:1 too few arguments for `policy`: found none, expected 1 to 6 arguments"]),
+        ("policy", ["2:1 too few arguments for `policy`: found none, expected 1 to 2 arguments"]),
         ("policy header", ["2:8 policy `header` needs the name of a field, found nothing"]),
         ("policy header transparent", ["2:8 policy `header` needs the name of a field, found nothing"]),
         ("policy query", ["2:8 policy `query` needs the name of a parameter, found nothing"]),

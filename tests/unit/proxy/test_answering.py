@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from posthouse.config.specs import HeaderScopeSpec
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
 from posthouse.proxy.answer import Answer, Encoder, Visit
-from posthouse.proxy.answering import CODED_PIECE_BYTES, PIECE_BYTES
-from posthouse.proxy.ports import NO_BODY, SIZED, STREAMED
+from posthouse.proxy.answering import PIECE_BYTES
+from posthouse.proxy.coding import CODED_PIECE_BYTES
+from posthouse.proxy.ports import CODING, NO_BODY, PEER_FULL, SIZED, STREAMED
 from unit.proxy.playbook import Play
 from unit.proxy.samples import route, rules
 
@@ -54,8 +57,8 @@ class Brackets:
     def feed(self, data: bytes) -> bytes:
         return b"[" + data + b"]"
 
-    def finish(self) -> bytes:
-        return b"."
+    def finish(self, data: bytes = b"") -> bytes:
+        return (self.feed(data) if data else b"") + b"."
 
 
 class Coding:
@@ -238,7 +241,8 @@ def test_a_response_that_came_whole_is_coded_whole() -> None:
     play, _ = coded(route("a"))
     play.request()
     play.connect("a").answers(body=b"all")
-    assert (play.client.answer.mode, play.client.answer.body) == (STREAMED, b"[all].")
+    answer = play.client.answer
+    assert (answer.mode, answer.body, answer.fields[-1]) == (SIZED, b"[all].", b"Content-Length: 6")
     assert play.over() == ["200 a"]
 
 
@@ -279,6 +283,190 @@ def test_files_are_coded_in_small_pieces() -> None:
     assert answer.mode == STREAMED
     assert answer.body == b"[" + bytes(CODED_PIECE_BYTES) + b"][\0]."
     assert answer.is_complete
+
+
+def test_a_file_of_one_piece_is_coded_with_its_length() -> None:
+    play, _ = coded()
+    play.site.responder = Files(Answer(200, (), Text(b"abc")))
+    play.request()
+    answer = play.client.answer
+    assert (answer.mode, answer.body, answer.fields[-1]) == (SIZED, b"[abc].", b"Content-Length: 6")
+    assert play.over() == ["200 -"]
+
+
+def test_a_long_body_of_our_own_is_coded_like_a_file() -> None:
+    play, _ = coded()
+    play.site.responder = Files(Answer(200, (), b"a" * CODED_PIECE_BYTES + b"b"))
+    play.request()
+    answer = play.client.answer
+    assert (answer.mode, answer.body) == (STREAMED, b"[" + b"a" * CODED_PIECE_BYTES + b"]")
+    play.world.pass_time(0)
+    assert answer.body.endswith(b"][b].")
+    assert answer.is_complete
+    assert play.over() == ["200 -"]
+
+
+def test_head_of_a_long_body_of_our_own_says_no_length() -> None:
+    play, _ = coded()
+    play.site.responder = Files(Answer(200, (), b"a" * (CODED_PIECE_BYTES + 1)))
+    play.request(*HEAD)
+    assert (play.client.answer.mode, play.client.answer.fields[-1]) == (
+        NO_BODY,
+        b"Content-Encoding: brackets",
+    )
+    assert play.over() == ["200 -"]
+
+
+# -- a backend's long bodies, coded in turns ---------------------------------------------------------------------
+
+PIECE = CODED_PIECE_BYTES
+LONG = b"a" * PIECE + b"b" * PIECE + b"c"
+
+
+def brackets(*pieces: bytes) -> bytes:
+    return b"".join(b"[" + piece + b"]" for piece in pieces)
+
+
+def begun(body: bytes) -> tuple[Play, Any]:
+    """A coded response of unknown length has begun."""
+    play, _ = coded(route("a"))
+    play.request()
+    backend = play.connect("a")
+    backend.answers(body=body, more=True)
+    return play, backend
+
+
+def test_a_long_read_is_coded_one_piece_in_a_turn_and_the_backend_waits() -> None:
+    play, backend = begun(b"")
+    backend.sends(LONG)
+    answer = play.client.answer
+    assert answer.body == brackets(LONG[:PIECE])
+    assert backend.blocked == {CODING}
+    play.world.pass_time(0)
+    assert answer.body == brackets(LONG[:PIECE], LONG[PIECE : 2 * PIECE], b"c")
+    assert backend.blocked == set()
+    backend.sends(b"d")
+    backend.ends()
+    assert answer.body.endswith(b"[c][d].")
+    assert answer.is_complete
+    assert play.over() == ["200 a"]
+
+
+def test_a_long_read_may_come_with_the_head() -> None:
+    play, backend = begun(LONG)
+    assert play.client.answer.body == brackets(LONG[:PIECE])
+    assert backend.blocked == {CODING}
+    play.world.pass_time(0)
+    backend.ends()
+    assert play.client.answer.body == brackets(LONG[:PIECE], LONG[PIECE : 2 * PIECE], b"c") + b"."
+    assert play.over() == ["200 a"]
+
+
+def test_the_end_waits_until_everything_is_coded_but_the_backend_is_free() -> None:
+    play, backend = begun(LONG)
+    trailers = [Field(b"X-Sum", b"1"), Field(b"Content-Digest", b"sha-256=:x:"), Field(b"ETag", b'"a"')]
+    backend.ends(*trailers)
+    assert (backend.state, play.client.answer.is_complete) == ("released", False)
+    play.world.pass_time(0)
+    assert play.client.answer.is_complete
+    assert play.client.answer.body.endswith(b"[c].")
+    assert play.client.answer.trailers == trailers[:1], "what was said of the plain form is gone"
+    assert play.over() == ["200 a"]
+
+
+def test_a_long_response_that_came_whole() -> None:
+    play, _ = coded(route("a"))
+    play.request()
+    backend = play.connect("a")
+    backend.answers(body=LONG)
+    assert (backend.state, play.client.answer.mode) == ("released", STREAMED)
+    play.world.pass_time(0)
+    assert play.client.answer.body == brackets(LONG[:PIECE], LONG[PIECE : 2 * PIECE]) + b"[c]."
+    assert play.over() == ["200 a"]
+
+
+def test_a_response_that_came_whole_and_announces_trailers_is_streamed() -> None:
+    play, _ = coded(route("a"))
+    play.request()
+    play.connect("a").answers(
+        "200 OK", "Transfer-Encoding: chunked", "Trailer: X", "content-length-is: no", body=b"all"
+    )
+    answer = play.client.answer
+    assert (answer.mode, answer.body, answer.is_complete) == (STREAMED, b"[all].", True)
+    assert play.over() == ["200 a"]
+
+
+def test_nothing_is_coded_while_the_client_takes_nothing() -> None:
+    play, backend = begun(b"")
+    play.client.stops_reading()
+    backend.sends(LONG)  # it was on its way
+    assert play.client.answer.body == brackets(LONG[:PIECE])
+    assert backend.blocked == {CODING, PEER_FULL}
+    play.world.pass_time(1)
+    assert play.client.answer.body == brackets(LONG[:PIECE])
+    play.client.reads_on()
+    assert backend.blocked == {CODING}, "it is not read from before the rest is coded"
+    play.world.pass_time(0)
+    assert play.client.answer.body.endswith(b"[c]")
+    assert backend.blocked == set()
+    backend.ends()
+    assert play.over() == ["200 a"]
+
+
+def test_a_client_that_fills_up_between_turns_gets_no_more() -> None:
+    play, backend = begun(LONG)
+    play.client.stops_reading()
+    play.world.pass_time(1)
+    assert play.client.answer.body == brackets(LONG[:PIECE])
+    play.client.reads_on()
+    play.world.pass_time(0)
+    assert play.client.answer.body.endswith(b"[c]")
+    backend.ends()
+    assert play.over() == ["200 a"]
+
+
+def test_what_was_on_its_way_waits_for_its_turn() -> None:
+    play, backend = begun(LONG)
+    backend.sends(b"d")
+    assert play.client.answer.body == brackets(LONG[:PIECE])
+    play.world.pass_time(0)
+    assert play.client.answer.body.endswith(b"[cd]")
+    backend.ends()
+    assert play.over() == ["200 a"]
+
+
+def test_a_client_that_turns_out_to_be_gone_ends_the_coding(monkeypatch: pytest.MonkeyPatch) -> None:
+    play, backend = begun(b"")
+    monkeypatch.setattr(play.client, "send_body", lambda data: play.client.leaves())
+    backend.sends(LONG)
+    assert play.over() == ["200 a client_gone"]
+
+
+def test_a_backend_that_breaks_off_leaves_no_end_of_the_coding() -> None:
+    play, backend = begun(LONG)
+    backend.breaks()
+    play.world.pass_time(1)
+    answer = play.client.answer
+    assert (answer.is_cut, answer.is_complete, answer.body) == (True, False, brackets(LONG[:PIECE]))
+    assert play.over() == ["200 a reset"]
+
+
+def test_a_client_that_leaves_ends_the_coding() -> None:
+    for is_ended in (False, True):
+        play, backend = begun(LONG)
+        if is_ended:
+            backend.ends()
+        play.client.leaves()
+        play.world.pass_time(1)
+        assert play.client.answer.body == brackets(LONG[:PIECE])
+        assert play.over() == ["200 a client_gone"]
+
+
+def test_head_is_judged_by_the_length_that_get_would_have() -> None:
+    play, coding = coded(route("a"))
+    play.request(*HEAD)
+    play.connect("a").answers("200 OK", "Content-Length: 700", body=b"")
+    assert coding.asked == [(200, 700)]
 
 
 # -- pages -----------------------------------------------------------------------------------------------------

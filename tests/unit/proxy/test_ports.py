@@ -64,8 +64,8 @@ def test_the_words_are_the_same_on_both_sides() -> None:
         downstream_answer.SIZED,
         downstream_answer.STREAMED,
     )
-    assert (ports.PEER_FULL, ports.NO_PEER) == (flow.PEER_FULL, flow.NO_PEER)
-    assert ports.PEER_FULL & ports.NO_PEER & flow.PIPELINED == 0
+    assert (ports.PEER_FULL, ports.NO_PEER, ports.CODING) == (flow.PEER_FULL, flow.NO_PEER, flow.CODING)
+    assert ports.PEER_FULL | ports.NO_PEER | ports.CODING | flow.PIPELINED == 15
     assert ports.NEVER == net_timers.NEVER == tunnel.NEVER
 
 

@@ -15,6 +15,7 @@ from posthouse.config.specs import Config, LimitsSpec, TimeoutsSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.protocol.h1 import HeadLimits
+from posthouse.proxy.site import Compressions
 from posthouse.server.generation import Generation, build, merge_limits, merge_timeouts
 from posthouse.server.runtime import Runtime
 from unit.proxy.peers import Client
@@ -66,6 +67,28 @@ def warm(runtime: Runtime, generation: Generation, pool: str, host: int = 0) -> 
     assert runtime.idle.release(connection, 9)
     warmed: WarmConnection = connection
     return warmed
+
+
+# -- steps ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_site_has_the_steps_that_it_names_and_no_others(runtime: Runtime) -> None:
+    generation = started(
+        "http://a.test {\n internal /i\n rewrite /a /b\n}\nhttp://b.test {\n proxy / localhost:1\n}\n",
+        runtime,
+    )
+    plan = generation.handler(("", 80))
+    target = runtime.reactor.codec.targets.parse(b"/")
+    sites = [found[0] for host in ("a.test", "b.test") if (found := plan.sites.find(host, target))]
+    assert [[type(step).__name__ for step in site.steps] for site in sites] == [["Rewrite", "Internal"], []]
+    assert [site.is_internal for site in sites] == [True, False]
+
+
+def test_the_mistakes_of_all_sites_are_told_at_once(runtime: Runtime) -> None:
+    text = "http://{}.test {{\n basicauth / u htpasswd=/none/at/all\n}}\n"
+    with pytest.raises(ConfigError) as raised:
+        build(config(text.format("a") + text.format("b")), runtime, None)
+    assert [str(one.place) for one in raised.value.mistakes] == ["Caddyfile:2:2", "Caddyfile:5:2"]
 
 
 # -- building ------------------------------------------------------------------------------------------------------
@@ -127,6 +150,30 @@ def test_case_sensitive_paths(log: Remembering) -> None:
     generation = started(":80/Foo {\n}\n", runtime)
     assert site_of(generation, "x", "/Foo") == ":80/Foo" and site_of(generation, "x", "/foo") is None
     loop.close()
+
+
+def test_gzip_is_found_by_path_and_counts_for_the_whole_worker(runtime: Runtime) -> None:
+    text = "http://:80 {\n gzip { not /Raw }\n}\nhttp://:81 {\n}\n"
+    generation = started(text, runtime)
+    parse = runtime.reactor.codec.targets.parse
+
+    def compressions(of: Generation, port: int) -> Compressions | None:
+        found = of.handler(("", port)).sites.find("x", parse(b"/"))
+        assert found is not None
+        return found[0].compressions
+
+    assert compressions(generation, 81) is None
+    first = compressions(generation, 80)
+    second = compressions(started(text, runtime, generation), 80)
+    assert first is not None and second is not None and first is not second
+    assert first.find("/raw/x") is None
+    head = read_head("GET / HTTP/1.1\nHost: x\nAccept-Encoding: gzip")
+    held = [
+        one.begin(head, 200, [], -1)[1] for lines in (first, second) if (one := lines.find("/")) is not None
+    ]
+    assert len(held) == 2 and repr(runtime.encoders) == "<Encoders 2 of 512>", (
+        "a reload is no way past the limit"
+    )
 
 
 def test_exchanges_belong_to_their_generation(runtime: Runtime) -> None:

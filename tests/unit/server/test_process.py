@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from posthouse.adapt import adapt
+from posthouse.config.specs import PolicySpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
-from posthouse.server.process import Process, dry_build, open_log
+from posthouse.server.process import Process, dry_build, judge_policies, open_log
 from posthouse.server.worker import Settings
 from unit.server.fakes import Remembering
 
@@ -78,3 +79,11 @@ def test_the_loop_is_chosen_before_anything_opens() -> None:
     with pytest.raises(StartError, match="POSTHOUSE_LOOP"):
         Process(ProcessLog(io.StringIO()), "trio", lambda: None, is_case_sensitive=False)
     assert asyncio.get_event_loop_policy() is not None
+
+
+def test_policies_are_judged_without_a_pool() -> None:
+    names = ["random", "first", "round_robin", "least_conn", "ip_hash", "uri_hash"]
+    assert judge_policies([*map(PolicySpec, names), PolicySpec("header", ("X",))]) == []
+    (unknown, superfluous) = judge_policies([PolicySpec("frist"), PolicySpec("first", ("x",))])
+    assert unknown.hint == "did you mean `first`?"
+    assert "too many arguments for `policy first`" in superfluous.message

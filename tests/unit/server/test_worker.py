@@ -8,14 +8,14 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from posthouse.config.specs import AddressSpec, Config, LimitsSpec, SiteSpec
+from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
 from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, StartError
 from posthouse.server import listeners, sockets, watch, worker
 from posthouse.server.sockets import ListenKey
@@ -23,12 +23,12 @@ from posthouse.server.worker import Settings, Worker, connection_limits
 from unit.server.fakes import EchoListener, Remembering, until
 
 
-def config_for(*ports: int, limit: int | None = None) -> Config:
+def config_for(*ports: int, limit: int | None = None, hooks: tuple[HookSpec, ...] = ()) -> Config:
     """A site per port, on 127.0.0.1."""
     limits = LimitsSpec(connections=limit)
     return Config(
         tuple(
-            SiteSpec((AddressSpec("", "http", "", port, ""),), bind="127.0.0.1", limits=limits)
+            SiteSpec((AddressSpec("", "http", "", port, ""),), bind="127.0.0.1", limits=limits, hooks=hooks)
             for port in ports
         )
     )
@@ -76,6 +76,17 @@ class Cast:
         self.reopened = 0
         self.next: Callable[[], Loaded | None] = lambda: None
         self.building: Exception | None = None
+        self.hooks = self
+        self.commanded: list[HookSpec] = []
+        self.startup: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
+        self.commanded += hooks
+        if self.startup is not None:
+            await self.startup()
+
+    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
+        self.commanded += hooks
 
     def build(self, config: Config, previous: Any) -> CountingGeneration:
         if self.building is not None:
@@ -105,11 +116,13 @@ class Stage:
         self.loop = loop
         self.log = log
         self.cast = Cast(log)
+        self.hooks: tuple[HookSpec, ...] = ()
         self.worker = Worker(Loaded(config_for(0)), Settings(), self.cast)
 
     def play(self, conversation: Callable[[], Coroutine[Any, Any, None]], **settings: Any) -> int:
         """Start the worker, hold the conversation, stop; the exit code."""
-        self.worker = Worker(Loaded(config_for(0), {"Caddyfile": ""}), Settings(**settings), self.cast)
+        loaded = Loaded(config_for(0, hooks=self.hooks), {"Caddyfile": ""})
+        self.worker = Worker(loaded, Settings(**settings), self.cast)
 
         async def both() -> int:
             running = self.loop.create_task(self.worker.run())
@@ -185,6 +198,89 @@ def test_the_pid_file_is_there_while_it_runs(stage: Stage, tmp_path: Path) -> No
 
     stage.play(conversation, pidfile=str(path))
     assert not path.exists()
+
+
+def test_quiet_is_without_a_ready_line(stage: Stage) -> None:
+    stage.worker = Worker(Loaded(config_for(0)), Settings(is_quiet=True), stage.cast)
+
+    async def play() -> int:
+        running = stage.loop.create_task(stage.worker.run())
+        await until(lambda: stage.log.of("started"))
+        stage.worker.stop("TEST")
+        return await running
+
+    assert stage.loop.run_until_complete(asyncio.wait_for(play(), 10)) == 0
+    assert stage.cast.ready == ""
+
+
+# --- commands of the configuration
+
+HOOKS = (HookSpec("startup", ("a",)), HookSpec("shutdown", ("b",)), HookSpec("certrenew", ("c",)))
+
+
+def test_commands_run_at_the_first_start_and_at_the_end(stage: Stage) -> None:
+    stage.hooks = HOOKS
+    after = config_for(0, hooks=(HookSpec("startup", ("d",)), HookSpec("shutdown", ("e",))))
+    stage.cast.next = lambda: Loaded(after)
+
+    async def startup() -> None:
+        assert (stage.cast.story, stage.cast.ready) == ([], ""), "before anything is served"
+
+    async def conversation() -> None:
+        assert stage.cast.commanded == [HOOKS[0]]
+        stage.worker.reload("USR1")
+        await stage.wait_for("reloaded")
+        assert stage.cast.commanded == [HOOKS[0]]
+
+    stage.cast.startup = startup
+    assert stage.play(conversation) == 0
+    assert [hook.command for hook in stage.cast.commanded] == [("a",), ("e",)], (
+        "those of the last configuration"
+    )
+
+
+def test_a_failing_startup_command_leaves_nothing_open(stage: Stage, tmp_path: Path) -> None:
+    stage.hooks = HOOKS
+    bound = socket.create_server(("127.0.0.1", 0))
+
+    async def startup() -> None:
+        raise ConfigError(Mistake(NOWHERE, "exit code 3"))
+
+    async def conversation() -> None:
+        raise AssertionError("it must not start")
+
+    stage.cast.startup = startup
+    with pytest.raises(ConfigError, match="exit code 3"):
+        stage.play(conversation, pidfile=str(tmp_path / "pid"), bound={("127.0.0.1", 0): bound})
+    assert os.listdir(tmp_path) == []
+    assert bound.fileno() == -1
+    assert stage.cast.story == []
+    assert stage.cast.commanded == [HOOKS[0]], "what did not start has no end"
+
+
+def test_stopped_during_a_startup_command(stage: Stage, tmp_path: Path) -> None:
+    stage.hooks = HOOKS
+    was_cancelled = False
+
+    async def startup() -> None:
+        nonlocal was_cancelled
+        stage.worker.reload("HUP")
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            was_cancelled = True
+            raise
+
+    async def conversation() -> None:
+        raise AssertionError("it must not start")
+
+    stage.cast.startup = startup
+    assert stage.play(conversation, pidfile=str(tmp_path / "pid")) == 0
+    assert was_cancelled
+    assert os.listdir(tmp_path) == []
+    assert (stage.cast.ready, stage.cast.story, stage.cast.reopened) == ("", [], 1)
+    assert stage.cast.commanded == [HOOKS[0]]
 
 
 def test_stopping_waits_for_what_runs(stage: Stage) -> None:

@@ -1,0 +1,155 @@
+"""The steps of a site: specs of directives that act before the route become objects, with what they need handed in.
+
+BUILDERS is the table, and its order is the order of effect, as in v1.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from posthouse.config.specs import SiteSpec
+from posthouse.config.step_specs import BasicAuthSpec
+from posthouse.errors import ConfigError, Mistake
+from posthouse.protocol.target import Targets
+from posthouse.proxy.answer import Step
+from posthouse.proxy.site import path_key
+from posthouse.steps import basicauth, internal, passwords, redir, rewrite, status
+
+HTPASSWD_BYTES: Final = 1 << 20
+"""Of a password file: more than ten thousand users. It is read while nothing else is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What steps are built with.
+
+    targets  how this worker compares paths
+    checks   where slow passwords are checked
+    key      random bytes of this process, for what steps remember
+    clock    seconds of a clock that never jumps
+    """
+
+    targets: Targets
+    checks: basicauth.Checks
+    key: bytes
+    clock: Callable[[], float]
+
+
+Builder = Callable[[SiteSpec, Means], Step | None]
+"""The step of one directive, or None if the site does not have it. Raises ConfigError."""
+
+
+def build_steps(spec: SiteSpec, means: Means) -> tuple[Step, ...]:
+    """What acts before the route of a site, in order of effect. Raises ConfigError with all mistakes."""
+    steps: list[Step] = []
+    mistakes: list[Mistake] = []
+    for builder in BUILDERS.values():
+        try:
+            step = builder(spec, means)
+        except ConfigError as error:
+            mistakes += error.mistakes
+            continue
+        if step is not None:
+            steps.append(step)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return tuple(steps)
+
+
+def _rewrite(spec: SiteSpec, means: Means) -> Step | None:
+    if not spec.rewrites:
+        return None
+    rules = [rewrite.Rule(one, path_key(one.base, means.targets)) for one in spec.rewrites]
+    return rewrite.Rewrite(rules, exists_below(spec.root))
+
+
+def _basicauth(spec: SiteSpec, means: Means) -> Step | None:
+    if not spec.auths:
+        return None
+    rules = []
+    mistakes = []
+    for one in spec.auths:
+        try:
+            password = find_password(one, spec.root)
+        except ValueError as wrong:
+            mistakes.append(Mistake(one.place, str(wrong), len("basicauth")))
+            continue
+        keys = [path_key(path, means.targets) for path in one.paths]
+        rules.append(basicauth.Rule(keys, one.user, password, one.realm))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return basicauth.BasicAuth(rules, means.checks, basicauth.Remembered(means.key, means.clock))
+
+
+def _redir(spec: SiteSpec, means: Means) -> Step | None:
+    return redir.Redirects([redir.Rule(one) for one in spec.redirects]) if spec.redirects else None
+
+
+def _status(spec: SiteSpec, means: Means) -> Step | None:
+    if not spec.statuses:
+        return None
+    return status.Statuses([(path_key(one.path, means.targets), one.status) for one in spec.statuses])
+
+
+def _internal(spec: SiteSpec, means: Means) -> Step | None:
+    if not spec.internals:
+        return None
+    return internal.Internal([path_key(path, means.targets) for path in spec.internals])
+
+
+BUILDERS: Final[dict[str, Builder]] = {
+    "rewrite": _rewrite,
+    "basicauth": _basicauth,
+    "redir": _redir,
+    "status": _status,
+    "internal": _internal,
+}
+
+
+def exists_below(root: str) -> Callable[[str], bool]:
+    """Whether a path (decoded, without dot segments) is a file below `root`, or a folder if it ends with "/".
+
+    Without a root nothing is there.
+    """
+
+    def exists(path: str) -> bool:
+        if not root or "\0" in path:
+            return False
+        try:
+            mode = os.stat(root + path).st_mode
+        except (OSError, ValueError):
+            return False
+        return stat.S_ISDIR(mode) == path.endswith("/")
+
+    return exists
+
+
+def find_password(spec: BasicAuthSpec, root: str) -> passwords.Password:
+    """The password of a `basicauth`, from the Caddyfile or from its file. Raises ValueError, which never shows one."""
+    if not spec.file:
+        try:
+            return passwords.written(spec.password)
+        except ValueError as wrong:
+            raise ValueError(f"the password of `basicauth` cannot be used: {wrong}") from None
+    # Relative to the root, as in v1; an absolute name that is not there is taken as it stands.
+    path = os.path.join(root, spec.file.lstrip("/")) if root else spec.file
+    if spec.file.startswith("/") and not os.path.exists(path):
+        path = spec.file
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(HTPASSWD_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"the password file `{path}` cannot be read: {error.strerror}") from None
+    if len(text) > HTPASSWD_BYTES:
+        raise ValueError(f"the password file `{path}` is larger than {HTPASSWD_BYTES >> 20}MB")
+    try:
+        found = passwords.htpasswd(text).get(spec.user)
+        if found is None:
+            raise ValueError("it has no such user")
+        return passwords.stored(found)
+    except ValueError as wrong:
+        raise ValueError(f"the password file `{path}` cannot be used: {wrong}") from None
