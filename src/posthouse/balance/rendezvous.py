@@ -12,8 +12,8 @@ has come to it stays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log
-from typing import Final, Protocol
+from math import inf, log
+from typing import Protocol
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.bounded_load import Bound
@@ -29,9 +29,6 @@ WALK_LIMIT = 64
 """Slots looked at before the few that must then be usable are weighed one by one: with a tenth of the
 backends usable, one key in a thousand gets that far."""
 
-BALANCE_TRIES: Final = 32
-"""A key whose best backends hold too much goes on so often; with 125 % one in a thousand gets that far, at worst."""
-
 _WEIGHT = 0xD6E8_FEB8_6659_FD93
 _LOG_OF_ALL = 64 * log(2)
 
@@ -40,7 +37,12 @@ class Finder(Protocol):
     """A way from a key's hash to a backend."""
 
     def find(self, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]) -> Backend:
-        """The best of `usable` (not empty) that is not in `tried`; if all are, any of `usable`."""
+        """The best of `usable`, which is not empty and holds no member of `tried`."""
+
+    def find_under(
+        self, bound: float, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]
+    ) -> Backend:
+        """The same among those that hold less than `bound` for each unit of their share; among all if none does."""
 
 
 def place_on(setting: Setting) -> Placement:
@@ -69,17 +71,9 @@ class Placement:
         """The best of `usable` (not empty) for `key`; `tried` as in `Policy.select`."""
         hashed = stable_hash(key)
         finder = self._finders[usable[0] in self._fallbacks] if self._fallbacks else self._finders[0]
-        backend = finder.find(hashed, usable, tried)
         if self._bound is None:
-            return backend
-        allowed = self._bound.per_share(usable)
-        left_out = tried
-        for _ in range(min(len(usable) - 1, BALANCE_TRIES)):
-            if backend.in_flight < allowed * backend.share:
-                break
-            left_out = (*left_out, backend)
-            backend = finder.find(hashed, usable, left_out)
-        return backend
+            return finder.find(hashed, usable, tried)
+        return finder.find_under(self._bound.per_share(usable), hashed, usable, tried)
 
 
 def _finder(backends: Sequence[Backend], weights: Sequence[int], setting: Setting) -> Finder:
@@ -126,7 +120,12 @@ class Rendezvous:
     __slots__ = ()
 
     def find(self, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]) -> Backend:
-        return heaviest(hashed, _without(usable, tried))
+        return heaviest(hashed, usable)
+
+    def find_under(
+        self, bound: float, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]
+    ) -> Backend:
+        return heaviest(hashed, _under(bound, usable))
 
 
 class WeightedRendezvous:
@@ -135,11 +134,16 @@ class WeightedRendezvous:
     __slots__ = ()
 
     def find(self, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]) -> Backend:
-        return heaviest_by_share(hashed, _without(usable, tried))
+        return heaviest_by_share(hashed, usable)
+
+    def find_under(
+        self, bound: float, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]
+    ) -> Backend:
+        return heaviest_by_share(hashed, _under(bound, usable))
 
 
-def _without(usable: Sequence[Backend], tried: Sequence[Backend]) -> Sequence[Backend]:
-    return ([backend for backend in usable if backend not in tried] or usable) if tried else usable
+def _under(bound: float, usable: Sequence[Backend]) -> Sequence[Backend]:
+    return [backend for backend in usable if backend.in_flight < bound * backend.share] or usable
 
 
 class Table:
@@ -156,9 +160,19 @@ class Table:
         owner = self._backends[slots[hashed % len(slots)]]
         if owner.is_usable and owner not in tried and (owner.warmth == 1.0 or _is_warm_for(owner, hashed)):
             return owner
-        return self._next_best(hashed, usable, tried)
+        next_best = self._next_best(hashed, tried, inf)
+        return heaviest_by_share(hashed, usable) if next_best is None else next_best
 
-    def _next_best(self, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]) -> Backend:
+    def find_under(
+        self, bound: float, hashed: int, usable: Sequence[Backend], tried: Sequence[Backend]
+    ) -> Backend:
+        owner = self.find(hashed, usable, tried)
+        if owner.in_flight < bound * owner.share:
+            return owner
+        next_best = self._next_best(hashed, tried, bound)
+        return heaviest_by_share(hashed, _under(bound, usable)) if next_best is None else next_best
+
+    def _next_best(self, hashed: int, tried: Sequence[Backend], bound: float) -> Backend | None:
         # The step depends on the key, so that the keys of a backend that left spread over all others.
         slots, backends = self._slots, self._backends
         size = len(slots)
@@ -169,11 +183,12 @@ class Table:
             backend = backends[slots[slot]]
             if (
                 backend.is_usable
+                and backend.in_flight < bound * backend.share
                 and backend not in tried
                 and (backend.warmth == 1.0 or _is_warm_for(backend, hashed))
             ):
                 return backend
-        return heaviest_by_share(hashed, _without(usable, tried))
+        return None
 
 
 def _is_warm_for(backend: Backend, hashed: int) -> bool:

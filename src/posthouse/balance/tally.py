@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.policy import Setting
@@ -25,12 +25,8 @@ _FALLBACK: Final = 1e12
 _DRAWS: Final = 8
 """Among equally loaded ones of different weight, so many are drawn before one is taken whatever its weight."""
 
-
-class _Seat(NamedTuple):
-    level: float
-    place: int
-    held: int
-    share: float
+_Seat = tuple[list[Backend], int, int, float]
+"""Where a backend is counted: its bucket, its place in it, what it held and its share."""
 
 
 class Tally:
@@ -78,25 +74,26 @@ class Tally:
             self._enter(backend, tier)
 
     def _leave(self, backend: Backend, seat: _Seat, tier: int) -> None:
-        bucket = self._levels[seat.level]
+        bucket, place, held, share = seat
         last = bucket.pop()
         if last is not backend:
-            bucket[seat.place] = last
-            self._seats[last] = self._seats[last]._replace(place=seat.place)
-        self.held[tier] -= seat.held
-        self.shares[tier] -= seat.share
+            bucket[place] = last
+            _, _, held_by_last, share_of_last = self._seats[last]
+            self._seats[last] = bucket, place, held_by_last, share_of_last
+        self.held[tier] -= held
+        self.shares[tier] -= share
         del self._seats[backend]
 
     def _enter(self, backend: Backend, tier: int) -> None:
         held, share = backend.in_flight, backend.share
-        level = held / share + (_FALLBACK if tier else 0.0)
+        level = held / share + _FALLBACK if tier else held / share
         bucket = self._levels.get(level)
         if bucket is None:
             if len(self._heap) > 2 * len(self._members):
                 self._forget_empty_levels()
             bucket = self._levels[level] = []
             heappush(self._heap, level)
-        self._seats[backend] = _Seat(level, len(bucket), held, share)
+        self._seats[backend] = bucket, len(bucket), held, share
         bucket.append(backend)
         self.held[tier] += held
         self.shares[tier] += share
