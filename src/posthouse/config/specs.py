@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.file_specs import FilesSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
@@ -245,15 +246,53 @@ class TimeoutsSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class LogSpec:
-    """One `log`: path scope, where to, and the format: "common", "combined" or "json" in this release.
+class RotationSpec:
+    """`rotate_*` of a log file.
 
-    output  a file path, "stdout" or "stderr"
+    size  bytes at which the file is put aside
+    age   seconds for which files put aside are kept, None = for ever; keep: how many of them, None = all
+    """
+
+    size: int = 100 << 20
+    age: float | None = 14 * 86_400.0
+    keep: int | None = 10
+    is_compressed: bool = False
+    is_off: bool = False
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """One `log`: path scope, where to, and the format: "common", "combined", "json", or a template.
+
+    output    a file path, "stdout", "stderr", or an address of a syslog daemon (config/outputs.py)
+    excepts   paths of the site that this line does not log
+    ipmask    masks for IPv4 and IPv6 addresses, as addresses; "" = not masked
+    rotation  None = nothing was said: a file is rotated as a RotationSpec has it by default
     """
 
     path: str = "/"
     output: str = "access.log"
-    format: Literal["common", "combined", "json"] = "common"
+    format: str = "common"
+    place: Place = field(default=NOWHERE, compare=False)
+    excepts: tuple[str, ...] = ()
+    ipmask: tuple[str, str] = ("", "")
+    rotation: RotationSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorsSpec:
+    """`errors`: the log of what went wrong, and pages for the statuses that Posthouse answers itself.
+
+    output      as in LogSpec
+    pages       (status, file), 0 = any other status; a relative file belongs to the site's root
+    is_visible  the client is shown the error, and no log is written
+    """
+
+    output: str = "stderr"
+    pages: tuple[tuple[int, str], ...] = ()
+    is_visible: bool = False
+    rotation: RotationSpec | None = None
     place: Place = field(default=NOWHERE, compare=False)
 
 
@@ -318,6 +357,12 @@ class SiteSpec:
     bind: str = ""
     root: str = ""
     """Folder of the static file server, "" = none was given."""
+    files: FilesSpec | None = None
+    """The static file server; None: there is none."""
+    ext: tuple[str, ...] = ()
+    """What is tried behind paths without an ending, in this order."""
+    mime: tuple[tuple[str, str], ...] = ()
+    """(ending with its dot, lower case; media type)"""
     trusted_proxies: tuple[str, ...] = ()
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None
@@ -331,6 +376,7 @@ class SiteSpec:
     internals: tuple[str, ...] = ()
     """Paths that only backends can send requests to (`internal`)."""
     hooks: tuple[HookSpec, ...] = ()
+    errors: ErrorsSpec | None = None
     place: Place = field(default=NOWHERE, compare=False)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from posthouse.config.file_specs import DEFAULT_INDEX, FilesSpec
 from posthouse.config.specs import (
     AddressSpec,
+    ErrorsSpec,
     GzipSpec,
     HeaderScopeSpec,
     HookSpec,
@@ -37,6 +39,13 @@ class SiteDraft:
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
+        self.root = ""
+        self.has_dotfiles = False
+        self.index: list[str] = []
+        self.browse: list[str] = []
+        self.files_place: Place | None = None
+        self.ext: list[str] = []
+        self.mime: dict[str, str] = {}
         self.gzips: list[GzipSpec] = []
         self.rewrites: list[RewriteSpec] = []
         self.auths: list[BasicAuthSpec] = []
@@ -44,6 +53,7 @@ class SiteDraft:
         self.statuses: list[StatusSpec] = []
         self.internals: list[str] = []
         self.hooks: list[HookSpec] = []
+        self.errors: ErrorsSpec | None = None
         self.is_tls_off = False
         self.notices: list[Notice] = []
         self.policies: list[PolicySpec] = []
@@ -57,6 +67,10 @@ class SiteDraft:
             limits=self.limits,
             timeouts=self.timeouts,
             bind=self.bind,
+            root=self.root,
+            files=self._files(),
+            ext=tuple(self.ext),
+            mime=tuple(self.mime.items()),
             trusted_proxies=tuple(self.trusted_proxies),
             request_id=self.request_id,
             logs=tuple(self.logs),
@@ -67,5 +81,17 @@ class SiteDraft:
             statuses=tuple(self.statuses),
             internals=tuple(self.internals),
             hooks=tuple(self.hooks),
+            errors=self.errors,
             place=self.place,
+        )
+
+    def _files(self) -> FilesSpec | None:
+        """The file server. Without `root`, `index` and `browse` there is none: a site publishes no folder by itself."""
+        if self.files_place is None:
+            return None
+        return FilesSpec(
+            index=tuple(self.index) or DEFAULT_INDEX,
+            browse=tuple(self.browse),
+            has_dotfiles=self.has_dotfiles,
+            place=self.files_place,
         )

@@ -1,23 +1,22 @@
-"""`log` · `log FILE` · `log PATH FILE` · `log PATH FILE FORMAT`: one line per exchange."""
+"""`log` · `log FILE` · `log PATH FILE` · `log PATH FILE FORMAT`, each with a block: one line per exchange."""
 
 from __future__ import annotations
 
-from typing import Literal
+import ipaddress
+import re
+from dataclasses import replace
 
-from posthouse.caddyfile.dispenser import Arity, Dispenser
+from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
+from posthouse.caddyfile.messages import quote
 from posthouse.config.specs import LogSpec
-from posthouse.directives.arguments import Rejected, path
+from posthouse.directives.arguments import Rejected, each, path
 from posthouse.directives.draft import SiteDraft
+from posthouse.directives.log_output import ROTATION, read_output, read_rotation, rotation_notices
 
-Format = Literal["common", "combined", "json"]
-
-_FORMATS: dict[str, Format] = {
-    "{common}": "common",
-    "{combined}": "combined",
-    "json": "json",
-    "{json}": "json",
-}
+_FORMATS = {"{common}": "common", "{combined}": "combined", "json": "json", "{json}": "json"}
+_PLACEHOLDER = re.compile(r"(?<!\\)\{.*?(?<!\\)\}", re.DOTALL)
+_TABLE = {"except": Arity(1, None), "ipmask": Arity(1, 2), **ROTATION}
 _DEFAULT = LogSpec()
 
 
@@ -26,29 +25,57 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
     if not dispenser.check_args(Arity(0, 3)):
         return
     args = dispenser.args
-    if dispenser.has_block:
-        raise Rejected(
-            dispenser.name, "the block of `log` (rotate_*, ipmask, except) is not in this release yet"
-        )
     scope = path(args[0], "the path of `log`") if len(args) > 1 else _DEFAULT.path
-    output = _output(args[0 if len(args) == 1 else 1]) if args else _DEFAULT.output
+    output = read_output(args[0 if len(args) == 1 else 1]) if args else _DEFAULT.output
     form = _format(args[2]) if len(args) == 3 else _DEFAULT.format
-    site.logs.append(LogSpec(scope, output, form, dispenser.name.place))
+    log = LogSpec(scope, output, form, dispenser.name.place)
+
+    def read_one(one: Property) -> None:
+        nonlocal log
+        log = _with(log, one)
+
+    each(dispenser, dispenser.properties(_TABLE), read_one)
+    site.notices += rotation_notices(output, log.rotation)
+    site.logs.append(log)
 
 
-def _output(arg: Token) -> str:
-    text = arg.text
-    if not text or "\0" in text:
-        raise Rejected(arg, "expected a file, `stdout` or `stderr`, found an empty name")
-    if text == "syslog" or text.startswith(("syslog://", "syslog+udp://", "syslog+tcp://")):
-        raise Rejected(arg, f"logging to `{text}` is not in this release yet", "write a file or `stdout`")
-    return text
+def _with(log: LogSpec, one: Property) -> LogSpec:
+    match one.name.text:
+        case "except":
+            excepts = tuple(path(token, "a path of `except`") for token in one.args)
+            return replace(log, excepts=(*log.excepts, *excepts))
+        case "ipmask":
+            v6 = _mask(one.args[1], 6) if len(one.args) == 2 else ""
+            return replace(log, ipmask=(_mask(one.args[0], 4), v6))
+        case _:
+            return replace(log, rotation=read_rotation(one, log.rotation))
 
 
-def _format(arg: Token) -> Format:
+def _mask(token: Token, version: int) -> str:
+    """A mask as an address in normal form; `""` is none."""
+    if not token.text:
+        return ""
+    example = "255.255.0.0" if version == 4 else "ffff:ffff::"
+    try:
+        mask = ipaddress.ip_address(token.text)
+    except ValueError:
+        mask = None
+    if mask is None or mask.version != version:
+        what = f"`ipmask` expects a mask for IPv{version} such as `{example}`, found {quote(token)}"
+        raise Rejected(token, what, 'write `""` to leave such addresses as they are')
+    return str(mask)
+
+
+def _format(arg: Token) -> str:
     known = _FORMATS.get(arg.text)
     if known is not None:
         return known
-    hint = f"did you mean `{{{arg.text}}}`?" if arg.text in ("common", "combined") else ""
-    expected = "expected `{common}`, `{combined}` or `json`"
-    raise Rejected(arg, f"custom log formats are not in this release yet: {expected}", hint)
+    if _PLACEHOLDER.search(arg.text) is None:
+        hint = f"did you mean `{{{arg.text}}}`?" if arg.text in ("common", "combined") else ""
+        what = f"a log format needs a placeholder such as `{{common}}` or `{{uri}}`, found {quote(arg)}"
+        raise Rejected(arg, f"{what}: every line would be the same", hint)
+    if "\n" in arg.text or "\r" in arg.text:
+        raise Rejected(arg, "a log format has no line break in it: one request is one line")
+    if "{json}" in arg.text:
+        raise Rejected(arg, "`{json}` is a whole line and cannot be a part of another format")
+    return arg.text

@@ -8,6 +8,8 @@ several processes don't mix.
 
 What could not be written is kept, in order and up to a limit, and goes out first next time; after a disk
 was full the log goes on at the very byte where it broke off.
+
+A regular file may be rotated: no line is cut in two, and none is written past the size but one that is longer.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import select
 import stat
 import sys
 import time
+
+from posthouse.observe.rotation import Rotator
 
 KEPT = 1 << 20
 """Bytes kept while the output takes nothing: some 5,000 lines. Past it, batches are dropped and counted."""
@@ -34,6 +38,7 @@ class Output:
 
     problem  why the last `send` kept something back: one short phrase, "" when all is well
     lost     lines dropped since `lost` was last set to 0 (by whoever reports it)
+    rotator  says when a file is full, and puts it aside; None: it grows for ever
 
     Opening raises OSError.
     """
@@ -46,15 +51,19 @@ class Output:
         "_kept",
         "_late",
         "_poll",
+        "_written",
         "lost",
         "name",
         "problem",
+        "rotator",
     )
 
     _fd: int
     """-1 once closed."""
     _is_file: bool
     _poll: select.poll
+    _written: int
+    """The size of the file, but for what others do to it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -64,6 +73,7 @@ class Output:
         self._late: list[bytes] = []
         self._is_sending = False
         self._is_torn = False
+        self.rotator: Rotator | None = None
         self._use(_open(name))
 
     def __repr__(self) -> str:
@@ -99,7 +109,7 @@ class Output:
         if self._kept:
             self._kept = self._kept[self._push(self._kept) :]
         if not self._kept:
-            self._kept = lines[self._push(lines) :]
+            self._kept = self._write(lines)
         elif len(self._kept) + len(lines) <= KEPT:
             self._kept += lines
         else:
@@ -107,6 +117,36 @@ class Output:
         if self._kept:
             return False
         self.problem = ""
+        return True
+
+    def _write(self, lines: bytes) -> bytes:
+        """Write, into as many files as it takes; what could not be written."""
+        if self.rotator is None or not self._is_file:
+            return lines[self._push(lines) :]
+        size = self.rotator.rotation.size
+        while self._written + len(lines) > size:
+            end = lines.rfind(b"\n", 0, max(0, size - self._written)) + 1
+            if not end and self._written:
+                if not self._rotate(self.rotator):
+                    break
+                continue
+            end = end or lines.find(b"\n") + 1 or len(lines)
+            sent = self._push(lines[:end])
+            lines = lines[sent:]
+            if sent < end:
+                return lines
+        return lines[self._push(lines) :]
+
+    def _rotate(self, rotator: Rotator) -> bool:
+        """Put the file aside; whether there is room now."""
+        size = os.fstat(self._fd).st_size
+        if size < self._written:
+            self._written = size  # somebody has emptied it (logrotate's copytruncate)
+            return True
+        fresh = rotator.swap(self.name, self._fd, lambda: _open(self.name))
+        if fresh is None:
+            return False
+        self._take(fresh)
         return True
 
     def reopen(self) -> None:
@@ -120,9 +160,7 @@ class Output:
             self._kept = self._kept.partition(b"\n")[2]
             self.lost += 1
         self._is_torn = False
-        old = self._fd
-        self._use(fresh)
-        os.close(old)
+        self._take(fresh)
 
     def close(self, patience: float = _PATIENCE) -> None:
         """Send what is kept, waiting up to `patience` seconds for a slow reader; then close. Idempotent."""
@@ -139,9 +177,16 @@ class Output:
             os.close(self._fd)
         self._fd = -1
 
+    def _take(self, fresh: int) -> None:
+        old = self._fd
+        self._use(fresh)
+        os.close(old)
+
     def _use(self, fd: int) -> None:
         self._fd = fd
-        self._is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        status = os.fstat(fd)
+        self._is_file = stat.S_ISREG(status.st_mode)
+        self._written = status.st_size
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
 
@@ -159,6 +204,7 @@ class Output:
         except OSError as error:
             self.problem = error.strerror or str(error)
         if sent:
+            self._written += sent
             self._is_torn = data[sent - 1] != 10
         return sent
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import quote_plus, unquote_to_bytes
 
 from posthouse.observe.record import Subject
@@ -24,6 +24,7 @@ Getter = Callable[[Subject], str | None]
 """None = use the template's empty value."""
 Expand = Callable[[Subject], str]
 
+REQUEST_BODY = "request_body"
 _PLACEHOLDER = re.compile(r"(?<!\\)\{(.*?)(?<!\\)\}", re.DOTALL)
 _LABEL = re.compile(r"label([1-9][0-9]{0,2})")
 
@@ -61,27 +62,40 @@ def compile_template(text: str, empty: str, *, clock: Callable[[], float] = time
     """
     pieces: list[str | Expand] = []
     names: list[str] = []
-    end = 0
-    for found in _PLACEHOLDER.finditer(text):
-        pieces.append(_unescape(text[end : found.start()]))
-        end = found.end()
-        name = _unescape(found[1])
-        names.append(name)
-        pieces.append(_resolve(name, empty, clock))
-    pieces.append(_unescape(text[end:]))
+    for literal, name in split_template(text):
+        pieces.append(literal)
+        if name is not None:
+            names.append(name)
+            pieces.append(resolve(name, empty, clock))
     merged = _merge(pieces)
     is_constant = all(isinstance(piece, str) for piece in merged)
     return Template(text, tuple(names), is_constant, _join(merged))
+
+
+def split_template(text: str) -> Iterator[tuple[str, str | None]]:
+    """(literal text, the name that follows it) in the order of the text; the last name is None."""
+    end = 0
+    for found in _PLACEHOLDER.finditer(text):
+        yield _unescape(text[end : found.start()]), _unescape(found[1])
+        end = found.end()
+    yield _unescape(text[end:]), None
+
+
+def asks_for_body(text: str) -> bool:
+    """Whether a template has `{request_body}`, so that requests must be captured for it."""
+    return any(name == REQUEST_BODY for _, name in split_template(text))
 
 
 def _unescape(text: str) -> str:
     return text.replace("\\{", "{").replace("\\}", "}")
 
 
-def _resolve(name: str, empty: str, clock: Callable[[], float]) -> str | Expand:
+def resolve(name: str, empty: str, clock: Callable[[], float] = time.monotonic) -> str | Expand:
     """The text of a placeholder that is the same for all exchanges, or a function of the exchange."""
     if name in _CONSTANTS:
         return _CONSTANTS[name]()
+    if name in _OF_TLS:
+        return empty
     if name in _URL_PARTS:
         return _URL_PARTS[name]
     if name in _ELAPSED:
@@ -94,7 +108,7 @@ def _resolve(name: str, empty: str, clock: Callable[[], float]) -> str | Expand:
     return empty if getter is None else _or_empty(getter, empty)
 
 
-def _wire(text: str) -> str:
+def wire_text(text: str) -> str:
     """Text of our own or of the configuration as wire text."""
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
 
@@ -263,7 +277,15 @@ def _elapsed(form: Callable[[float], str], clock: Callable[[], float]) -> Expand
 
 
 def _request(subject: Subject) -> str:
-    return subject.request_head().decode("latin-1").replace("\r", "\\r").replace("\n", "\\n")
+    return _on_one_line(subject.request_head())
+
+
+def _request_body(subject: Subject) -> str | None:
+    return _on_one_line(subject.request_body()) or None
+
+
+def _on_one_line(data: bytes) -> str:
+    return data.decode("latin-1").replace("\r", "\\r").replace("\n", "\\n")
 
 
 _CHANGING = frozenset(
@@ -289,15 +311,24 @@ def is_stable(template: Template) -> bool:
 
 
 _CONSTANTS: dict[str, Callable[[], str]] = {
-    "hostname": lambda: _wire(os.uname().nodename),
+    "hostname": lambda: wire_text(os.uname().nodename),
     # Nothing here can tell an intercepted connection from another one; v1's word for that.
     "mitm": lambda: "unknown",
     # A target with "#" is refused, so there is never a fragment.
     "fragment": lambda: "",
 }
 
+_OF_TLS = frozenset(
+    (
+        *("tls_protocol", "tls_cipher", "tls_client_escaped_cert", "tls_client_fingerprint"),
+        *("tls_client_i_dn", "tls_client_raw_cert", "tls_client_s_dn", "tls_client_serial"),
+        *("tls_client_v_end", "tls_client_v_remain", "tls_client_v_start"),
+    )
+)
+"""Empty for a client without TLS, and no site is served over TLS in this release."""
+
 _ELAPSED: dict[str, Callable[[float], str]] = {
-    "latency": lambda seconds: _wire(duration(seconds)),
+    "latency": lambda seconds: wire_text(duration(seconds)),
     "latency_ms": lambda seconds: str(whole_ms(seconds)),
 }
 
@@ -330,6 +361,7 @@ _VALUES: dict[str, Getter] = {
     "client_ip": lambda s: s.client_ip or None,
     "user": lambda s: s.user or None,
     "request": _request,
+    REQUEST_BODY: _request_body,
     "when": lambda s: _common_seconds[int(s.wall)],
     "when_iso": lambda s: _utc_seconds[int(s.wall)] + "Z",
     "when_iso_local": lambda s: _local_seconds[int(s.wall)],
@@ -337,7 +369,7 @@ _VALUES: dict[str, Getter] = {
     "when_unix_ms": lambda s: str(int(s.wall * 1000)),
     "status": lambda s: str(s.status) if s.status else None,
     "size": lambda s: str(s.size),
-    "upstream": lambda s: None if s.upstream is None else _wire(s.upstream),
+    "upstream": lambda s: None if s.upstream is None else wire_text(s.upstream),
     "attempts": lambda s: str(s.attempts),
     "retries": lambda s: str(max(0, s.attempts - 1)),
     "failure": lambda s: s.failure,

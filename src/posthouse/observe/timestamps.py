@@ -52,6 +52,12 @@ def common_time_bytes(second: int) -> bytes:
     return common_time(second).encode("ascii")
 
 
+def syslog_time(second: int) -> str:
+    """`Jan  1 12:00:00`, local time (RFC 3164 4.1.2)."""
+    t = time.localtime(second)
+    return f"{_MONTHS[t.tm_mon - 1]} {t.tm_mday:2d} {t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+
+
 def iso_local(second: int) -> str:
     """`2026-01-31T12:00:00`, local time without a zone."""
     return _iso(time.localtime(second))

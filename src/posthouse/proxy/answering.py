@@ -110,9 +110,11 @@ class Answering(ExchangeFacts):
         if status in (204, 304):
             return [], b""
         site = self.course.site
-        page = site.errors.body(status, cause) if site is not None and site.errors is not None else None
+        page = None
+        if site is not None and site.errors is not None:
+            page = site.errors.body(status, self.course.path, cause)
         if page is not None:
-            return [Field(b"Content-Type", page[0])], page[1]
+            return [Field(b"Content-Type", page[0]), reply.NOSNIFF], page[1]
         body = reply.status_line(status) + b"\n"
         return list(reply.TEXT_FIELDS), body
 

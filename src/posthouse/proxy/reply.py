@@ -13,10 +13,10 @@ from posthouse.protocol.fields import Field
 SERVER: Final = Field(b"Server", b"Posthouse")
 """On our own replies only; a backend's Server passes as it is."""
 
-TEXT_FIELDS: Final = (
-    Field(b"Content-Type", b"text/plain; charset=utf-8"),
-    Field(b"X-Content-Type-Options", b"nosniff"),
-)
+NOSNIFF: Final = Field(b"X-Content-Type-Options", b"nosniff")
+"""What we say may hold a path of the client's: no browser is to take text for HTML."""
+
+TEXT_FIELDS: Final = (Field(b"Content-Type", b"text/plain; charset=utf-8"), NOSNIFF)
 """Of a reply whose body is plain text."""
 
 CLIENT_CLOSED: Final = 499

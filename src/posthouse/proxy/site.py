@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from posthouse.config.specs import HeaderRule, SiteSpec
 from posthouse.observe.record import Subject
-from posthouse.protocol.target import Target, Targets, cut_prefix, normalise
+from posthouse.protocol.target import Target, Targets, cut_prefix, ending, normalise
 from posthouse.proxy.answer import Compression, Responder, Step
 from posthouse.proxy.rewrite import NO_RULES, HeaderProgram
 from posthouse.proxy.route import Route
@@ -32,18 +32,19 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogScope:
-    """One `log` of a site: for which paths, how a line is made, where it goes."""
+    """One `log` of a site: for which paths (but those under `excepts`), how a line is made, where it goes."""
 
     key: str
     line: Callable[[Subject], bytes]
     sink: Sink
+    excepts: tuple[str, ...] = ()
 
 
 class Errors(Protocol):
     """`errors` of a site: pages for the statuses that we answer ourselves, and a log of what went wrong."""
 
-    def body(self, status: int, cause: str) -> tuple[bytes, bytes] | None:
-        """Content type and body for a status; None: the status as text."""
+    def body(self, status: int, path: str, cause: str) -> tuple[bytes, bytes] | None:
+        """Content type and body for a status; None: the status as text. `path` as it is now, rewritten."""
 
     def log(self, status: int, path: str, cause: str) -> None:
         """Write the line of an error; `path` as it is now, rewritten."""
@@ -97,6 +98,7 @@ class Site:
         *(
             "_body_limits",
             "_headers",
+            "_media",
             "_programs",
             "_trust",
             "_trusted",
@@ -120,7 +122,8 @@ class Site:
         self.logs = sorted(logs, key=lambda scope: -len(scope.key))
         self.request_id = RequestIds(spec.request_id.source) if spec.request_id is not None else None
         self._headers = [(path_key(scope.path, targets), scope.rules) for scope in spec.headers]
-        self._programs: dict[tuple[tuple[int, ...], int], HeaderProgram] = {}
+        self._media = {name: HeaderRule("set", "Content-Type", value) for name, value in spec.mime}
+        self._programs: dict[tuple[tuple[int, ...], str, int], HeaderProgram] = {}
         self._body_limits = sorted(
             ((path_key(path, targets), size) for path, size in spec.limits.body),
             key=lambda pair: -len(pair[0]),
@@ -152,12 +155,16 @@ class Site:
         return None
 
     def scopes(self, key: str) -> Sequence[LogScope]:
-        """The logs that take a request: those with the most specific path."""
+        """The logs that take a request: those with the most specific path, unless they except it."""
         logs = self.logs
-        if not logs or (len(logs) == 1 and logs[0].key == "/"):
+        if not logs or (len(logs) == 1 and logs[0].key == "/" and not logs[0].excepts):
             return logs
-        matching = [scope for scope in logs if key.startswith(scope.key)]
-        return [scope for scope in matching if len(scope.key) == len(matching[0].key)]
+        longest = next((len(scope.key) for scope in logs if key.startswith(scope.key)), 0)
+        return [
+            scope
+            for scope in logs
+            if len(scope.key) == longest and key.startswith(scope.key) and not key.startswith(scope.excepts)
+        ]
 
     def trusts(self, peer: str) -> bool:
         """Whether forwarding fields of this peer are believed (`trusted_proxies`)."""
@@ -190,16 +197,23 @@ class Site:
         return client
 
     def response_program(self, key: str, route: Route | None) -> HeaderProgram:
-        """Rules for a response: `header_downstream` of the route, then the `header` scopes that match."""
-        if not self._headers:
+        """Rules for a response: `header_downstream` of the route, its `mime`, then the `header` scopes that match.
+
+        Of our own answers (no route) only files have a media type of the site's, and they bring it with them.
+        """
+        if not self._headers and not self._media:
             return NO_RULES if route is None else route.downstream_program
         matching = tuple(i for i, (prefix, _) in enumerate(self._headers) if key.startswith(prefix))
-        program = self._programs.get((matching, id(route)))
+        media = self._media.get(ending(key)) if route is not None and self._media else None
+        memo = (matching, media.value if media is not None else "", id(route))
+        program = self._programs.get(memo)
         if program is None:
             rules: list[HeaderRule] = [] if route is None else list(route.spec.header_downstream)
+            if media is not None:
+                rules.append(media)
             for i in matching:
                 rules += self._headers[i][1]
-            program = self._programs[matching, id(route)] = HeaderProgram(rules)
+            program = self._programs[memo] = HeaderProgram(rules)
         return program
 
 

@@ -7,22 +7,38 @@ nothing behind and changes nothing of the one that serves.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from posthouse.balance.pool import Pool, build_pool
-from posthouse.config.specs import Config, LimitsSpec, LogSpec, RouteSpec, SiteSpec, TimeoutsSpec
-from posthouse.errors import ConfigError, Mistake, StartError
+from posthouse.config.specs import (
+    Config,
+    ErrorsSpec,
+    LimitsSpec,
+    LogSpec,
+    RotationSpec,
+    RouteSpec,
+    SiteSpec,
+    TimeoutsSpec,
+)
+from posthouse.errors import ConfigError, Mistake, Place, StartError
 from posthouse.net.handler import DownstreamTimeouts
-from posthouse.observe.access_log import compile_line
+from posthouse.observe.access_lines import compile_line
+from posthouse.observe.access_log import AccessLog
+from posthouse.observe.error_log import ErrorLog
+from posthouse.observe.masking import Mask, masked_line
+from posthouse.observe.placeholders import asks_for_body
 from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.compression import GzipCompression, SiteCompressions
+from posthouse.proxy.error_pages import ErrorHandler, ErrorPages
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.route import Route
 from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
+from posthouse.server.logs import LogKey, log_key
 from posthouse.server.runtime import Runtime
 from posthouse.server.session_key import read_secret
+from posthouse.server.site_files import build_file_server
 from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
 
@@ -40,7 +56,8 @@ class Generation:
         self.pools: dict[str, Pool] = {}
         self._runtime = runtime
         self._checks: list[Check] = []
-        self._outputs: list[str] = []
+        self._logs: list[LogKey] = []
+        self.rotations: dict[LogKey, RotationSpec] = {}
         self._plans: dict[ListenKey, ListenerPlan] = {}
         self._is_retired = False
 
@@ -62,6 +79,8 @@ class Generation:
             if pool.sessions is not None and not pool.sessions.secret:
                 pool.sessions.use_key(self._runtime.session_key())
             pool.start()
+        for key in self._logs:
+            self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
         self._runtime.probes.replace(self._checks)
 
     def retire(self, successor: Generation | None = None) -> None:
@@ -76,9 +95,9 @@ class Generation:
         """No exchange runs; a retired generation gives back what it holds."""
         if not self._is_retired:
             return
-        outputs, self._outputs = self._outputs, []
-        for output in outputs:
-            self._runtime.close_log(output)
+        keys, self._logs = self._logs, []
+        for key in keys:
+            self._runtime.logs.give_back(key)
 
     def close_left_backends(self, successor: Generation) -> None:
         """Close the warm connections of backends that the successor does not have."""
@@ -145,6 +164,13 @@ class _Builder:
             site.steps = build_steps(spec, self._means)
         except ConfigError as error:
             self._mistakes += error.mistakes
+        try:
+            site.responder = build_file_server(spec, self._targets, self._runtime.log)
+        except ConfigError as error:
+            self._mistakes += error.mistakes
+        site.keeps_body = any(map(asks_for_body, _templates(spec)))
+        if spec.errors is not None:
+            site.errors = self._errors(spec.errors, spec.root)
         return site
 
     def _compressions(self, spec: SiteSpec) -> SiteCompressions:
@@ -170,12 +196,46 @@ class _Builder:
         )
 
     def _log(self, spec: LogSpec) -> LogScope:
+        log = self._open(spec.output, spec.rotation, spec.place)
+        line = compile_line(spec.format)
+        if any(spec.ipmask):
+            line = masked_line(line, Mask(*spec.ipmask))
+        excepts = tuple(path_key(path, self._targets) for path in spec.excepts)
+        return LogScope(path_key(spec.path, self._targets), line, log, excepts)
+
+    def _errors(self, spec: ErrorsSpec, root: str) -> ErrorHandler:
+        process_log = self._runtime.log
+        pages = ErrorPages(dict(spec.pages), root, process_log)
+        for page, why in pages.missing():
+            process_log.warn("error page missing", place=spec.place, page=page, error=why)
+        if spec.is_visible:
+            return ErrorHandler(pages, None, is_visible=True)
+        log = self._open(spec.output, spec.rotation, spec.place, is_errors=True)
+        return ErrorHandler(pages, ErrorLog(log))
+
+    def _open(
+        self, output: str, rotation: RotationSpec | None, place: Place, *, is_errors: bool = False
+    ) -> AccessLog:
+        key = log_key(output, is_errors=is_errors)
+        if rotation is not None:
+            first = self._generation.rotations.setdefault(key, rotation)
+            if first != rotation:
+                what = f"`{output}` is rotated in another way at {first.place}: one file has one rotation"
+                self._mistakes.append(Mistake(rotation.place, what, len("rotate_")))
         try:
-            log = self._runtime.open_log(spec.output)
+            log = self._runtime.logs.open(key)
         except StartError as error:
-            raise StartError(f"{spec.place}: {error}") from None
-        self._generation._outputs.append(spec.output)
-        return LogScope(path_key(spec.path, self._targets), compile_line(spec.format), log)
+            raise StartError(f"{place}: {error}") from None
+        self._generation._logs.append(key)
+        return log
+
+
+def _templates(spec: SiteSpec) -> Iterator[str]:
+    """Everything of a site that may hold placeholders."""
+    yield from (log.format for log in spec.logs)
+    of_routes = [(*route.header_upstream, *route.header_downstream) for route in spec.routes]
+    of_site = [scope.rules for scope in spec.headers]
+    yield from (rule.value for rules in (*of_routes, *of_site) for rule in rules)
 
 
 def merge_limits(all_limits: Sequence[LimitsSpec]) -> HeadLimits:

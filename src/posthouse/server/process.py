@@ -15,10 +15,10 @@ from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Setting
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
-from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
 from posthouse.server.hooks import Hooks
+from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
 from posthouse.server.worker import Settings, Worker
 
@@ -100,16 +100,8 @@ def dry_build(config: Config) -> None:
     """
     loop = asyncio.new_event_loop()
     try:
-        generation.build(config, _DryRuntime(loop, ProcessLog()), None).retire()
+        runtime = Runtime(loop, ProcessLog())
+        runtime.logs = DryLogs(loop, runtime.log)
+        generation.build(config, runtime, None).retire()
     finally:
         loop.close()
-
-
-class _DryRuntime(Runtime):
-    """Opens no log files."""
-
-    def open_log(self, output: str) -> AccessLog:
-        return super().open_log(os.devnull)
-
-    def close_log(self, output: str) -> None:
-        super().close_log(os.devnull)

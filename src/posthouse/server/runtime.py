@@ -17,12 +17,12 @@ from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
 from posthouse.net.upstream_h1 import UpstreamH1
-from posthouse.observe.access_log import AccessLog
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
 from posthouse.server import session_key
+from posthouse.server.logs import Logs
 from posthouse.server.password_checks import PasswordChecks
 
 
@@ -45,7 +45,7 @@ class Runtime:
         self.idle = IdleConnections()
         self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
-        self._logs: dict[str, tuple[AccessLog, int]] = {}
+        self.logs = Logs(loop, log)
         self.probes = Probes(self)
         self._session_key = b""
 
@@ -85,37 +85,15 @@ class Runtime:
                 self.log.warn("session key not kept: sticky sessions end with us", path=path, reason=reason)
         return self._session_key
 
-    def open_log(self, output: str) -> AccessLog:
-        """The access log of an output, shared by all who name it; give it back with `close_log`. Raises StartError."""
-        held = self._logs.get(output)
-        log, users = held if held is not None else (AccessLog(output, self.loop.call_later, self.log), 0)
-        self._logs[output] = (log, users + 1)
-        return log
-
-    def close_log(self, output: str) -> None:
-        """One user less; the last one closes it, with everything written."""
-        held = self._logs.get(output)
-        if held is None:
-            return  # closed with everything else; an exchange ended after that
-        log, users = held
-        if users > 1:
-            self._logs[output] = (log, users - 1)
-        else:
-            del self._logs[output]
-            log.close()
-
     def reopen_logs(self) -> None:
         """Open the files of all logs again, by name."""
         self.log.reopen()
-        for log, _ in self._logs.values():
-            log.reopen()
+        self.logs.reopen()
 
     def close(self) -> None:
         """The end: no more probes, what is buffered is written, idle connections are closed."""
         self.probes.stop()
         self.idle.close_all()
         self.password_checks.close()
-        for log, _ in self._logs.values():
-            log.close()
-        self._logs.clear()
+        self.logs.close()
         self.log.flush()

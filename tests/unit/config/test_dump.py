@@ -10,6 +10,7 @@ from posthouse.config.specs import (
     AddressSpec,
     Config,
     EndpointSpec,
+    ErrorsSpec,
     HeaderRule,
     HeaderScopeSpec,
     LimitsSpec,
@@ -17,6 +18,7 @@ from posthouse.config.specs import (
     PolicySpec,
     PoolSpec,
     RequestIdSpec,
+    RotationSpec,
     RouteSpec,
     SiteSpec,
     UpstreamTimeouts,
@@ -45,7 +47,11 @@ CONFIG = Config(
             LimitsSpec(body=(("/up", 5),), connections=3, given=frozenset({"fields", "connections"})),
             trusted_proxies=("10.0.0.0/8",),
             request_id=RequestIdSpec(HERE, "X-Id"),
-            logs=(LogSpec("/", "stdout", "json"),),
+            logs=(
+                LogSpec("/", "stdout", "json"),
+                LogSpec("/", "a", "{uri} é", HERE, ("/x",), ("255.0.0.0", ""), RotationSpec(age=None)),
+            ),
+            errors=ErrorsSpec("stderr", ((0, "any.html"), (404, "404.html")), place=HERE),
             place=HERE,
         ),
     ),
@@ -114,10 +120,7 @@ def test_passwords_are_not_in_it() -> None:
         ('{"sites": [{"addresses": [], "place": 1}]}', "config.sites[0].place must be text"),
         ('{"sites": [{"addresses": [], "limits": {"header": true}}]}', "limits.header must be int"),
         ('{"sites": [{"addresses": [], "limits": {"body": [["/"]]}}]}', "limits.body[0] must have 2 items"),
-        (
-            '{"sites": [{"addresses": [], "logs": [{"format": "x"}]}]}',
-            "must be one of common, combined, json",
-        ),
+        ('{"sites": [{"addresses": [{"scheme": "x"}]}]}', "scheme must be one of http, https"),
     ],
 )
 def test_what_is_no_dump_is_refused(text: str, why: str) -> None:

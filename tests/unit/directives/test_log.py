@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from posthouse.config.specs import LogSpec, SiteSpec
+from posthouse.config.specs import LogSpec, RotationSpec, SiteSpec
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,24 @@ from posthouse.config.specs import LogSpec, SiteSpec
         ('log / a.log "{combined}"', (LogSpec("/", "a.log", "combined"),)),
         ("log / a.log json", (LogSpec("/", "a.log", "json"),)),
         ("log / a.log {json}", (LogSpec("/", "a.log", "json"),)),
+        ("log syslog", (LogSpec("/", "syslog"),)),
+        ("log /x syslog+tcp://h:1 json", (LogSpec("/x", "syslog+tcp://h:1", "json"),)),
+        ('log / a "{common} {>X}"', (LogSpec("/", "a", "{common} {>X}"),)),
+        ("log / a {method}", (LogSpec("/", "a", "{method}"),)),
+        ("log a {\nexcept /b /c\nexcept /d\n}", (LogSpec("/", "a", excepts=("/b", "/c", "/d")),)),
+        ("log a {\nipmask 255.255.0.0\n}", (LogSpec("/", "a", ipmask=("255.255.0.0", "")),)),
+        (
+            "log a {\nipmask 255.255.0.0 FFFF:ffff::\n}",
+            (LogSpec("/", "a", ipmask=("255.255.0.0", "ffff:ffff::")),),
+        ),
+        ('log a {\nipmask "" ffff::\n}', (LogSpec("/", "a", ipmask=("", "ffff::")),)),
+        (
+            "log a { except /x ipmask 255.0.0.0 rotate_keep 3 }\nlog /y b",
+            (
+                LogSpec("/", "a", excepts=("/x",), ipmask=("255.0.0.0", ""), rotation=RotationSpec(keep=3)),
+                LogSpec("/y", "b"),
+            ),
+        ),
         ("log stdout\nlog /x b", (LogSpec("/", "stdout"), LogSpec("/x", "b"))),
     ],
 )
@@ -32,21 +50,39 @@ def test_forms(read_site: Callable[[str], SiteSpec], text: str, logs: tuple[LogS
     [
         ("log / a json b", "1:14 too many arguments for `log`: found `b`, expected at most 3 arguments"),
         ("log x y", "1:5 the path of `log` must begin with `/`, found `x`: it would never match"),
-        ('log ""', "1:5 expected a file, `stdout` or `stderr`, found an empty name"),
-        ("log syslog", "1:5 logging to `syslog` is not in this release yet"),
-        ("log / syslog+udp://h:1", "1:7 logging to `syslog+udp://h:1` is not in this release yet"),
-        (
-            'log / a "{common} {>X}"',
-            "1:9 custom log formats are not in this release yet: expected `{common}`, `{combined}` or `json`",
-        ),
         (
             "log / a common",
-            "1:9 custom log formats are not in this release yet: expected `{common}`, `{combined}` or `json`",
+            "1:9 a log format needs a placeholder such as `{common}` or `{uri}`, found `common`:"
+            " every line would be the same",
         ),
         (
-            "log a {\nrotate_size 5\n}",
-            "1:1 the block of `log` (rotate_*, ipmask, except) is not in this release yet",
+            r"log / a \{x\}",
+            "1:9 a log format needs a placeholder such as `{common}` or `{uri}`, found `\\{x\\}`:"
+            " every line would be the same",
         ),
+        ('log / a "{uri}\n"', "1:9 a log format has no line break in it: one request is one line"),
+        ('log / a "{json} x"', "1:9 `{json}` is a whole line and cannot be a part of another format"),
+        (
+            "log a {\nexcept x\n}",
+            "2:8 a path of `except` must begin with `/`, found `x`: it would never match",
+        ),
+        (
+            "log a {\nexcept\n}",
+            "2:1 too few arguments for `except`: found none, expected at least 1 argument",
+        ),
+        (
+            "log a {\nipmask 16\n}",
+            "2:8 `ipmask` expects a mask for IPv4 such as `255.255.0.0`, found `16`",
+        ),
+        (
+            "log a {\nipmask ffff::\n}",
+            "2:8 `ipmask` expects a mask for IPv4 such as `255.255.0.0`, found `ffff::`",
+        ),
+        (
+            "log a {\nipmask 255.0.0.0 255.0.0.0\n}",
+            "2:18 `ipmask` expects a mask for IPv6 such as `ffff:ffff::`, found `255.0.0.0`",
+        ),
+        ("log a {\nrotate 5\n}", "2:1 unknown property `rotate` of `log`"),
     ],
 )
 def test_mistakes(find_mistakes: Callable[[str], list[str]], text: str, mistake: str) -> None:

@@ -1,19 +1,22 @@
-"""The lines of the three formats, under hostile values."""
+"""The lines of all formats, under hostile values."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.errors import FailureKind
-from posthouse.observe.access_log import compile_line
+from posthouse.observe import access_lines
+from posthouse.observe.access_lines import compile_line, escaped
 from posthouse.observe.placeholders import compile_template
 from unit.observe.fake_subject import FakeSubject
+from unit.observe.placeholder_rows import ROWS, SUBJECT
 
 COMMON = '{remote} - {user} [{when}] "{method} {uri} {proto}" {status} {size}'
 COMBINED = COMMON + ' "{>Referer}" "{>User-Agent}"'
@@ -201,6 +204,68 @@ def test_any_bytes_make_one_line_of_valid_json(
     assert isinstance(values["latency_ms"], int)
 
 
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown access log format"):
-        compile_line("{common}")
+# -- formats of the user's own
+
+
+def line_of(format: str, **values: Any) -> str:
+    return compile_line(format)(FakeSubject(**values)).decode("latin-1")
+
+
+@pytest.mark.parametrize(("name", "header", "logged"), ROWS, ids=[row[0] for row in ROWS])
+def test_value_in_a_line(name: str, header: str, logged: str) -> None:
+    assert compile_line("{" + name + "}")(SUBJECT).decode() == logged + "\n"
+    assert compile_line("{status} <{" + name + "}> {size}")(SUBJECT).decode() == f"200 <{logged}> 1234\n"
+
+
+@pytest.mark.parametrize(("form", "template"), [("{common}", COMMON), ("{combined}", COMBINED)])
+def test_the_two_formats_as_parts_of_another(form: str, template: str) -> None:
+    for subject in (FakeSubject(), FakeSubject(user="", fields={}), FakeSubject(fields={b"referer": b'"'})):
+        whole = compile_line(template)(subject)
+        assert compile_line(form + " {latency_ms}")(subject) == whole[:-1] + b" 12\n"
+        assert compile_line("{status}|" + form + "|" + form)(subject) == b"200|%b|%b\n" % (
+            whole[:-1],
+            whole[:-1],
+        )
+
+
+def test_spelled_out_it_is_the_same_line() -> None:
+    for subject in (FakeSubject(user="ann lee"), FakeSubject(fields={b"user-agent": b'\xff"\\\n'})):
+        assert compile_line(COMMON)(subject) == common(subject)
+        assert compile_line(COMBINED)(subject) == combined(subject)
+
+
+def test_text_of_the_format_is_written_as_it_is() -> None:
+    assert line_of('"{method}"\té {status}').encode("latin-1") == '"GET"\té 200\n'.encode()
+    assert line_of(r"\{method\} {method}") == "{method} GET\n"
+    assert line_of("{method") == "{method\n"
+
+
+def test_escaped_braces_are_no_format() -> None:
+    assert line_of(r"\{common\} {method}") == "{common} GET\n"
+
+
+def test_crs_and_lfs_of_a_body_can_be_told_from_what_was_sent() -> None:
+    assert line_of("{request_body}", body=b"\\r\r\\n\n\x00") == "\\x5Cr\\r\\x5Cn\\n\\x00\n"
+
+
+@given(st.binary(), st.binary(), HOSTILE_TEXT, st.booleans())
+def test_one_exchange_is_one_line_in_any_format(value: bytes, body: bytes, user: str, is_mixed: bool) -> None:
+    form = "{common} " if is_mixed else ""
+    subject = FakeSubject(user=user, fields={b"x": value}, body=body, method=value)
+    line = compile_line(form + '{user} "{>X}" {method} "{request_body}" {request}')(subject)
+    assert line.endswith(b"\n") and line[:-1].decode("ascii").isprintable()
+    rest = line[len(common(subject)) :] if is_mixed else line
+    found = re.fullmatch(rb'(\S+) "([^"]*)" [^"]* "([^"]*)" .*\n', rest)
+    assert found
+    assert unescape(found[2]) == value
+    shown = found[3].replace(rb"\r", b"\r").replace(rb"\n", b"\n")
+    assert unescape(shown) == (body or b"-")
+
+
+@given(st.binary())
+def test_both_ways_of_escaping_say_the_same(value: bytes) -> None:
+    assert escaped(value) == b"".join(access_lines._ESCAPED[byte] for byte in value)
+
+
+def test_hostile_values_in_a_format_cannot_make_up_for_each_other() -> None:
+    assert line_of("'{>A}' '{>B}'", fields={b"a": b'"', b"b": b""}) == "'\\x22' ''\n"

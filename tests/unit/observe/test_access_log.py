@@ -6,14 +6,14 @@ import asyncio
 import errno
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from posthouse.errors import StartError
 from posthouse.observe import output as output_module
-from posthouse.observe.access_log import FLUSH_BYTES, FLUSH_SECONDS, AccessLog
+from posthouse.observe.access_log import FLUSH_BYTES, FLUSH_SECONDS, RETIRE_TURNS, AccessLog
+from posthouse.observe.output import Output
 from posthouse.observe.process_log import ProcessLog
 from unit.observe.fake_subject import WALL
 
@@ -66,7 +66,7 @@ class Stage:
         self.stream = io.StringIO()
         self.process_log = ProcessLog(self.stream, wall=lambda: WALL, clock=self.clock)
         self.path = folder / "access.log"
-        self.log = AccessLog(str(self.path), self.clock.call_later, self.process_log)
+        self.log = AccessLog(Output(str(self.path)), self.clock.call_later, self.process_log)
 
     def written(self) -> bytes:
         return self.path.read_bytes()
@@ -140,7 +140,7 @@ def test_a_line_after_the_end_is_reported_and_breaks_nothing(stage: Stage) -> No
     stage.log.close()
     stage.log.write(b"late\n")
     stage.clock.advance(FLUSH_SECONDS)
-    assert stage.reports() == [f"ERROR access log not written path={stage.path} error=closed lost=1"]
+    assert stage.reports() == [f"ERROR log not written path={stage.path} error=closed lost=1"]
     assert stage.clock.live() == []
 
 
@@ -164,17 +164,7 @@ def test_a_path_that_cannot_be_reopened_keeps_the_old_file(tmp_path: Path) -> No
     stage.log.write(b"one\n")
     stage.log.close()
     assert (tmp_path / "moved" / "access.log").read_bytes() == b"one\n"
-    assert stage.reports() == [
-        f'ERROR access log not reopened path={stage.path} error="No such file or directory"'
-    ]
-
-
-def test_a_file_that_cannot_be_opened_is_one_clear_line(tmp_path: Path) -> None:
-    clock = Clock()
-    for name, reason in [("no/a.log", "No such file or directory"), (".", "Is a directory")]:
-        with pytest.raises(StartError) as caught:
-            AccessLog(f"{tmp_path}/{name}", clock.call_later, ProcessLog(io.StringIO()))
-        assert str(caught.value) == f"cannot open the access log {tmp_path}/{name}: {reason}"
+    assert stage.reports() == [f'ERROR log not reopened path={stage.path} error="No such file or directory"']
 
 
 def test_a_full_disk_is_reported_once_a_minute_and_its_lines_come_later(
@@ -185,13 +175,13 @@ def test_a_full_disk_is_reported_once_a_minute_and_its_lines_come_later(
     stage.clock.advance(61.0)
     stage.log.write(b"two\n")
     stage.clock.advance(1.0)
-    report = f'ERROR access log not written path={stage.path} error="No space left on device" lost=0'
+    report = f'ERROR log not written path={stage.path} error="No space left on device" lost=0'
     assert stage.reports()[0] == report
     assert len([line for line in stage.reports() if line.startswith("ERROR")]) == 2
     disk.is_full = False
     stage.clock.advance(FLUSH_SECONDS)
     assert stage.written() == b"one\ntwo\n"
-    assert stage.reports()[-1] == f"INFO access log written again path={stage.path} lost=0"
+    assert stage.reports()[-1] == f"INFO log written again path={stage.path} lost=0"
     assert stage.clock.live() == []
     stage.log.close()
 
@@ -213,7 +203,7 @@ def test_what_is_lost_at_the_end_is_said(stage: Stage, monkeypatch: pytest.Monke
     Disk(monkeypatch)
     stage.log.write(b"one\ntwo\n")
     stage.log.close()
-    assert stage.reports()[-1] == f"ERROR access log lost lines path={stage.path} lost=2"
+    assert stage.reports()[-1] == f"ERROR log lost lines path={stage.path} lost=2"
     stage.log.close()
     assert len(stage.reports()) == 2
 
@@ -225,8 +215,86 @@ def test_a_closed_pipe_breaks_nothing(tmp_path: Path) -> None:
     os.close(reader)
     stage.log.write(b"one\n")
     stage.clock.advance(FLUSH_SECONDS)
-    assert stage.reports() == [f'ERROR access log not written path={stage.path} error="Broken pipe" lost=0']
+    assert stage.reports() == [f'ERROR log not written path={stage.path} error="Broken pipe" lost=0']
     stage.log.close()
+
+
+class SlowSink:
+    """Takes nothing until told to; `is_behind` without a problem, like a connection that is being made."""
+
+    def __init__(self) -> None:
+        self.name = "slow"
+        self.problem = ""
+        self.lost = 0
+        self.is_open = False
+        self.waiting = self.taken = b""
+        self.patience: list[float] = []
+
+    @property
+    def is_behind(self) -> bool:
+        return bool(self.waiting)
+
+    def send(self, lines: bytes) -> bool:
+        self.waiting += lines
+        if self.is_open:
+            self.taken, self.waiting = self.taken + self.waiting, b""
+        return not self.waiting
+
+    def reopen(self) -> None:
+        pass
+
+    def close(self, patience: float) -> None:
+        self.patience.append(patience)
+
+
+@pytest.fixture
+def slow(stage: Stage) -> Iterator[tuple[SlowSink, AccessLog]]:
+    sink = SlowSink()
+    yield sink, AccessLog(sink, stage.clock.call_later, stage.process_log)
+    stage.log.close()
+
+
+def test_a_sink_that_is_behind_is_asked_again_without_a_further_line(
+    stage: Stage, slow: tuple[SlowSink, AccessLog]
+) -> None:
+    sink, log = slow
+    log.write(b"x" * FLUSH_BYTES + b"\n")
+    assert sink.is_behind, "handed over at once"
+    sink.is_open = True
+    stage.clock.advance(FLUSH_SECONDS)
+    assert not sink.is_behind
+    assert (stage.clock.live(), stage.reports()) == ([], [])
+
+
+def test_a_log_that_is_retired_closes_when_all_is_out(stage: Stage, slow: tuple[SlowSink, AccessLog]) -> None:
+    sink, log = slow
+    log.write(b"one\n")
+    log.retire()
+    stage.clock.advance(FLUSH_SECONDS * 3)
+    assert not log.is_closed
+    sink.is_open = True
+    stage.clock.advance(FLUSH_SECONDS)
+    assert log.is_closed and (sink.taken, sink.patience) == (b"one\n", [0.0])
+    assert stage.clock.live() == []
+
+
+def test_a_log_that_is_retired_waits_so_long_and_not_longer(
+    stage: Stage, slow: tuple[SlowSink, AccessLog]
+) -> None:
+    _, log = slow
+    log.write(b"one\n")
+    log.retire()
+    stage.clock.advance(FLUSH_SECONDS * (RETIRE_TURNS - 1))
+    assert not log.is_closed
+    stage.clock.advance(FLUSH_SECONDS)
+    assert log.is_closed
+    assert stage.clock.live() == []
+
+
+def test_a_log_that_is_retired_with_nothing_to_write_closes_at_once(stage: Stage) -> None:
+    stage.log.write(b"one\n")
+    stage.log.retire()
+    assert stage.log.is_closed and stage.written() == b"one\n"
 
 
 def test_a_log_introduces_itself(stage: Stage) -> None:
@@ -239,7 +307,7 @@ def test_a_log_introduces_itself(stage: Stage) -> None:
 def test_a_real_loop_fits(tmp_path: Path) -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
-        log = AccessLog(str(tmp_path / "a.log"), loop.call_later, ProcessLog(io.StringIO()))
+        log = AccessLog(Output(str(tmp_path / "a.log")), loop.call_later, ProcessLog(io.StringIO()))
         log.write(b"one\n")
         log.close()
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.observe.placeholders import compile_template
+from posthouse.observe import placeholders
+from posthouse.observe.placeholders import asks_for_body, compile_template
 from unit.observe.fake_subject import FakeSubject
+from unit.observe.placeholder_rows import LOCAL, ROWS, SUBJECT
 
 
 def expand(text: str, subject: FakeSubject | None = None, empty: str = "-") -> str:
@@ -79,71 +80,37 @@ def test_any_text_is_a_template(text: str) -> None:
 # -- what each yields
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("method", "GET"),
-        ("proto", "HTTP/1.1"),
-        ("scheme", "http"),
-        ("host", "www.Example.org:8080"),
-        ("hostonly", "www.Example.org"),
-        ("server_port", "8080"),
-        ("label1", "www"),
-        ("label2", "Example"),
-        ("label3", "org:8080"),
-        ("label4", "-"),
-        ("label0", "-"),
-        ("label", "-"),
-        ("remote", "192.0.2.7"),
-        ("port", "50123"),
-        ("client_ip", "198.51.100.1"),
-        ("path", "/shop/a b/c.html"),
-        ("path_escaped", "%2Fshop%2Fa+b%2Fc.html"),
-        ("query", "x=1&y=a+b%21&x=2"),
-        ("query_escaped", "x%3D1%26y%3Da%2Bb%2521%26x%3D2"),
-        ("uri", "/shop/a%20b/c.html?x=1&y=a+b%21&x=2"),
-        ("uri_escaped", "%2Fshop%2Fa%2520b%2Fc.html%3Fx%3D1%26y%3Da%2Bb%2521%26x%3D2"),
-        ("fragment", ""),
-        ("rewrite_path", "/a b/c.html"),
-        ("rewrite_path_escaped", "%2Fa+b%2Fc.html"),
-        ("rewrite_uri", "/a%20b/c.html?x=1&y=a+b%21&x=2"),
-        ("rewrite_uri_escaped", "%2Fa%2520b%2Fc.html%3Fx%3D1%26y%3Da%2Bb%2521%26x%3D2"),
-        ("file", "c.html"),
-        ("dir", "/a b/"),
-        ("when_iso", "2026-01-31T12:00:00Z"),
-        ("when_unix", "1769860800"),
-        ("when_unix_ms", "1769860800123"),
-        ("request_id", "0f0e0d0c-0b0a-0908-0706-050403020100"),
-        ("status", "200"),
-        ("size", "1234"),
-        ("latency", "12ms"),
-        ("latency_ms", "12"),
-        ("user", "ann"),
-        ("upstream", "http://127.0.0.1:9000"),
-        ("attempts", "1"),
-        ("retries", "0"),
-        ("failure", "-"),
-        ("queue_ms", "0"),
-        ("mitm", "unknown"),
-        ("hostname", os.uname().nodename),
-        ("?x", "1"),
-        ("?y", "a b!"),
-        ("?z", ""),
-        (">User-Agent", "curl/8.5.0"),
-        (">USER-agent", "curl/8.5.0"),
-        (">X-Absent", "-"),
-        (">", "-"),
-        ("<Content-Type", "text/html"),
-        ("<X-Absent", "-"),
-        ("~sid", "-"),
-        ("request_body", "-"),
-        ("tls_protocol", "-"),
-        ("tls_client_serial", "-"),
-    ],
-)
-def test_value(name: str, expected: str) -> None:
-    assert expand("{" + name + "}") == expected
-    assert expand("<{" + name + "}>") == f"<{expected}>"
+@pytest.mark.parametrize(("name", "expected", "logged"), ROWS, ids=[row[0] for row in ROWS])
+def test_value_in_a_header_rule(name: str, expected: str, logged: str) -> None:
+    assert expand("{" + name + "}", SUBJECT, "") == expected
+    assert expand("<{" + name + "}>", SUBJECT, "") == f"<{expected}>"
+    if logged == "-":
+        assert expand("{" + name + "}", SUBJECT) == "-"
+
+
+def test_every_placeholder_has_a_row() -> None:
+    known = {
+        *placeholders._CONSTANTS,
+        *placeholders._ELAPSED,
+        *placeholders._OF_TLS,
+        *placeholders._URL_PARTS,
+        *placeholders._VALUES,
+    }
+    rows = {name for name, _, _ in ROWS}
+    assert known <= rows | LOCAL
+    assert set(placeholders._PREFIXES) <= {name[0] for name in rows}
+
+
+def test_who_asks_for_the_body_is_known_beforehand() -> None:
+    assert asks_for_body("a {method} {request_body}")
+    for text in ("", "{request}", r"\{request_body}", "request_body", "{>request_body}"):
+        assert not asks_for_body(text), text
+
+
+def test_a_body_that_was_not_captured_is_the_empty_value() -> None:
+    subject = FakeSubject(body=b"")
+    assert expand("{request_body}", subject) == "-"
+    assert expand("{request_body}", subject, "") == ""
 
 
 def test_local_times_are_of_the_start() -> None:

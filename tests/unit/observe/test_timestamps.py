@@ -15,6 +15,7 @@ from posthouse.observe.timestamps import (
     duration,
     iso_local,
     iso_utc,
+    syslog_time,
     whole_ms,
 )
 
@@ -40,6 +41,8 @@ def test_local_time_has_the_offset_of_its_zone(zone: str) -> None:
     }[zone]
     assert common_time(NOON) == expected
     assert common_time_bytes(NOON) == expected.encode()
+    assert syslog_time(NOON) == f"Jan 31 {expected[12:20]}"
+    assert syslog_time(NOON - 27 * 86_400) == f"Jan  4 {expected[12:20]}"
     assert iso_local(NOON) == f"2026-01-31T{expected[12:20]}"
 
 

@@ -47,7 +47,7 @@ class Files:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
 
-    def respond(self, visit: Visit) -> Answer:
+    def respond(self, visit: Visit, head: RequestHead) -> Answer:
         return self.answer
 
 
@@ -85,7 +85,7 @@ class Pages:
     def __init__(self) -> None:
         self.lines: list[tuple[int, str, str]] = []
 
-    def body(self, status: int, cause: str) -> tuple[bytes, bytes] | None:
+    def body(self, status: int, path: str, cause: str) -> tuple[bytes, bytes] | None:
         return (b"text/html", b"<p>lost") if status == 404 else None
 
     def log(self, status: int, path: str, cause: str) -> None:
@@ -483,7 +483,8 @@ def test_a_page_takes_the_place_of_the_text() -> None:
     play.request()
     answer = play.client.answer
     assert (answer.status, answer.body) == (b"404 Not Found", b"<p>lost")
-    assert answer.fields[-2:] == [b"Content-Type: text/html", b"Content-Length: 7"]
+    nosniff = b"X-Content-Type-Options: nosniff"
+    assert answer.fields[-3:] == [b"Content-Type: text/html", nosniff, b"Content-Length: 7"]
     assert pages.lines == [], "that nothing is there is no error of ours"
 
 

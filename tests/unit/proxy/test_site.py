@@ -261,6 +261,22 @@ def test_the_most_specific_log_takes_a_request_and_all_of_its_path() -> None:
     assert list(site().scopes("/")) == []
 
 
+def test_what_a_log_excepts_it_does_not_take_and_no_other_log_takes_it_over() -> None:
+    sink = Lines()
+
+    def scope(path: str, *excepts: str) -> LogScope:
+        return LogScope(path, Lines.line, sink, excepts)
+
+    first, second, api = scope("/", "/health", "/x"), scope("/"), scope("/api", "/api/quiet")
+    made = site(logs=(first, second, api))
+    assert list(made.scopes("/a")) == [first, second]
+    assert list(made.scopes("/healthy")) == [second], "its exception is its own"
+    assert list(made.scopes("/api/loud")) == [api]
+    assert list(made.scopes("/api/quiet")) == []
+    alone = site(logs=(scope("/", "/health"),))
+    assert len(alone.scopes("/a")) == 1 and list(alone.scopes("/health/x")) == []
+
+
 def test_header_scopes_that_match_follow_the_rules_of_the_route() -> None:
     spec = route(header_downstream=rules("X-A route", "X-R 1"))
     made = site(
@@ -281,6 +297,26 @@ def test_header_scopes_that_match_follow_the_rules_of_the_route() -> None:
     assert lines("/") == [b"X-A: site\r\n", b"X-R: 1\r\n"]
     assert lines("/api/x") == [b"X-A: site\r\n", b"X-A: api\r\n"]
     assert lines("/api", routed=False) == [b"X-A: site\r\n", b"X-A: api\r\n"]
+
+
+def test_a_media_type_stands_between_the_route_and_the_header_scopes() -> None:
+    spec = route(header_downstream=rules("Content-Type route"))
+    own = (HeaderScopeSpec("/own", rules("Content-Type scope")),)
+    made = site("", spec, mime=((".x", "image/x"), (".y", "image/y")), headers=own)
+    (one,) = made.routes
+
+    def lines(key: str, routed: bool = True) -> list[bytes]:
+        program = made.response_program(key, one if routed else None)
+        assert made.response_program(key, one if routed else None) is program, "made once"
+        return program.apply([], FakeSubject())
+
+    assert lines("/a.x") == [b"Content-Type: image/x\r\n"]
+    assert lines("/a.x.y") == [b"Content-Type: image/y\r\n"]
+    assert lines("/a.x/b") == [b"Content-Type: route\r\n"]
+    assert lines("/own.x") == [b"Content-Type: scope\r\n"]
+    assert lines("/a.x", routed=False) == [], "our own answers say themselves what they are"
+    sensitive = site("", spec, mime=((".x", "image/x"),), targets=SENSITIVE)
+    assert sensitive.response_program("/A.X", sensitive.routes[0]).apply([], FakeSubject()) != lines("/")
 
 
 def test_without_header_scopes_the_program_of_the_route_is_enough() -> None:

@@ -336,38 +336,38 @@ def test_logs_are_closed_when_the_last_exchange_is_over(runtime: Runtime, tmp_pa
     head = read_head("GET /x HTTP/1.1\nHost: x")
     exchange = client.exchange = generation.handler(("", 80)).begin(client, head, runtime.clock())
     generation.retire()
-    assert list(runtime._logs) == [str(path)], "it still writes"
+    assert [key.output for key in runtime.logs._held] == [str(path)], "it still writes"
     exchange.start(b"", True)
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
     assert '"uri":"/x"' in path.read_text()
     generation.retire()
     generation.on_last_finished()
-    assert runtime._logs == {}, "given back once"
+    assert runtime.logs._held == {}, "given back once"
 
 
 def test_a_generation_that_serves_keeps_its_logs_between_requests(runtime: Runtime, tmp_path: Path) -> None:
     generation = started(logging(tmp_path / "a.log"), runtime)
     generation.on_last_finished()
-    assert len(runtime._logs) == 1
+    assert len(runtime.logs._held) == 1
     generation.retire()
 
 
 def test_a_log_that_stays_is_one_file_for_both(runtime: Runtime, tmp_path: Path) -> None:
     first = started(logging(tmp_path / "a.log", tmp_path / "b.log"), runtime)
-    ((log, _), _) = runtime._logs.values()
+    ((log, _), _) = runtime.logs._held.values()
     second = started(logging(tmp_path / "a.log"), runtime, first)
     first.retire(second)
-    assert list(runtime._logs.values()) == [(log, 1)]
+    assert list(runtime.logs._held.values()) == [(log, 1)]
     second.retire()
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
 
 
 def test_two_logs_of_a_site_in_one_file(runtime: Runtime, tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     generation = started(logging(path, path), runtime)
-    assert [users for _, users in runtime._logs.values()] == [2]
+    assert [users for _, users in runtime.logs._held.values()] == [2]
     generation.retire()
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
 
 
 def test_the_last_exchange_may_end_after_the_runtime_was_closed(runtime: Runtime, tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_all_mistakes_of_all_sites_are_told_with_their_places(runtime: Runtime, 
     mistakes = caught.value.mistakes
     assert [mistake.place.line for mistake in mistakes] == [4, 7, 12]
     assert "round_robin" in mistakes[0].hint and "least_conn" in mistakes[2].hint
-    assert runtime._logs == {}, "what was opened is closed"
+    assert runtime.logs._held == {}, "what was opened is closed"
     assert len(runtime.idle) == 0
 
 
@@ -404,12 +404,12 @@ def test_a_mistake_changes_nothing_of_what_serves(runtime: Runtime, tmp_path: Pa
     text = ":80 {\n log / %s\n proxy / localhost:1 localhost:2\n}\n:81 {\n proxy / localhost:1\n}\n"
     first = started(text % (tmp_path / "a.log"), runtime)
     kept = warm(runtime, first, ":80 /")
-    logs = dict(runtime._logs)
+    logs = dict(runtime.logs._held)
     pools = dict(first.pools)
     wrong = config(WRONG % (tmp_path / "a.log"))
     with pytest.raises(ConfigError):
         build(wrong, runtime, first)
-    assert runtime._logs == logs
+    assert runtime.logs._held == logs
     assert first.pools == pools
     assert [backend.max_conns for pool in pools.values() for backend in pool.backends] == [0, 0, 0]
     assert not kept.is_closed and len(runtime.idle) == 1
@@ -418,7 +418,7 @@ def test_a_mistake_changes_nothing_of_what_serves(runtime: Runtime, tmp_path: Pa
     assert third.number == 2, "a number is taken by what serves"
     first.retire(third)
     third.retire()
-    assert runtime._logs == {}
+    assert runtime.logs._held == {}
 
 
 def test_a_log_that_can_not_be_opened(runtime: Runtime, tmp_path: Path) -> None:
@@ -427,12 +427,97 @@ def test_a_log_that_can_not_be_opened(runtime: Runtime, tmp_path: Path) -> None:
         build(config(logging(tmp_path / "a.log", missing)), runtime, None)
     text = str(caught.value)
     assert text.startswith("Caddyfile:3:") and str(missing) in text and "\n" not in text
-    assert runtime._logs == {}, "the first one is closed again"
+    assert runtime.logs._held == {}, "the first one is closed again"
 
 
 def test_what_was_built_and_never_served_leaves_nothing(runtime: Runtime, tmp_path: Path) -> None:
     """A port was taken, so the generation is thrown away."""
     first = started(logging(tmp_path / "a.log"), runtime)
     build(config(logging(tmp_path / "a.log", tmp_path / "b.log")), runtime, first).retire()
-    assert [users for _, users in runtime._logs.values()] == [1]
+    assert [users for _, users in runtime.logs._held.values()] == [1]
     first.retire()
+
+
+# -- rotation, errors, what is captured ----------------------------------------------------------------------------
+
+
+def test_one_file_has_one_rotation(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    text = (
+        f":80 {{\n log {path} {{\n  rotate_size 5\n }}\n errors {path}\n}}\n"
+        f":81 {{\n log / {tmp_path}/./a.log {{\n  rotate_size 6\n }}\n}}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        build(config(text), runtime, None)
+    (mistake,) = caught.value.mistakes
+    assert str(mistake.place) == "Caddyfile:9:3"
+    assert mistake.message == (
+        f"`{tmp_path}/./a.log` is rotated in another way at Caddyfile:3:3: one file has one rotation"
+    )
+    assert runtime.logs._held == {}
+    started(text.replace("rotate_size 6", "rotate_size 5"), runtime).retire()
+
+
+def test_a_rotation_is_changed_by_what_serves_and_by_nothing_else(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    first = started(f":80 {{\n log {path}\n}}\n", runtime)
+    (output,) = runtime.logs._outputs.values()
+    assert output.rotator is not None and output.rotator.rotation.size == 100 << 20
+    second = build(config(f":80 {{\n log {path} {{\n  rotate_size 5\n }}\n}}\n"), runtime, first)
+    assert output.rotator.rotation.size == 100 << 20
+    second.start()
+    assert output.rotator.rotation.size == 5 << 20
+    first.retire(second)
+    second.retire()
+
+
+def test_errors_have_their_log_and_pages(runtime: Runtime, log: Remembering, tmp_path: Path) -> None:
+    (tmp_path / "404.html").write_bytes(b"lost")
+    path = tmp_path / "errors.log"
+    text = f":80 {{\n errors {path} {{\n  404 {tmp_path}/404.html\n  502 {tmp_path}/no.html\n }}\n}}\n"
+    generation = started(text, runtime)
+    client = Client(World())
+    exchange = client.exchange = generation.handler(("", 80)).begin(
+        client, read_head("GET /x HTTP/1.1\nHost: x"), runtime.clock()
+    )
+    exchange.answer(404, cause="nothing there")
+    assert client.answer.body == b"lost"
+    generation.retire()
+    assert path.read_bytes().endswith(b" [ERROR 404 /x] nothing there\n")
+    (line,) = log.of("error page missing")
+    assert line["page"] == f"{tmp_path}/no.html"
+
+
+@pytest.mark.parametrize(
+    ("directive", "is_kept"),
+    [
+        ("log / /dev/null {request_body}", True),
+        ("header / X-A {request_body}", True),
+        ("proxy / a { header_upstream X-A {request_body} }", True),
+        ("proxy / a { header_downstream X-A {request_body} }", True),
+        ("log / /dev/null {request}", False),
+        ("proxy / a", False),
+    ],
+)
+def test_bodies_are_captured_where_a_template_asks_for_them(
+    runtime: Runtime, directive: str, is_kept: bool
+) -> None:
+    generation = started(f":80 {{\n {directive}\n}}\n", runtime)
+    found = generation.handler(("", 80)).sites.find("x", runtime.reactor.codec.targets.judge(b"/"))
+    assert found is not None
+    assert found[0].keeps_body is is_kept
+    generation.retire()
+
+
+def test_a_log_with_a_mask_and_paths_it_leaves_out(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    text = f":80 {{\n log / {path} {{remote}} {{\n  ipmask 255.0.0.0\n  except /Health\n }}\n}}\n"
+    generation = started(text, runtime)
+    for target in ("/x", "/health/y", "/z"):
+        client = Client(World())
+        head = read_head(f"GET {target} HTTP/1.1\nHost: x")
+        exchange = client.exchange = generation.handler(("", 80)).begin(client, head, runtime.clock())
+        exchange.start(b"", True)
+    generation.retire()
+    masked = ".".join([client.peer.split(".")[0], "0", "0", "0"])
+    assert path.read_text() == f"{masked}\n{masked}\n"

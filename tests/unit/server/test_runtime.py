@@ -7,14 +7,13 @@ import os
 import select
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
 from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, UpstreamTimeouts
-from posthouse.errors import Failure, FailureKind, Sent, Side, StartError
+from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.connector import Dialled
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.probe.check import Check
@@ -158,52 +157,6 @@ def test_probes_ask_over_connections_of_their_own(
     assert len(runtime.idle) == 0
     runtime.close()
     assert len(runtime.probes) == 0
-
-
-# -- logs ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_log_is_shared_by_all_who_name_it(runtime: Runtime, tmp_path: Path) -> None:
-    path = tmp_path / "a.log"
-    log = runtime.open_log(str(path))
-    assert runtime.open_log(str(path)) is log
-    assert runtime.open_log(str(tmp_path / "b.log")) is not log
-    runtime.close_log(str(path))
-    log.write(b"still open\n")
-    assert path.read_bytes() == b"", "gathered, not written"
-    runtime.close_log(str(path))
-    assert path.read_bytes() == b"still open\n"
-    assert runtime.open_log(str(path)) is not log
-
-
-def test_a_log_that_can_not_be_opened_is_no_user(runtime: Runtime, tmp_path: Path) -> None:
-    path = tmp_path / "no" / "a.log"
-    with pytest.raises(StartError, match="cannot open the access log"):
-        runtime.open_log(str(path))
-    path.parent.mkdir()
-    runtime.open_log(str(path))
-    runtime.close_log(str(path))
-    assert runtime._logs == {}
-
-
-def test_logs_are_opened_again_by_name(runtime: Runtime, tmp_path: Path) -> None:
-    path = tmp_path / "a.log"
-    log = runtime.open_log(str(path))
-    log.write(b"before\n")
-    path.rename(tmp_path / "a.log.1")
-    runtime.reopen_logs()
-    log.write(b"after\n")
-    runtime.close()
-    assert (tmp_path / "a.log.1").read_bytes() == b"before\n"
-    assert path.read_bytes() == b"after\n"
-
-
-def test_the_end_writes_what_was_gathered(runtime: Runtime, tmp_path: Path) -> None:
-    path = tmp_path / "a.log"
-    runtime.open_log(str(path)).write(b"last\n")
-    runtime.close()
-    assert path.read_bytes() == b"last\n"
-    runtime.close()
 
 
 # -- the rest ------------------------------------------------------------------------------------------------------
