@@ -276,3 +276,14 @@ def test_timers_know_their_place() -> None:
 
 def test_repr() -> None:
     assert repr(build_route(route("a", base="/api"), Targets())).startswith("<Route '/api' <Pool ")
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_direct"), [("random", True), ("least_conn", True), ("ewma", False), ("sticky", False)]
+)
+def test_responses_are_looked_at_only_where_the_policy_wants_it(policy: str, is_direct: bool) -> None:
+    made = build_route(route("a", "b", policy=policy), Targets())
+    assert made.is_direct is is_direct
+    assert (made.sessions is not None) == (policy == "sticky")
+    play = Play(route("a", policy=policy))
+    assert play.request().course.is_direct is is_direct
