@@ -105,6 +105,8 @@ def busy(pool: Pool) -> float:
 
 def table(title: str, names: list[str], cost: Callable[[str, int], float]) -> None:
     """Print one row for each name."""
+    if not names:
+        return
     print(f"\n{title}\n| policy | " + " | ".join(f"{size:,}" for size in SIZES) + " |")
     print("|---|" + "---|" * len(SIZES))
     for name in names:
