@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from posthouse.balance.maglev import (
+    MOST_FOR_WEIGHTS,
     SLOTS_PER_BACKEND,
     TABLE_SIZES,
     build_table,
