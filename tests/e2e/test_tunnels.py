@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import random
 import socket
-import time
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest

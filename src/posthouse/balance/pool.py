@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.backend import Backend, Watch, warm_key
 from posthouse.balance.peak_ewma import FAILED_SECONDS
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policies.sticky import Sticky
 from posthouse.balance.policy import Choice, Policy, Setting, setting_of
 from posthouse.balance.ready import Ready
 from posthouse.balance.tally import Tally
-from posthouse.config.specs import PoolSpec
+from posthouse.config.specs import EndpointSpec, PoolSpec
 from posthouse.errors import FailureKind
 
 __all__ = ["Choice", "Pool", "build_pool"]
@@ -33,15 +33,19 @@ class Pool:
               or fallbacks if there are none
     sessions  `policy sticky`, or None
     observes  whether it wants to be told response times
+    tls       the TLS identity of its https backends
     """
 
     __slots__ = (
         *("_decay", "_pick", "_ready", "_seen", "_tally", "_watch", "backends", "name"),
-        *("observes", "sessions", "spec", "usable"),
+        *("observes", "sessions", "spec", "tls", "usable"),
     )
 
-    def __init__(self, spec: PoolSpec, setting: Setting, policy: Policy, watch: Watch) -> None:
+    def __init__(
+        self, spec: PoolSpec, setting: Setting, policy: Policy, watch: Watch, tls: Hashable | None = None
+    ) -> None:
         self.spec = spec
+        self.tls = tls
         self.name = spec.name
         self.backends = setting.backends
         self.usable: Sequence[Backend] = ()
@@ -71,6 +75,7 @@ class Pool:
         self._watch_load()
         for backend, endpoint in zip(self.backends, spec.endpoints, strict=True):
             backend.configure(endpoint, spec.max_conns, spec.passive, spec.slow_start)
+            backend.tls = self._tls_of(endpoint)
         if any(backend.is_known for backend in self.backends):
             for backend in self.backends:
                 if not backend.is_known:
@@ -88,6 +93,16 @@ class Pool:
         if before is not None and before is not self._tally:
             before.is_live = False
         self._watch.tally = self._tally
+
+    def lanes(self) -> list[Hashable]:
+        """What idle connections of each backend are kept under, as long as this pool's settings are in force."""
+        return [
+            warm_key(backend, self._tls_of(endpoint))
+            for backend, endpoint in zip(self.backends, self.spec.endpoints, strict=True)
+        ]
+
+    def _tls_of(self, endpoint: EndpointSpec) -> Hashable | None:
+        return self.tls if endpoint.scheme == "https" else None
 
     def select(self, choice: Choice, now: float, tried: Sequence[Backend] = ()) -> Backend | None:
         """The backend for an exchange, or None if there is none (`why_not` says why).
@@ -179,7 +194,7 @@ class Pool:
             fresh = [backend for backend in tier if backend not in tried]
             if fresh:
                 return self._pick(fresh, choice, tried, now)
-        every = [*self.usable, *(b for b in self._ready.fallbacks if b not in self.usable)]
+        every = [*self._ready.primaries, *self._ready.fallbacks]
         least = min(tried.count(backend) for backend in every)
         equal = [backend for backend in every if tried.count(backend) == least]
         candidates = self._ready.first_tier(equal)
@@ -187,9 +202,12 @@ class Pool:
         return self._pick(candidates, choice, left_out, now)
 
 
-def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Pool:
-    """The pool that `spec` describes. Changes nothing in `previous`: new settings come into force with
-    `start`.
+def build_pool(
+    spec: PoolSpec, rng: random.Random, previous: Pool | None, tls: Hashable | None = None
+) -> Pool:
+    """The pool that `spec` describes, with the identity that its https backends are dialled with.
+
+    Changes nothing in `previous`: new settings come into force with `start`.
 
     A backend of `previous` stays, with its live state, if the same endpoint text occurs again (the first for
     the first, the second for the second). Raises ConfigError for a policy that cannot be used.
@@ -204,4 +222,4 @@ def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Poo
         backend = kept.get((endpoint.text, occurrence))
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
     setting = setting_of(spec, backends, rng)
-    return Pool(spec, setting, find_policy(spec.policy, setting), watch)
+    return Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)

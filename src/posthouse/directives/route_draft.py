@@ -13,6 +13,7 @@ from posthouse.config.specs import (
     PoolSpec,
     RetrySpec,
     RouteSpec,
+    TLSSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.health_draft import HealthDraft
@@ -22,6 +23,7 @@ _PASSIVE = PassiveSpec()
 _POLICY = PolicySpec()
 _RETRY = RetrySpec()
 _TIMEOUTS = UpstreamTimeouts()
+_TLS = TLSSpec()
 
 
 class RouteDraft:
@@ -46,6 +48,7 @@ class RouteDraft:
         self.keepalive = 64
         self.slow_start = 0.0
         self.hash_balance = 0
+        self.tls = _TLS
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -84,6 +87,7 @@ class RouteDraft:
             timeouts=timeouts,
             max_conns=self.max_conns,
             keepalive=self.keepalive,
+            tls=self.tls,
             health=self.health.finish(),
             slow_start=self.slow_start,
             hash_balance=self.hash_balance,

@@ -7,6 +7,7 @@ import time
 from typing import Final
 
 from posthouse.net.timers import Timers
+from posthouse.net.tls_engine import Scratch
 from posthouse.protocol.h1 import Codec
 
 PUMP_BYTES: Final = 320 * 1024
@@ -23,7 +24,7 @@ _SPARE_BUFFERS: Final = 8
 class Reactor:
     """The event loop with the codec, the timers and the read buffers of its connections."""
 
-    __slots__ = ("_in_use", "_spare", "clock", "codec", "loop", "timers")
+    __slots__ = ("_in_use", "_scratch", "_spare", "clock", "codec", "loop", "timers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, codec: Codec) -> None:
         self.loop = loop
@@ -32,6 +33,14 @@ class Reactor:
         self.clock = time.monotonic
         self._spare: list[bytearray] = []
         self._in_use = 0
+        self._scratch: Scratch | None = None
+
+    @property
+    def scratch(self) -> Scratch:
+        """What all TLS connections read into; made for the first of them."""
+        if self._scratch is None:
+            self._scratch = Scratch()
+        return self._scratch
 
     def take_buffer(self) -> bytearray:
         """A buffer to read a long body into; it is the caller's until given back."""

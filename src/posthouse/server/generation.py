@@ -1,7 +1,7 @@
 """Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
 
-Building does no I/O but opening log files and reading password files; a generation that fails to build leaves
-nothing behind and changes nothing of the one that serves.
+Building does no I/O but opening log files and reading certificates and password files; a generation that fails to
+build leaves nothing behind and changes nothing of the one that serves.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from posthouse.config.specs import (
     ErrorsSpec,
     LimitsSpec,
     LogSpec,
+    PoolSpec,
     RotationSpec,
     RouteSpec,
     SiteSpec,
     TimeoutsSpec,
+    TLSSpec,
 )
 from posthouse.errors import ConfigError, Mistake, Place, StartError
 from posthouse.net.handler import DownstreamTimeouts
+from posthouse.net.tls import ClientTLS
 from posthouse.observe.access_lines import compile_line
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.error_log import ErrorLog
@@ -100,12 +103,13 @@ class Generation:
             self._runtime.logs.give_back(key)
 
     def close_left_backends(self, successor: Generation) -> None:
-        """Close the warm connections of backends that the successor does not have."""
-        kept = {backend for pool in successor.pools.values() for backend in pool.backends}
+        """Close the warm connections that the successor will not use: of backends that it does not have, or speaks
+        to with another TLS identity."""
+        kept = {lane for pool in successor.pools.values() for lane in pool.lanes()}
         for pool in self.pools.values():
-            for backend in pool.backends:
-                if backend not in kept:
-                    self._runtime.idle.close(backend)
+            for lane in pool.lanes():
+                if lane not in kept:
+                    self._runtime.idle.close(lane)
 
 
 def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:
@@ -180,7 +184,7 @@ class _Builder:
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
         try:
-            pool = build_pool(spec.pool, self._runtime.rng, previous)
+            pool = build_pool(spec.pool, self._runtime.rng, previous, self._tls(spec.pool))
             if pool.sessions is not None and pool.sessions.secret:
                 pool.sessions.use_key(read_secret(pool.sessions.secret, spec.pool.policy))
         except ConfigError as error:
@@ -194,6 +198,12 @@ class _Builder:
         return Route(
             spec, pool, [*keys, *(path_key(path, self._targets) for path in spec.excepts)], self._targets
         )
+
+    def _tls(self, spec: PoolSpec) -> ClientTLS | None:
+        """Made also where no backend needs it, if it was written: a mistake in it shall not lie in wait."""
+        if spec.tls == TLSSpec() and all(endpoint.scheme != "https" for endpoint in spec.endpoints):
+            return None
+        return self._runtime.identities.get(spec.tls)
 
     def _log(self, spec: LogSpec) -> LogScope:
         log = self._open(spec.output, spec.rotation, spec.place)

@@ -345,3 +345,30 @@ def test_first_lets_requests_go_by_in_a_slow_start() -> None:
     assert 40 < counts["a"] < 180, "a tenth"
     pool.backends[1].is_up = False
     assert select(pool, 0.0) == "a", "but never into the void"
+
+
+# --- TLS identities --------------------------------------------------------------------------------------
+
+
+def tls_pool(tls: object, previous: Pool | None = None) -> Pool:
+    spec = pool_spec("ab")
+    secure = replace(spec.endpoints[0], scheme="https")
+    return build_pool(replace(spec, endpoints=(secure, spec.endpoints[1])), random.Random(1), previous, tls)
+
+
+def test_an_identity_comes_into_force_with_start_and_for_https_only() -> None:
+    old = tls_pool("old")
+    old.start()
+    secure, plain = old.backends
+    assert (secure.tls, plain.tls) == ("old", None)
+    new = tls_pool("new", old)
+    assert new.backends == old.backends and secure.tls == "old"
+    new.start()
+    assert (secure.tls, plain.tls) == ("new", None)
+
+
+def test_connections_of_another_identity_lie_in_another_lane() -> None:
+    old = tls_pool("old")
+    secure, plain = old.backends
+    assert old.lanes() == [(secure, "old"), plain]
+    assert tls_pool("new", old).lanes() == [(secure, "new"), plain]
