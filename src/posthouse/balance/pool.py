@@ -191,7 +191,7 @@ class Pool:
         assert self._pick is not None
         # Fallbacks too, when all others were tried: what is wrong with those is perhaps not known yet.
         for tier in (self.usable, self._ready.fallbacks):
-            fresh = [backend for backend in tier if backend not in tried]
+            fresh = self._ready.without(tier, tried)
             if fresh:
                 return self._pick(fresh, choice, tried, now)
         every = [*self._ready.primaries, *self._ready.fallbacks]

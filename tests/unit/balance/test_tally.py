@@ -82,6 +82,17 @@ def test_equals_are_as_likely_as_their_share() -> None:
     assert 0.35 < heavy / 4000 < 0.49, "45 of 105, a little less because a draw that goes on too long ends"
 
 
+def test_a_retry_gets_the_least_loaded_that_was_not_tried() -> None:
+    pool = make_pool(pool_spec(MANY, "least_conn"))
+    for backend in pool.backends[2:]:
+        pool.acquire(backend)
+    a, b, c, *_ = pool.backends
+    assert pool.select(Request(), 0.0, [a]) is b
+    for _ in range(20):
+        third = pool.select(Request(), 0.0, [a, b, c])
+        assert third not in (None, a, b, c)
+
+
 def test_small_pools_and_other_policies_have_none() -> None:
     assert make_pool(pool_spec(MANY[:-1], "least_conn"))._tally is None
     assert make_pool(pool_spec(MANY, "random"))._tally is None

@@ -34,10 +34,11 @@ class LeastConn:
     def select(
         self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend], now: float
     ) -> Backend:
-        if self.tally is not None and self.tally.is_live and not tried:
-            least = self.tally.least(self._random)
-            if least is not None:
-                return least
+        if self.tally is not None and self.tally.is_live:
+            for _ in range(_DRAWS if tried else 1):
+                least = self.tally.least(self._random)
+                if least is not None and least not in tried:
+                    return least
         if self._is_weighted:
             return self._count_by_share(usable)
         if len(usable) > _SMALL:
