@@ -71,7 +71,7 @@ def count(token: Token, least: int | None = None) -> int:
     return number
 
 
-def percent(token: Token, least: int = 0) -> int:
+def whole_percent(token: Token, least: int = 0) -> int:
     """The number in `125%`, not below `least`."""
     number = token.text.removesuffix("%")
     if number == token.text or not (number.isascii() and number.isdigit()) or len(number) > 9:

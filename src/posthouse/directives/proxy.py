@@ -19,10 +19,10 @@ from posthouse.directives.arguments import (
     duration,
     each,
     path,
-    percent,
     positive_duration,
     size,
     wait,
+    whole_percent,
 )
 from posthouse.directives.draft import SiteDraft
 from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
@@ -137,7 +137,7 @@ def _slow_start(one: Property, route: RouteDraft) -> None:
 def _hash_balance(one: Property, route: RouteDraft) -> None:
     """Below the average of all backends somebody would always hold too much."""
     arg = one.args[0]
-    route.hash_balance = 0 if arg.text == OFF else percent(arg, least=100)
+    route.hash_balance = 0 if arg.text == OFF else whole_percent(arg, least=100)
 
 
 def _fail_timeout(one: Property, route: RouteDraft) -> None:

@@ -48,7 +48,7 @@ class Attempts(Answering):
             return
         pool.acquire(backend)
         self.backend = backend
-        self.attempted = now
+        self.asked = now
         self.attempts += 1
         if self.last_failure is not None and is_stale(self.last_failure):
             connection = None
@@ -66,7 +66,8 @@ class Attempts(Answering):
         elif self.is_finished:
             dialled.close()
         else:
-            self._send(dialled, self.services.clock())
+            self.asked = now = self.services.clock()
+            self._send(dialled, now)
 
     def _send(self, connection: Upstream, now: float) -> None:
         route, backend, body, head = self.route, self.backend, self.body, self.course.head
@@ -255,11 +256,16 @@ class Attempts(Answering):
         )
 
     def _observe_head(self) -> None:
-        """A final head came: tell the pool how long it took since the request was sent, if it wants to know."""
-        route = self.route
-        if route is not None and route.pool.observes and self.backend is not None:
+        """A final head came: tell the pool how long it took since the request was sent, if it wants to know.
+
+        An answer to half a request says how quick the client is, and nothing of the backend.
+        """
+        route, body = self.route, self.body
+        if route is None or not route.pool.observes or self.backend is None:
+            return
+        if body is None or body.is_complete:
             now = self.services.clock()
-            route.pool.observe(self.backend, now - self.attempted, now)
+            route.pool.observe(self.backend, now - self.asked, now)
 
     # -- ways out ------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class Exchange(Dispatching):
         self.head = head
         self.services = plan.services
         self.stream = stream
-        self.started = self.attempted = now
+        self.started = self.asked = now
         self.finished = 0.0
         self.is_finished = self.is_answering = self.is_continued = False
         self.backend: Backend | None = None
@@ -147,7 +147,7 @@ class Exchange(Dispatching):
         if self.connection is not None:
             self.connection.send_end(trailers)
             self._wait_for_head()
-            self.attempted = self.services.clock()
+            self.asked = self.services.clock()
 
     def on_request_broken(self, error: ProtocolError, kind: FailureKind) -> None:
         """The rest of the body will never come."""

@@ -26,7 +26,7 @@ class ExchangeFacts:
 
     __slots__ = (
         *(
-            "attempted",
+            "asked",
             "attempts",
             "backend",
             "body",
@@ -76,7 +76,7 @@ class ExchangeFacts:
     tried: tuple[Backend, ...]
     started: float
     finished: float
-    attempted: float
+    asked: float
     status: int
     size: int
     attempts: int
