@@ -428,6 +428,33 @@ def test_long_bodies_both_ways(town: Town) -> None:
         assert client.exchange(request("GET", "/long")).body == BODY
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_slow_readers_get_every_byte(town: Town, loop: str) -> None:
+    """Two exchanges on one connection, each way, through buffers that are full all the time."""
+    part = BODY[: 1 << 20]
+
+    def answer(asked: Request, peer: TLSPeer) -> bytes:
+        return response(200, body=part if asked.method == b"GET" else hashlib.sha256(asked.body).digest())
+
+    def slow(sock: socket.socket) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+
+    text = "http://:PORT {\n bind 127.0.0.1\n proxy / TO {\n ca_certificates CA\n}\n}"
+    with (
+        TLSBackend(on_socket=slow) as backend,
+        Posthouse(
+            text, TO=backend.address, CA=town.posthouse.names["CA"], env={"POSTHOUSE_LOOP": loop}
+        ) as own,
+        RawClient(own.named_port()) as client,
+    ):
+        backend.on_request = answer
+        slow(client.socket)
+        for _ in range(2):
+            assert client.exchange(request("GET", "/")).body == part
+            assert client.exchange(request("POST", "/", body=part)).body == hashlib.sha256(part).digest()
+        assert len(backend.handshakes) == 1
+
+
 def test_memory_stays_bounded_while_a_client_does_not_read(town: Town) -> None:
     sent = threading.Event()
 

@@ -81,10 +81,17 @@ class TLSPeer:
 class TLSBackend:
     """A TLS server on loopback, a thread per connection; answers 200 "ok" until told otherwise.
 
-    on_raw  if set, gets each accepted socket instead of TLS
+    on_raw     if set, gets each accepted socket instead of TLS
+    on_socket  what is done to each of them first
     """
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext | None = None,
+        *,
+        on_socket: Callable[[socket.socket], object] = lambda _: None,
+    ) -> None:
+        self._on_socket = on_socket
         self.context = context or server_context("localhost", "127.0.0.1")
         self.on_request: OnRequest | None = None
         self.on_raw: Callable[[socket.socket], object] | None = None
@@ -136,6 +143,7 @@ class TLSBackend:
                 return
             sock.settimeout(10)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._on_socket(sock)
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:

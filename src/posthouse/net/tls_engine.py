@@ -4,7 +4,7 @@ It is `ssl.SSLObject` on two memory BIOs behind a few calls, and nothing but thi
 engine can take its place.
 
 What is fed goes into the BIO piece by piece, as it is decrypted: a BIO keeps the memory of the most that ever lay in
-it, and with whole reads of 64 KiB each connection that once carried a long body would keep 87 KiB while idle.
+it: fed with whole reads of 64 KiB, each connection that once carried a long body would keep 68 KiB of it, so 20.
 """
 
 from __future__ import annotations

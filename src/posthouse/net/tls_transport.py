@@ -127,12 +127,13 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._tell(self._fault or TLSFault(f"connection lost during the TLS handshake: {why}"))
         elif was != _LOST:
             self._protocol.connection_lost(self._fault or exc)
+        self._protocol = None  # a circle else, and TLS is too large to wait for the collector
 
     def _hear_out(self) -> None:
         """Pass up what the peer said before it reset the connection: an early answer, or the alert that refused us.
 
-        A write that fails ends the plain transport at once, whatever the kernel still holds. Its socket is open until
-        the call of `connection_lost` returns, with both event loops.
+        A write that fails ends the plain transport at once. With both event loops its socket is open until the call of
+        `connection_lost` returns.
         """
         sock = self._beneath.get_extra_info("socket")
         self._is_paused = False
@@ -156,8 +157,8 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """The peer has caught up."""
-        if self._is_full:
-            self._is_full = False
+        was_full, self._is_full = self._is_full, False
+        if was_full:
             self._protocol.resume_writing()
 
     # -- the handshake -------------------------------------------------------------------------------------------
@@ -367,10 +368,9 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._protocol = protocol
         self._is_buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
-    def get_protocol(self) -> asyncio.BaseProtocol:
+    def get_protocol(self) -> Any:
         """Who is above."""
-        protocol: asyncio.BaseProtocol = self._protocol
-        return protocol
+        return self._protocol
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """The plain transport's: it holds all that is unsent."""

@@ -24,7 +24,7 @@ from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import ResponseHead
 
 GOODBYE_SECONDS: Final = 2.0
-"""What a backend gets to take the close_notify of an idle connection."""
+"""What a backend gets to take the close_notify of a connection on which nothing runs."""
 IDLE, HEAD, SIZED_BODY, CHUNKED_BODY, OPEN_BODY, COMPLETE, GONE = range(7)
 """What the connection reads now: nothing, a head, a body by its framing, nothing (the response is complete)."""
 
@@ -239,7 +239,11 @@ class UpstreamRequest:
         if self._ear is not None:
             self._drop_ear()
         transport = self.transport
-        if was == IDLE and transport.get_extra_info("tls") is not None and not transport.is_closing():
+        if (
+            was in (IDLE, COMPLETE)
+            and transport.get_extra_info("tls") is not None
+            and not (transport.get_write_buffer_size() or transport.is_closing())
+        ):
             # With close_notify: a backend forgets the session of a connection that ends without, and logs it.
             transport.close()
             self._reactor.timers.set(self, self._reactor.clock() + GOODBYE_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import socket
 import ssl
@@ -417,6 +418,31 @@ def test_a_peer_that_wants_a_certificate_and_gets_none(stage: Stage) -> None:
     assert stage.told == [None]
     assert isinstance(above.lost, TLSFault) and above.lost.is_refusal
     assert above.lost.reason == "the peer sent the alert 'certificate required'"
+
+
+def lose_one(stage: Stage) -> None:
+    above = Above()
+    _, peer = stage.connect(above)
+    peer.close()
+    stage.run(lambda: "lost" in above.events)
+
+
+def test_what_has_ended_waits_for_no_collector(stage: Stage) -> None:
+    """The protocol above knows its transport, as connections do: without care that would be a circle."""
+
+    def alive() -> int:
+        return sum(isinstance(one, ssl.SSLObject) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        lose_one(stage)
+        stage.transports.clear()
+        stage.turn()
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 # -- looking and listening

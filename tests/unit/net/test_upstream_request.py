@@ -446,7 +446,7 @@ def warm(backend: Backend) -> None:
 def test_an_idle_connection_says_goodbye_for_a_while() -> None:
     backend = over_tls(Backend())
     warm(backend)
-    backend.wire.buffered = 1  # its close_notify is not taken
+    backend.wire.close = lambda: setattr(backend.wire, "is_closed", True)  # type: ignore[method-assign]
     backend.connection.close()
     assert backend.wire.is_closed and not backend.wire.is_aborted
     backend.stand.advance(GOODBYE_SECONDS - 0.1)
@@ -455,9 +455,21 @@ def test_an_idle_connection_says_goodbye_for_a_while() -> None:
     assert backend.wire.is_aborted
 
 
-def test_a_busy_one_is_cut() -> None:
+def test_so_does_one_that_is_not_kept() -> None:
     backend = over_tls(Backend())
     backend.ask(FakeAttempt())
+    backend.send(EMPTY)
+    backend.connection.release(0)
+    assert backend.wire.is_closed and not backend.wire.is_aborted
+
+
+@pytest.mark.parametrize("unsent", [0, 1])
+def test_a_busy_one_is_cut(unsent: int) -> None:
+    backend = over_tls(Backend())
+    backend.ask(FakeAttempt())
+    if unsent:
+        backend.send(EMPTY)
+        backend.wire.buffered = 1
     backend.connection.close()
     assert backend.wire.is_aborted
 
