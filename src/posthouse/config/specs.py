@@ -9,61 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.address_specs import AddressSpec as AddressSpec
+from posthouse.config.address_specs import EndpointSpec as EndpointSpec
+from posthouse.config.address_specs import Role as Role
+from posthouse.config.address_specs import Scheme as Scheme
 from posthouse.config.file_specs import FilesSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
-
-Scheme = Literal["http", "https"]
-Role = Literal["primary", "fallback"]
-
-
-@dataclass(frozen=True, slots=True)
-class AddressSpec:
-    """One address of a server block.
-
-    host  lower case, "" = any host, may begin with "*." labels; IPv6 without brackets
-    path  "" or "/..." (no trailing-slash change), the site's path prefix
-    """
-
-    text: str
-    scheme: Scheme
-    host: str
-    port: int
-    path: str
-    place: Place = field(default=NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSpec:
-    """A TO of the `proxy` directive after port ranges were expanded: one dialable address.
-
-    text         as written, without credentials, scheme added ("http://127.0.0.1:9000/base", "unix:/run/a.sock"):
-                 the value of {upstream} and of logs
-    scheme       "https": over TLS; the host is what the certificate must be for
-    host, port   what is dialled; host "" = the local machine; for unix sockets host is "" and port 0
-    unix         path of the Unix socket, or ""
-    authority    the Host field sent unless a rule sets it: "127.0.0.1:9000", "localhost" for unix
-    base_path    path of the TO as written, "" or "/...", encoded form
-    base_query   query of the TO without "?", or ""
-    credentials  "user:password" from the TO, decoded, or ""; never shown
-    weight       1 to 1000: its part of the traffic is this part of all weights
-    max_conns    of this backend, 0 = unlimited, None = the pool's
-    role         "fallback" = used only while no "primary" can be
-    """
-
-    text: str
-    scheme: Scheme
-    host: str
-    port: int
-    unix: str = ""
-    authority: str = ""
-    base_path: str = ""
-    base_query: str = ""
-    credentials: str = field(default="", repr=False, metadata={"is_secret": True})
-    weight: int = 1
-    max_conns: int | None = None
-    role: Role = "primary"
-    place: Place = field(default=NOWHERE, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
