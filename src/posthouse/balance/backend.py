@@ -53,7 +53,7 @@ class Watch:
         self.tally: Tally | None = None
         self._marked: list[tuple[float, int, Backend]] = []
         self._order = 0
-        self._warming: list[Backend] = []
+        self._warming: dict[Backend, None] = {}
 
     def __repr__(self) -> str:
         warming = f" warming={len(self._warming)}" if self._warming else ""
@@ -68,8 +68,7 @@ class Watch:
 
     def warm(self, backend: Backend) -> None:
         """`backend` begins its slow start with the next look."""
-        if backend not in self._warming:
-            self._warming.append(backend)
+        self._warming[backend] = None
         self.expires = -NEVER
 
     def mark(self, backend: Backend, until: float) -> None:
@@ -89,7 +88,7 @@ class Watch:
                 backend.warm_up(now)
                 if self.tally is not None:
                     self.tally.update(backend)
-            self._warming = [backend for backend in self._warming if backend.warmth < 1.0]
+            self._warming = {backend: None for backend in self._warming if backend.warmth < 1.0}
             steps = [slow_start.pause(backend.slow_start) for backend in self._warming]
             self.expires = min(self.expires, now + min(steps, default=NEVER))
 

@@ -115,7 +115,8 @@ class Course:
             self.compression = site.compressions.find(self.key)
         self.is_direct = self.program.is_empty and self.compression is None and not site.is_internal
         if route is not None:
-            self.is_direct = self.is_direct and route.is_direct
+            if not route.is_direct:
+                self.is_direct = False
             self._frame(self.head, route)
         return 0
 
