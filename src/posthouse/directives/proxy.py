@@ -303,7 +303,7 @@ PROPERTIES: dict[str, PropertyReader] = {
     "health_check_drain": PropertyReader(_ANY, health.drain),
     "health_check_tcp": PropertyReader(_FLAG, health.tcp),
     "try_count": PropertyReader(_ONE, failure.try_count),
-    "retry_on": PropertyReader(_ANY, failure.retry_on),
+    "retry_on": PropertyReader(Arity(1, None, words=failure.RETRY_WORDS), failure.retry_on),
     "retry_budget": PropertyReader(Arity(1, 2), failure.retry_budget),
     "unhealthy_status": PropertyReader(_ANY, failure.unhealthy_status),
     "unhealthy_latency": PropertyReader(_ONE, failure.unhealthy_latency),

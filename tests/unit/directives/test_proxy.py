@@ -322,3 +322,22 @@ def test_what_is_still_to_come_is_one_mistake(
 def test_every_property_of_the_table_is_tested_above() -> None:
     later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["queue"].read}
     assert later == set(LATER)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "timeout"),
+    [
+        ("retry_on connect timeout", ("connect", "timeout"), 30.0),
+        ("retry_on connect timeout 503 all_methods", ("connect", "timeout", "503"), 30.0),
+        ("retry_on connect timeout transparent", ("connect", "timeout"), 30.0),
+        ("retry_on timeout timeout 5s", ("timeout",), 5.0),
+        ("retry_on connect timeout 5s", ("connect",), 5.0),
+        ('retry_on connect "timeout" timeout 5s', ("connect", "timeout"), 5.0),
+    ],
+)
+def test_the_kind_of_failure_that_is_also_a_property(
+    read_site: ReadSite, text: str, kinds: tuple[str, ...], timeout: float
+) -> None:
+    for block in (f"{{ {text} }}", f"{{\n{text}\n}}"):
+        (route,) = read_site(f"proxy / a {block}").routes
+        assert (route.pool.retry.kinds, route.pool.timeouts.connect) == (kinds, timeout)

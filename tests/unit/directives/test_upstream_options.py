@@ -72,3 +72,28 @@ def test_mistakes(find_mistakes: FindMistakes, options: str, mistake: str) -> No
 def test_not_on_the_line_of_proxy(find_mistakes: FindMistakes) -> None:
     [found] = find_mistakes("proxy / a weight=3")
     assert found.startswith("1:11 ")
+
+
+@pytest.mark.parametrize(
+    ("line", "weight"),
+    [
+        ("srv://_http._tcp.web.test max_conns=3 role=fallback", 1),
+        ("dns://web.test:80 role=fallback weight=5 max_conns=3", 5),
+        ("file:backends.json max_conns=3 role=fallback", 1),
+    ],
+)
+def test_what_is_said_of_backends_that_are_found(read_route: ReadRoute, line: str, weight: int) -> None:
+    pool = read_route(f"upstream {line}").pool
+    (source,) = pool.sources
+    assert (source.member.max_conns, source.member.role, source.member.weight) == (3, "fallback", weight)
+    assert (pool.endpoints[0].max_conns, pool.endpoints[0].role) == (None, "primary")
+
+
+@pytest.mark.parametrize(
+    ("to", "theirs"), [("srv://_http._tcp.web.test", "the SRV records"), ("file:list", "the list")]
+)
+def test_weights_come_from_where_the_backends_come_from(
+    find_mistakes: FindMistakes, to: str, theirs: str
+) -> None:
+    (mistake,) = find_mistakes(f"proxy / a {{\nupstream {to} weight=3\n}}")
+    assert mistake.endswith(f"the weights come from {theirs}, found `weight=3`")
