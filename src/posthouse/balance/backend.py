@@ -11,6 +11,7 @@ Laws:
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from hashlib import blake2b
 from heapq import heappop, heappush
 
@@ -29,24 +30,37 @@ class Watch:
 
     changes  how often some backend has become usable or stopped being so
     expires  when the earliest mark falls (monotonic seconds), `NEVER` if there is none
+    on_change  told after each of these changes; None while nobody waits for a backend (waiting.py)
     """
 
-    __slots__ = ("_marked", "_order", "changes", "expires")
+    __slots__ = ("_marked", "_order", "changes", "expires", "on_change")
 
     def __init__(self) -> None:
         self.changes = 0
         self.expires = NEVER
+        self.on_change: Callable[[], None] | None = None
         self._marked: list[tuple[float, int, Backend]] = []
         self._order = 0
 
     def __repr__(self) -> str:
         return f"<Watch changes={self.changes} marked={len(self._marked)}>"
 
+    def note(self) -> None:
+        """A backend has become usable or stopped being so."""
+        self.changes += 1
+        self.tell()
+
+    def tell(self) -> None:
+        """Something is different for those who wait: also a full backend that is marked, or goes down."""
+        if self.on_change is not None:
+            self.on_change()
+
     def mark(self, backend: Backend, until: float) -> None:
         """`backend` is marked by failures at least until then."""
         self._order += 1  # so that the heap never has to compare backends
         heappush(self._marked, (until, self._order, backend))
         self.expires = self._marked[0][0]
+        self.tell()
 
     def expire(self, now: float) -> None:
         """Let the marks fall whose time has come: O(log n) for each of them."""
@@ -132,6 +146,7 @@ class Backend:
         self.state, self.reason, self.since = state, reason, since
         self._is_up = state is State.UP
         self._settle()
+        self._watch.tell()
 
     @property
     def is_full(self) -> bool:
@@ -193,9 +208,9 @@ class Backend:
         until = self._window.below(self._max_fails)
         was_marked = self._is_marked
         self._is_marked = until != -NEVER
+        self._settle()
         if self._is_marked and not was_marked:
             self._watch.mark(self, until)
-        self._settle()
 
     def _fill(self, held: int) -> None:
         if held > self._full_at:
@@ -213,4 +228,4 @@ class Backend:
         is_usable = self._is_up and not self._is_marked and self.in_flight < self._full_at
         if is_usable != self.is_usable:
             self.is_usable = is_usable
-            self._watch.changes += 1
+            self._watch.note()

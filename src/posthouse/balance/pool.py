@@ -15,6 +15,7 @@ from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Choice, Policy
+from posthouse.balance.waiting import Queue
 from posthouse.config.specs import PoolSpec
 from posthouse.errors import FailureKind
 
@@ -27,9 +28,10 @@ class Pool:
     """Who is next. `now` is monotonic seconds and never goes back.
 
     usable  the usable backends in the order of the file, as of the last `select`
+    queue   who waits because all that are up are full; shared with the pool of this name before and after a reload
     """
 
-    __slots__ = ("_pick", "_seen", "_watch", "backends", "name", "spec", "usable")
+    __slots__ = ("_pick", "_seen", "_watch", "backends", "name", "queue", "spec", "usable")
 
     def __init__(self, spec: PoolSpec, backends: Sequence[Backend], policy: Policy, watch: Watch) -> None:
         self.spec = spec
@@ -40,6 +42,7 @@ class Pool:
         self._pick = policy.select if len(self.backends) > 1 else None
         self._watch = watch
         self._seen = _NOT_STARTED
+        self.queue = Queue(watch)
 
     def __repr__(self) -> str:
         policy = self.spec.policy.name
@@ -91,6 +94,16 @@ class Pool:
         """A failure that counts against `backend` (see `retry.is_backend_fault`)."""
         backend.fail(now)
 
+    @property
+    def can_queue(self) -> bool:
+        """Whether one more may wait."""
+        return len(self.queue) < self.spec.queue.size
+
+    @property
+    def changes_at(self) -> float:
+        """When a backend may become usable by time alone, monotonic seconds; `NEVER` if none does."""
+        return self._watch.expires
+
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
         for backend in self.backends:
@@ -101,7 +114,9 @@ class Pool:
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""
         if kind is FailureKind.FULL:
-            return "every backend that is up is at max_conns"
+            size = self.spec.queue.size
+            rest = f", and {size} wait already" if 0 < size <= len(self.queue) else ""
+            return f"every backend that is up is at max_conns{rest}"
         if not self.backends:
             return "there is no backend"
         states = {backend.state for backend in self.backends}
@@ -111,9 +126,13 @@ class Pool:
         rest = ", or left out because of failures" if State.UP in states else ""
         return f"every backend is {beliefs} (health checks){rest}"
 
-    def retry_after(self, now: float) -> float | None:
-        """Seconds (above 0) until the first mark falls; None if no backend is kept back by failures alone.
-        O(n)."""
+    def retry_after(self, now: float, kind: FailureKind = FailureKind.NO_BACKEND) -> float | None:
+        """Seconds (above 0) until asking again may help, after a failure of this kind; None if nobody knows. O(n).
+
+        NO_BACKEND: until the first mark falls. Else until all who wait now will have been served or sent away.
+        """
+        if kind is not FailureKind.NO_BACKEND:
+            return self.spec.queue.wait or 1.0
         falls = [backend.mark_falls() for backend in self.backends if backend.is_up]
         return min((fall - now for fall in falls if fall > now), default=None)
 
@@ -156,4 +175,7 @@ def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Poo
         occurrence = occurrences[endpoint.text]
         backend = kept.get((endpoint.text, occurrence))
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
-    return Pool(spec, backends, find_policy(spec.policy, backends, rng), watch)
+    pool = Pool(spec, backends, find_policy(spec.policy, backends, rng), watch)
+    if previous is not None:
+        pool.queue = previous.queue
+    return pool

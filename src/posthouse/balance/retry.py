@@ -6,6 +6,7 @@ The table, first line that fits:
 |-------------------------------------------------------------------------|-------------------------------|
 | a byte of the final response went downstream                            | give up                       |
 | the client's fault, or a time limit on the whole                        | give up                       |
+| every backend is full, and the queue as well, or the time in it is over | give up                       |
 | the request may have reached the application and is not idempotent      | give up                       |
 | the body cannot be sent again                                           | give up                       |
 | a kept-alive connection died before it answered, 3 times at most        | at once                       |
@@ -38,6 +39,7 @@ LEAST_WAIT = 0.001
 _FINAL_KINDS = frozenset(
     {
         FailureKind.EXCHANGE_TIMEOUT,
+        FailureKind.FULL,
         FailureKind.QUEUE_TIMEOUT,
         FailureKind.CLIENT_GONE,
         FailureKind.CLIENT_TIMEOUT,

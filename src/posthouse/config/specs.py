@@ -109,6 +109,18 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """Who waits while every backend that is up is full.
+
+    size  requests at most, 0 = nobody waits
+    wait  seconds of each of them, None = no limit
+    """
+
+    size: int = 100
+    wait: float | None = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class PassiveSpec:
     """fail_timeout 0 = failures are not remembered."""
 
@@ -178,6 +190,7 @@ class PoolSpec:
     max_conns: int = 0
     keepalive: int = 64
     health: HealthSpec | None = None
+    queue: QueueSpec = QueueSpec()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.parser import Segment
-from posthouse.config.specs import PolicySpec
+from posthouse.config.specs import PolicySpec, QueueSpec
 from posthouse.directives import health_properties as health
 from posthouse.directives.arguments import (
     OFF,
@@ -151,6 +151,25 @@ def _max_conns(one: Property, route: RouteDraft) -> None:
     route.max_conns = 0 if one.args[0].text == OFF else max(0, count(one.args[0]))
 
 
+def _queue(one: Property, route: RouteDraft) -> None:
+    """`queue SIZE [D]`, `queue off`."""
+    length, *waits = one.args
+    if length.text == OFF:
+        if waits:
+            raise Rejected(waits[0], "`queue off` takes no duration: nobody waits")
+        route.queue = QueueSpec(size=0)
+        return
+    most = count(length)
+    if most < 1:
+        raise Rejected(length, "a queue holds at least 1 request", "write `queue off` if nobody is to wait")
+    seconds = QueueSpec().wait
+    if waits:
+        seconds = wait(waits[0])
+        if seconds is None and waits[0].text != OFF:
+            raise Rejected(waits[0], "a wait of 0 is none", "write `queue off` if nobody is to wait")
+    route.queue = QueueSpec(most, seconds)
+
+
 def _try_duration(one: Property, route: RouteDraft) -> None:
     """Below 0 means one attempt, as in v1."""
     if one.args[0].text == OFF:
@@ -276,6 +295,7 @@ PROPERTIES: dict[str, PropertyReader] = {
     "exchange_timeout": PropertyReader(_ONE, _exchange_timeout),
     "replay_limit": PropertyReader(_ONE, _replay_limit),
     "name": PropertyReader(_ONE, _name),
+    "queue": PropertyReader(Arity(1, 2), _queue),
     "health_check_status": PropertyReader(_ANY, health.status),
     "health_check_header": PropertyReader(Arity(2, 2), health.header),
     "health_check_method": PropertyReader(_ONE, health.method),
@@ -290,7 +310,6 @@ PROPERTIES: dict[str, PropertyReader] = {
     "ca_certificates": PropertyReader(_ANY, _later),
     "tls_client": PropertyReader(Arity(2, 2), _later),
     "tls_server_name": PropertyReader(_ONE, _later),
-    "queue": PropertyReader(Arity(1, 2), _later),
     "try_count": PropertyReader(_ONE, _later),
     "retry_on": PropertyReader(_ANY, _later),
     "retry_budget": PropertyReader(Arity(1, 2), _later),

@@ -11,6 +11,7 @@ from posthouse.config.specs import (
     PassiveSpec,
     PolicySpec,
     PoolSpec,
+    QueueSpec,
     RetrySpec,
     RouteSpec,
     UpstreamTimeouts,
@@ -20,6 +21,7 @@ from posthouse.errors import Place
 
 _PASSIVE = PassiveSpec()
 _POLICY = PolicySpec()
+_QUEUE = QueueSpec()
 _RETRY = RetrySpec()
 _TIMEOUTS = UpstreamTimeouts()
 
@@ -44,6 +46,7 @@ class RouteDraft:
         self.timeout_places: dict[str, Place] = {}
         self.max_conns = 0
         self.keepalive = 64
+        self.queue: QueueSpec | None = None
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -83,7 +86,13 @@ class RouteDraft:
             max_conns=self.max_conns,
             keepalive=self.keepalive,
             health=self.health.finish(),
+            queue=self.queue or self._queue(),
         )
+
+    def _queue(self) -> QueueSpec:
+        """Without a `queue` line. `try_duration` promised in v1 that a full pool is waited for so long."""
+        assert _QUEUE.wait is not None
+        return replace(_QUEUE, wait=max(_QUEUE.wait, self.retry.duration))
 
 
 def join_paths(base: str, path: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.pool import Pool, build_pool
-from posthouse.config.specs import EndpointSpec, PassiveSpec, PolicySpec, PoolSpec
+from posthouse.config.specs import EndpointSpec, PassiveSpec, PolicySpec, PoolSpec, QueueSpec
 
 NOTHING_REMEMBERED = PassiveSpec()
+QUEUE = QueueSpec()
 
 
 def endpoint(text: str) -> EndpointSpec:
@@ -36,6 +37,7 @@ def pool_spec(
     *args: str,
     max_conns: int = 0,
     passive: PassiveSpec = NOTHING_REMEMBERED,
+    queue: QueueSpec = QUEUE,
 ) -> PoolSpec:
     return PoolSpec(
         "site /",
@@ -43,6 +45,7 @@ def pool_spec(
         PolicySpec(policy, args),
         passive,
         max_conns=max_conns,
+        queue=queue,
     )
 
 
