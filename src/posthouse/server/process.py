@@ -7,10 +7,13 @@ import contextlib
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from posthouse.adapt import Adapted
+from posthouse.admin.server import AdminServer
 from posthouse.balance.policies import find_policy
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
@@ -19,12 +22,26 @@ from posthouse.server import generation, loops
 from posthouse.server.hooks import Hooks
 from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
+from posthouse.server.status import Moment, Status
 from posthouse.server.worker import Settings, Worker
 
 
 def open_log(output: str, format: Format) -> ProcessLog:
     """The process log: to a file or "stderr". Raises StartError."""
     return ProcessLog(output, format)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPlace:
+    """Where the admin socket is to be.
+
+    config     the absolute path of the configuration; None: it did not come from a file
+    is_wanted  named on the command line: without it there is no start
+    """
+
+    path: str
+    config: str | None
+    is_wanted: bool
 
 
 class Process:
@@ -34,6 +51,7 @@ class Process:
     load                reads the configuration again; None: it did not come from a file
     is_case_sensitive   CASE_SENSITIVE_PATH
     env                 what commands of the configuration get; None: the process's environment
+    admin               where the admin socket is to be; None: there is none
     Raises StartError when the loop can't be had.
     """
 
@@ -45,6 +63,7 @@ class Process:
         *,
         is_case_sensitive: bool,
         env: Mapping[str, str] | None = None,
+        admin: AdminPlace | None = None,
     ) -> None:
         self.log = log
         self.load = load
@@ -53,6 +72,11 @@ class Process:
         self._runtime = Runtime(self.loop, self.log, is_case_sensitive=is_case_sensitive)
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
+        self.admin: AdminServer | None = None
+        self._status: Status | None = None
+        if admin is not None:
+            self._status = Status(admin.config, self._runtime.probes, self._moment)
+            self.admin = AdminServer(admin.path, self._status, log, is_wanted=admin.is_wanted)
 
     def build(self, config: Config, previous: Any) -> generation.Generation:
         return generation.build(config, self._runtime, previous)
@@ -67,9 +91,15 @@ class Process:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
         asyncio.set_event_loop(self.loop)
         try:
-            return self.loop.run_until_complete(Worker(loaded, settings, self).run())
+            worker = Worker(loaded, settings, self)
+            if self._status is not None:
+                self._status.worker = worker
+            return self.loop.run_until_complete(worker.run())
         finally:
             self._close()
+
+    def _moment(self) -> Moment:
+        return Moment(self._runtime.clock(), time.time())
 
     def _close(self) -> None:
         """Write what is to be written. The loop stays open: uvloop's close waits for transports that are."""
