@@ -6,7 +6,6 @@ A request is answered within a turn of the loop; a peer that is slow to ask or t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from typing import Final, Protocol
 
@@ -18,6 +17,7 @@ from posthouse.protocol.h1 import Codec
 REQUEST_SECONDS: Final = 5.0
 """For one request and for taking its answer."""
 MOST_AT_ONCE: Final = 16
+"""Connections; one more is cut. Only our own user can connect, and asks for one thing at a time."""
 
 
 class Log(Protocol):
@@ -72,6 +72,9 @@ class AdminServer:
         self._file.remove()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= MOST_AT_ONCE:
+            writer.transport.abort()
+            return
         self._open += 1
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -79,15 +82,13 @@ class AdminServer:
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
-        except (TimeoutError, OSError, asyncio.IncompleteReadError):
-            with contextlib.suppress(OSError, RuntimeError):
-                writer.transport.abort()
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # Nobody awaits this task: that the end of the worker cancels it is no news for anyone.
+            writer.transport.abort()
         finally:
             self._open -= 1
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
-        if self._open > MOST_AT_ONCE:
-            return api.refusal(503, f"{MOST_AT_ONCE} questions at once are enough")
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:

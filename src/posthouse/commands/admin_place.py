@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from posthouse.commands.command_line import Given, Option
 
 if TYPE_CHECKING:
-    from posthouse.server.process import AdminPlace
+    from posthouse.server.parts import AdminPlace
 
 OFF = "off"
 OPTION = Option(
-    "--admin", "PATH|off", "the admin socket (default: in $XDG_RUNTIME_DIR or /run, by the Caddyfile)"
+    "--admin", "PATH|off", "the admin socket (default: one that the Caddyfile gives its name)"
 )
 
 
 def of(given: Given, config: str) -> AdminPlace | None:
     """Where who serves `config` ("" = no file) has its socket; None: it has none."""
-    from posthouse.server.process import AdminPlace
+    from posthouse.server.parts import AdminPlace
 
     path = given.last("--admin")
     if path == OFF or not (path or config):

@@ -89,6 +89,7 @@ def serve(
         is_watching=given.has("--watch"),
         is_quiet=given.has("-quiet"),
         bound=bound or {},
+        admin=admin_place.of(given, config),
     )
     log = open_log(given.last("--log", "stderr"), "json" if given.last("--log-format") == "json" else "text")
     values = configuration.environment(given.last("--env-file"))
@@ -98,7 +99,6 @@ def serve(
         reload,
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),
         env=values,
-        admin=admin_place.of(given, config),
     )
     try:
         return process.serve(loaded, settings)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.listeners import Listener
 from posthouse.server.sockets import ListenKey
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPlace:
+    """Where the admin socket is to be.
+
+    config     the absolute path of the configuration; None: it did not come from a file
+    is_wanted  named on the command line: without it there is no start
+    """
+
+    path: str
+    config: str | None
+    is_wanted: bool
 
 
 class Loaded(Protocol):

@@ -9,7 +9,6 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from posthouse.adapt import Adapted
@@ -21,6 +20,7 @@ from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
 from posthouse.server.hooks import Hooks
 from posthouse.server.logs import DryLogs
+from posthouse.server.parts import AdminPlace
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
 from posthouse.server.worker import Settings, Worker
@@ -31,19 +31,6 @@ def open_log(output: str, format: Format) -> ProcessLog:
     return ProcessLog(output, format)
 
 
-@dataclass(frozen=True, slots=True)
-class AdminPlace:
-    """Where the admin socket is to be.
-
-    config     the absolute path of the configuration; None: it did not come from a file
-    is_wanted  named on the command line: without it there is no start
-    """
-
-    path: str
-    config: str | None
-    is_wanted: bool
-
-
 class Process:
     """The parts of a worker (see `worker.Parts`), made before it and closed after it.
 
@@ -51,7 +38,6 @@ class Process:
     load                reads the configuration again; None: it did not come from a file
     is_case_sensitive   CASE_SENSITIVE_PATH
     env                 what commands of the configuration get; None: the process's environment
-    admin               where the admin socket is to be; None: there is none
     Raises StartError when the loop can't be had.
     """
 
@@ -63,7 +49,6 @@ class Process:
         *,
         is_case_sensitive: bool,
         env: Mapping[str, str] | None = None,
-        admin: AdminPlace | None = None,
     ) -> None:
         self.log = log
         self.load = load
@@ -73,10 +58,6 @@ class Process:
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
         self.admin: AdminServer | None = None
-        self._status: Status | None = None
-        if admin is not None:
-            self._status = Status(admin.config, self._runtime.probes, self._moment)
-            self.admin = AdminServer(admin.path, self._status, log, is_wanted=admin.is_wanted)
 
     def build(self, config: Config, previous: Any) -> generation.Generation:
         return generation.build(config, self._runtime, previous)
@@ -92,14 +73,16 @@ class Process:
         asyncio.set_event_loop(self.loop)
         try:
             worker = Worker(loaded, settings, self)
-            if self._status is not None:
-                self._status.worker = worker
+            if settings.admin is not None:
+                self.admin = self._admin(settings.admin, worker)
             return self.loop.run_until_complete(worker.run())
         finally:
             self._close()
 
-    def _moment(self) -> Moment:
-        return Moment(self._runtime.clock(), time.time())
+    def _admin(self, place: AdminPlace, worker: Worker) -> AdminServer:
+        runtime = self._runtime
+        status = Status(worker, place.config, runtime.probes, lambda: Moment(runtime.clock(), time.time()))
+        return AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
 
     def _close(self) -> None:
         """Write what is to be written. The loop stays open: uvloop's close waits for transports that are."""

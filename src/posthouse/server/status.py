@@ -61,21 +61,22 @@ class Moment:
 
 
 class Status:
-    """Answers for one worker, which comes to be later than this.
+    """Answers for one worker.
 
     config  the absolute path of its configuration; None: it did not come from a file
     """
 
-    def __init__(self, config: str | None, probes: Probes, moment: Callable[[], Moment]) -> None:
+    def __init__(
+        self, worker: Working, config: str | None, probes: Probes, moment: Callable[[], Moment]
+    ) -> None:
+        self._worker = worker
         self._config = config
         self._probes = probes
         self._moment = moment
-        self.worker: Working | None = None
 
     def status(self) -> Report:
         """Everything, as of now."""
-        worker, moment = self.worker, self._moment()
-        assert worker is not None
+        worker, moment = self._worker, self._moment()
         serving = worker.serving
         sites: Sequence[SiteSpec] = serving.config.sites if serving is not None else ()
         pools = list(serving.pools.values()) if serving is not None else []

@@ -24,7 +24,7 @@ from posthouse.errors import ConfigError, StartError
 from posthouse.server import pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listeners, Served
-from posthouse.server.parts import Loaded, Parts, Serving
+from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
 from posthouse.server.ready import ready_line
 from posthouse.server.sockets import ListenKey
 from posthouse.server.watch import Watch
@@ -44,6 +44,7 @@ class Settings:
 
     grace        seconds that stopping waits for exchanges
     connections  downstream connections at most
+    admin        where the admin socket is to be; None: there is none
     is_quiet     no ready line
     bound        sockets that listen already, by address
     """
@@ -54,6 +55,7 @@ class Settings:
     is_watching: bool = False
     is_quiet: bool = False
     bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
+    admin: AdminPlace | None = None
 
 
 class Worker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from posthouse.adapt import adapt
 from posthouse.admin.server import AdminServer
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
@@ -11,6 +12,7 @@ from posthouse.server.parts import Admin, Parts
 from posthouse.server.process import Process
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
+from posthouse.server.worker import Settings, Worker
 
 
 def as_parts(process: Process) -> Parts:
@@ -27,7 +29,8 @@ def test_the_real_parts_fit() -> None:
     assert parts.admin is None and parts.load() is None
     loop = asyncio.new_event_loop()
     probes: Probes = Runtime(loop, ProcessLog()).probes
-    status = Status(None, probes, lambda: Moment(0.0, 0.0))
+    worker = Worker(adapt(":80\n", "Caddyfile"), Settings(), process)
+    status = Status(worker, None, probes, lambda: Moment(0.0, 0.0))
     admin = as_admin(AdminServer("/nowhere", status, ProcessLog(), is_wanted=True))
     admin.close()
     loop.close()
