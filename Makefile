@@ -12,12 +12,16 @@ ARGS ?=
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 16
 
-# Two stamps, because `make demo` should not wait for linters: .run is Posthouse alone, .dev adds the tools.
+# Three stamps, because `make demo` should not wait for linters, nor `make check` for 90 MB of other proxies: .run is
+# Posthouse alone, .dev adds the tools, .bench the proxies that come as wheels.
 $(VENV)/.run: pyproject.toml scripts/setup
 	@scripts/setup run
 
 $(VENV)/.dev: pyproject.toml scripts/setup
 	@scripts/setup dev
+
+$(VENV)/.bench: $(VENV)/.dev
+	@scripts/setup bench
 
 install: $(VENV)/.dev ## set up .venv with Posthouse and the development tools
 
@@ -38,8 +42,8 @@ test: $(VENV)/.dev ## the whole test suite; ARGS="-k name" narrows it
 	@scripts/peers --optional curl nginx
 	$(BIN)/pytest $(ARGS)
 
-bench: $(VENV)/.dev ## Posthouse beside nginx and HAProxy; ARGS="--quick" for a first look
-	@scripts/peers nginx haproxy wrk
+bench: $(VENV)/.bench ## Posthouse beside nginx, HAProxy, Caddy and Envoy; ARGS="--quick" for a first look
+	@scripts/peers nginx haproxy wrk openssl
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/.dev ## mixed traffic for 20 minutes (SECONDS=60 changes that), then everything must come back

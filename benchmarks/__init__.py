@@ -1,1 +1,1 @@
-"""Posthouse measured beside nginx and HAProxy in one run on one machine: `make bench`, `make soak`."""
+"""Posthouse measured beside nginx, HAProxy, Caddy and Envoy in one run on one machine: `make bench`, `make soak`."""

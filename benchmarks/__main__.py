@@ -5,24 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.load import cores, raise_descriptor_limit
-from benchmarks.measure import Plan, measure
+from benchmarks.measure import DID_NOT_START, Plan, measure
 from benchmarks.processes import NotReady
-from benchmarks.proxies import PROXIES
-from benchmarks.report import environment, print_environment, print_heading, print_row
+from benchmarks.proxies.table import PROXIES
+from benchmarks.report import environment, heading, markdown, print_environment, row_lines
 from benchmarks.rows import ROWS
 
 
 def read_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="make bench ARGS=…", description="Posthouse beside nginx and HAProxy"
+        prog="make bench ARGS=…", description="Posthouse beside nginx, HAProxy, Caddy and Envoy"
     )
     parser.add_argument("--quick", action="store_true", help="one round of a second per row: a first look")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a round")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a round")
     names = [row.name for row in ROWS]
     parser.add_argument("--row", action="append", choices=names, help="only this row (repeatable)")
     parser.add_argument(
@@ -32,18 +34,29 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def is_incomplete(found: Mapping[str, Any]) -> bool:
+    """Whether a proxy that should have been measured was not, or failed requests."""
+    return any(
+        each.get("missing") == DID_NOT_START or each.get("median", {}).get("failed")
+        for row in found.values()
+        for each in row.values()
+    )
+
+
 def main() -> int:
     """Measure, print, write; 1 if a proxy failed requests or did not start."""
     arguments = read_arguments()
     raise_descriptor_limit()
     proxy_core, load_core = cores()
-    rounds, seconds = (1, 1.0) if arguments.quick else (arguments.rounds, arguments.seconds)
-    plan = Plan(rounds, seconds, proxy_core, load_core)
+    if arguments.quick:
+        plan = Plan(1, 1.0, 0.0, proxy_core, load_core)
+    else:
+        plan = Plan(arguments.rounds, arguments.seconds, 1.0, proxy_core, load_core)
     proxies = [PROXIES[name] for name in PROXIES if not arguments.proxy or name in arguments.proxy]
     rows = [row for row in ROWS if not arguments.row or row.name in arguments.row]
     facts = environment([proxy.name for proxy in proxies], (proxy_core, load_core))
     print_environment(facts)
-    print_heading()
+    print(heading())
     found = {}
     for row in rows:
         try:
@@ -51,12 +64,14 @@ def main() -> int:
         except (NotReady, RuntimeError) as error:
             print(f"{row.title}: {error}", file=sys.stderr)
             return 1
-        print_row(row, found[row.name])
+        print("\n".join(row_lines(row, found[row.name])), flush=True)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    plain = {"environment": facts, "rounds": rounds, "seconds": seconds, "rows": found}
+    plain = {"environment": facts, "rounds": plan.rounds, "seconds": plan.seconds, "rows": found}
     arguments.json.write_text(json.dumps(plain, indent=1) + "\n")
-    print(f"\nwritten to {arguments.json}")
-    return 0
+    table = arguments.json.with_suffix(".md")
+    table.write_text(markdown(found))
+    print(f"\nwritten to {arguments.json} and {table}")
+    return int(is_incomplete(found))
 
 
 if __name__ == "__main__":

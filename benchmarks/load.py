@@ -1,4 +1,4 @@
-"""Load: one run of wrk against one address, and a crowd of idle connections."""
+"""Load: one run of wrk or chat.py against one address, and a crowd of idle connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.proxies import program
+from benchmarks.processes import module
+from benchmarks.proxies.setup import program
 
 FIELDS = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
@@ -71,8 +72,17 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Chat:
+    """Messages of so many bytes over WebSockets, each answered by its echo before the next one leaves."""
+
+    connections: int
+    size: int
+    path: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
-    """What one run of wrk counted."""
+    """What one run counted. requests: for a Chat, messages with their echo."""
 
     requests: int
     seconds: float
@@ -81,31 +91,39 @@ class Answered:
     failed: int
 
 
-def run(load: Load, port: int, seconds: float, folder: Path, core: int | None) -> Answered:
-    """Keep the connections busy for so long; every answer that is not a success counts as failed."""
+def command(load: Load | Chat, port: int, seconds: float, folder: Path) -> list[str]:
+    """The program that makes the load for so many whole seconds, at least one."""
+    whole = max(1, round(seconds))
+    if isinstance(load, Chat):
+        return module("chat", port, load.connections, whole, load.size)
     script = folder / "load.lua"
     script.write_text(load.script())
-    pinned = ["taskset", "-c", str(core)] if core is not None else []
-    whole = max(1, round(seconds))
     options = ["-t1", f"-c{load.connections}", f"-d{whole}s", "--timeout", "20s", "-s", str(script)]
+    return [program("wrk"), *options, f"http://127.0.0.1:{port}{load.path}"]
+
+
+def read_result(output: str) -> Answered | None:
+    """What the program printed after RESULT; None if it did not."""
+    for line in output.splitlines():
+        if line.startswith("RESULT "):
+            return Answered(**json.loads(line.removeprefix("RESULT ")))
+    return None
+
+
+def run(load: Load | Chat, port: int, seconds: float, folder: Path, core: int | None) -> Answered:
+    """Keep the connections busy for so long; every answer that is not a success counts as failed."""
+    pinned = ["taskset", "-c", str(core)] if core is not None else []
     done = subprocess.run(
-        [*pinned, program("wrk"), *options, f"http://127.0.0.1:{port}{load.path}"],
+        [*pinned, *command(load, port, seconds, folder)],
         capture_output=True,
         text=True,
         check=False,
-        timeout=whole + 60,
+        timeout=seconds + 60,
     )
-    for line in done.stdout.splitlines():
-        if line.startswith("RESULT "):
-            counted = json.loads(line.removeprefix("RESULT "))
-            return Answered(
-                requests=counted["requests"],
-                seconds=counted["seconds"],
-                p50_us=counted["p50_us"],
-                p99_us=counted["p99_us"],
-                failed=counted["failed"],
-            )
-    raise RuntimeError(f"wrk gave no result:\n{done.stdout}{done.stderr}")
+    answered = read_result(done.stdout)
+    if answered is None:
+        raise RuntimeError(f"the load gave no result:\n{done.stdout}{done.stderr}")
+    return answered
 
 
 class IdleCrowd:

@@ -6,15 +6,22 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class NotReady(Exception):
     """A program ended, or did not listen in time; the text holds the end of what it printed."""
+
+
+def module(name: str, *words: object) -> list[str]:
+    """The command line that runs a module of this package, wherever the process stands."""
+    return ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", f"benchmarks.{name}", *map(str, words)]
 
 
 def free_port() -> int:
@@ -75,6 +82,20 @@ def open_files(pids: Sequence[int]) -> int:
     return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
 
+def ask(port: int, path: str) -> None:
+    """GET the path on the loopback port; OSError unless the answer is 200."""
+    with socket.create_connection(("127.0.0.1", port), 5.0) as opened:
+        opened.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+        head = b""
+        while b"\r\n" not in head:
+            got = opened.recv(4096)
+            if not got:
+                raise ConnectionError(f"closed after {head!r}")
+            head += got
+        if not head.startswith(b"HTTP/1.1 200 "):
+            raise ConnectionError(f"answered {head[:60]!r}")
+
+
 class Program:
     """A program in the foreground, with its output in a file."""
 
@@ -94,17 +115,28 @@ class Program:
 
     def wait_ready(self, port: int, seconds: float = 10.0) -> None:
         """Return when it accepts on the loopback port; NotReady if it ends or takes longer."""
+        self._wait(lambda: socket.create_connection(("127.0.0.1", port), 1.0).close(), seconds)
+
+    def wait_answer(self, port: int, path: str, seconds: float = 20.0) -> None:
+        """Return when it answers a GET on the loopback port with 200; NotReady if it ends or takes longer.
+
+        A port that accepts is not enough: some listen before they know their backends.
+        """
+        self._wait(lambda: ask(port, path), seconds)
+
+    def _wait(self, attempt: Callable[[], None], seconds: float) -> None:
+        """Until the attempt raises no OSError any more."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
+        why = "nothing was tried"
+        while self._process.poll() is None and time.monotonic() < deadline:
             try:
-                socket.create_connection(("127.0.0.1", port), 1.0).close()
+                attempt()
                 return
-            except OSError:
+            except OSError as error:
+                why = str(error)
                 time.sleep(0.02)
         self.stop()
-        raise NotReady(f"{self.name} does not listen on {port}:\n{self.tail()}")
+        raise NotReady(f"{self.name} did not start: {why}\n{self.tail()}")
 
     def tail(self) -> str:
         """The end of what it printed."""

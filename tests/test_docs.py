@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from kit.certificates import write_files
 from posthouse.adapt import Adapted, AdaptError, adapt
 from posthouse.balance.maglev import SLOTS_PER_BACKEND, TABLE_SIZES
 from posthouse.balance.policies import _LATER as LATER_POLICIES
@@ -85,6 +86,7 @@ def test_examples_are_judged_as_the_page_says(
     if "/etc/posthouse/" in text:
         # The files that an example names are those of the reader's machine.
         (tmp_path / "tool.htpasswd").write_text("admin:x\n")
+        write_files(tmp_path)
         text = text.replace("/etc/posthouse/", f"{tmp_path}/")
     for name, part, _ in examples(path):
         if "." in name:

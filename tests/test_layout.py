@@ -31,12 +31,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": set(),
     "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},
+    "files": {"protocol", "observe", "proxy.answer"},
     "probe": {"protocol", "balance", "config.specs"},
     "steps": {"protocol", "observe", "config.specs", "config.step_specs", "config.patterns"}
     | {"proxy.answer", "proxy.reply"},
     "admin": {"protocol"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
-    | {"net", "probe", "steps", "admin", "__version__"},
+    | {"net", "files", "probe", "steps", "admin", "__version__"},
     "_build": {"server.loops"},
     "commands": {"server", "adapt", "config", "caddyfile", "admin", "_build", "__version__"},
     "cli": {"commands"},

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from posthouse.caddyfile.dispenser import Dispenser
 from posthouse.caddyfile.messages import did_you_mean, habit_hint, quote
@@ -131,6 +131,7 @@ class _Adaptation:
         self.mistakes += parsed.mistakes
         self.notices += parsed.notices
         sites = with_unique_pool_names([self._site(block) for block in parsed.blocks])
+        sites = tuple(_hiding(site, tuple(self.sources)) for site in sites)
         verdict = check(Config(sites), is_case_sensitive=self.env.get(CASE_SENSITIVE) in ("1", "true"))
         self.mistakes += verdict.mistakes
         rank = {file: number for number, file in enumerate(self.sources)}
@@ -199,6 +200,11 @@ class _Adaptation:
             except Rejected as rejected:
                 dispenser.fail(rejected.token, rejected.message, rejected.hint)
         self.mistakes += dispenser.mistakes
+
+
+def _hiding(site: SiteSpec, names: tuple[str, ...]) -> SiteSpec:
+    """The site, which serves none of the files that the configuration was read from."""
+    return site if site.files is None else replace(site, files=replace(site.files, hidden=names))
 
 
 def _unknown(segment: Segment, is_braced: bool) -> Mistake:

@@ -204,13 +204,17 @@ def gunicorn(folder: Path, *options: str) -> Callable[[int], list[str]]:
     return lambda port: [*command, f"127.0.0.1:{port}"]
 
 
-def nginx(folder: Path) -> Callable[[int], list[str]]:
-    """The command of `running` for a server of the files in FOLDER/files."""
+def nginx(folder: Path, tls: str = "") -> Callable[[int], list[str]]:
+    """The command of `running` for a server of the files in FOLDER/files.
+
+    tls  lines of its configuration that say with which certificate; "" = plain
+    """
     program = require("nginx")
     (folder / "files").mkdir()
 
     def command(port: int) -> list[str]:
-        text = NGINX.replace("FOLDER", str(folder)).replace("PORT", str(port))
+        listen = f"{port} ssl; {tls}" if tls else str(port)
+        text = NGINX.replace("FOLDER", str(folder)).replace("PORT;", f"{listen};")
         (folder / "nginx.conf").write_text(text)
         return [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
 

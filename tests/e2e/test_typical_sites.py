@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,9 +14,11 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from e2e.tls_backends import TLSBackend
 from e2e.tunnels import UPGRADE, copy_back, take, tunnel
 from kit import Posthouse, RawClient, Request, ScriptedBackend, get, request, response
 from kit.backend import BackendConnection
+from kit.certificates import authority, server_context, write_files
 from kit.http1 import Fields
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sites.md").read_text()
@@ -235,3 +238,19 @@ def test_downloads(town: Callable[[str], Town]) -> None:
         "//protected/report.pdf",
     ):
         assert get(posthouse.port, target, host=host).status == 404
+
+
+def test_backends_over_tls(town: Callable[[str], Town]) -> None:
+    """They are verified, and so are we."""
+    site = town("secure")
+    write_files(site.root / "etc" / "posthouse")
+    context = server_context("localhost")
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority().configure_trust(context)
+    with TLSBackend(context) as backend:
+        site.text = site.text.replace(f"https://{site.backend.address}", backend.address)
+        posthouse = site.start()
+        assert get(posthouse.named_port(), "/x", host="secure.example.com").body == b"ok"
+        assert backend.requests[0].field("Host") == b"secure.example.com"
+        assert backend.handshakes[0].sni == "localhost"
+        assert "client.test" in str(backend.handshakes[0].certificate)

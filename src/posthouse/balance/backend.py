@@ -11,7 +11,7 @@ Laws:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from heapq import heappop, heappush
 
@@ -70,6 +70,12 @@ class Watch:
         self.expires = marked[0][0] if marked else NEVER
 
 
+def warm_key(backend: Backend, tls: Hashable | None) -> Hashable:
+    """What idle connections of a backend are kept under. With another TLS identity they are another's: one that was
+    verified by other rules, or with another certificate of ours, must not be used (reliability.md 2.18)."""
+    return backend if tls is None else (backend, tls)
+
+
 class Backend:
     """One endpoint with what is known of it now.
 
@@ -78,6 +84,7 @@ class Backend:
     seed       64 bits that place it among others for hashing; depends on the key only
     in_flight  exchanges that hold it
     max_conns  the most that may hold it, 0 = no limit
+    tls        the TLS identity that it is dialled with, None for plain ones; whoever dials knows what it is
     is_usable  up, not marked, not full (see the laws above); read it, never set it
     state      what active health checks believe; set it with `believe`
     reason     why, one short phrase; "" while it has been UP from the beginning
@@ -101,6 +108,7 @@ class Backend:
         "seed",
         "since",
         "state",
+        "tls",
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
@@ -110,6 +118,7 @@ class Backend:
         self.seed = int.from_bytes(
             blake2b(f"{endpoint.text}\0{occurrence}".encode(), digest_size=8).digest(), "little"
         )
+        self.tls: Hashable | None = None
         self.in_flight = 0
         self.is_usable = True
         self._watch = watch

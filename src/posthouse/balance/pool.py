@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.backend import Backend, Watch, warm_key
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Choice, Policy
 from posthouse.balance.waiting import Queue
-from posthouse.config.specs import PoolSpec
+from posthouse.config.specs import EndpointSpec, PoolSpec
 from posthouse.errors import FailureKind
 
 __all__ = ["Choice", "Pool", "build_pool"]
@@ -29,12 +29,21 @@ class Pool:
 
     usable  the usable backends in the order of the file, as of the last `select`
     queue   who waits because all that are up are full; shared with the pool of this name before and after a reload
+    tls     the TLS identity of its https backends
     """
 
-    __slots__ = ("_pick", "_seen", "_watch", "backends", "name", "queue", "spec", "usable")
+    __slots__ = ("_pick", "_seen", "_watch", "backends", "name", "queue", "spec", "tls", "usable")
 
-    def __init__(self, spec: PoolSpec, backends: Sequence[Backend], policy: Policy, watch: Watch) -> None:
+    def __init__(
+        self,
+        spec: PoolSpec,
+        backends: Sequence[Backend],
+        policy: Policy,
+        watch: Watch,
+        tls: Hashable | None = None,
+    ) -> None:
         self.spec = spec
+        self.tls = tls
         self.name = spec.name
         self.backends = tuple(backends)
         self.usable: tuple[Backend, ...] = ()
@@ -56,7 +65,18 @@ class Pool:
         """
         for backend, endpoint in zip(self.backends, self.spec.endpoints, strict=True):
             backend.configure(endpoint, self.spec.max_conns, self.spec.passive)
+            backend.tls = self._tls_of(endpoint)
         self._refresh()
+
+    def lanes(self) -> list[Hashable]:
+        """What idle connections of each backend are kept under, as long as this pool's settings are in force."""
+        return [
+            warm_key(backend, self._tls_of(endpoint))
+            for backend, endpoint in zip(self.backends, self.spec.endpoints, strict=True)
+        ]
+
+    def _tls_of(self, endpoint: EndpointSpec) -> Hashable | None:
+        return self.tls if endpoint.scheme == "https" else None
 
     def select(self, choice: Choice, now: float, tried: Sequence[Backend] = ()) -> Backend | None:
         """The backend for an exchange, or None if there is none (`why_not` says why).
@@ -159,9 +179,12 @@ class Pool:
         return self._pick(candidates, choice, left_out)
 
 
-def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Pool:
-    """The pool that `spec` describes. Changes nothing in `previous`: new settings come into force with
-    `start`.
+def build_pool(
+    spec: PoolSpec, rng: random.Random, previous: Pool | None, tls: Hashable | None = None
+) -> Pool:
+    """The pool that `spec` describes, with the identity that its https backends are dialled with.
+
+    Changes nothing in `previous`: new settings come into force with `start`.
 
     A backend of `previous` stays, with its live state, if the same endpoint text occurs again (the first for
     the first, the second for the second). Raises ConfigError for a policy that cannot be used.
@@ -175,7 +198,7 @@ def build_pool(spec: PoolSpec, rng: random.Random, previous: Pool | None) -> Poo
         occurrence = occurrences[endpoint.text]
         backend = kept.get((endpoint.text, occurrence))
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
-    pool = Pool(spec, backends, find_policy(spec.policy, backends, rng), watch)
+    pool = Pool(spec, backends, find_policy(spec.policy, backends, rng), watch, tls)
     if previous is not None:
         pool.queue = previous.queue
     return pool

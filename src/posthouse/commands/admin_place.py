@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from posthouse.server.parts import AdminPlace
 
 OFF = "off"
-OPTION = Option(
-    "--admin", "PATH|off", "the admin socket (default: one that the Caddyfile gives its name)"
-)
+OPTION = Option("--admin", "PATH|off", "the admin socket (default: one that the Caddyfile gives its name)")
 
 
 def of(given: Given, config: str) -> AdminPlace | None:

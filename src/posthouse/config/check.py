@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from posthouse.config.addresses import is_implicitly_https
+from posthouse.config.file_specs import FilesSpec
 from posthouse.config.specs import AddressSpec, Config, RouteSpec, SiteSpec
 from posthouse.errors import Mistake, Notice, Place
 
@@ -43,8 +44,15 @@ def https_notices(site: SiteSpec) -> list[Notice]:
 
 
 def with_root(site: SiteSpec, root: str) -> SiteSpec:
-    """The site; if it has no `root` of its own, with the command line's ("" = it names none)."""
-    return replace(site, root=root) if root and not site.root else site
+    """The site; if it has no `root` of its own, with the command line's ("" = it names none), which is as if it had.
+
+    A site that serves files and is told by nobody from where serves the working directory, as in v1.
+    """
+    if site.root:
+        return site
+    if root:
+        return replace(site, root=root, files=site.files or FilesSpec(place=site.place))
+    return replace(site, root=".") if site.files is not None else site
 
 
 def with_unique_pool_names(sites: Iterable[SiteSpec]) -> tuple[SiteSpec, ...]:
@@ -118,8 +126,10 @@ def _named(host: str) -> str:
 
 def _silent_sites(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
     for site in sites:
-        if not (site.routes or site.root or site.redirects or site.statuses):
-            yield Notice(site.place, "this site has no `proxy`: every request is answered with 404")
+        if not (site.routes or site.files or site.redirects or site.statuses):
+            yield Notice(
+                site.place, "this site has no `proxy` and no `root`: every request is answered with 404"
+            )
 
 
 def _dead_routes(sites: Iterable[SiteSpec], is_case_sensitive: bool) -> Iterator[Notice]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.file_specs import FilesSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
@@ -37,7 +38,7 @@ class EndpointSpec:
 
     text         as written, without credentials, scheme added ("http://127.0.0.1:9000/base", "unix:/run/a.sock"):
                  the value of {upstream} and of logs
-    scheme       "http" ("https" comes later)
+    scheme       "https": over TLS; the host is what the certificate must be for
     host, port   what is dialled; host "" = the local machine; for unix sockets host is "" and port 0
     unix         path of the Unix socket, or ""
     authority    the Host field sent unless a rule sets it: "127.0.0.1:9000", "localhost" for unix
@@ -172,6 +173,27 @@ class HealthSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FileSpec:
+    """A file that the configuration names, as written: relative to the working directory."""
+
+    path: str
+    place: Place = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TLSSpec:
+    """How a pool's https backends are spoken to. The files are read when the generation is built.
+
+    ca_certificates  PEM files whose certificates are trusted instead of the system's
+    client           our certificate and its key, PEM, for backends that ask; () or two files
+    """
+
+    insecure_skip_verify: bool = False
+    ca_certificates: tuple[FileSpec, ...] = ()
+    client: tuple[FileSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSpec:
     """The backends of one `proxy` block and how one is chosen.
 
@@ -189,6 +211,7 @@ class PoolSpec:
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     max_conns: int = 0
     keepalive: int = 64
+    tls: TLSSpec = TLSSpec()
     health: HealthSpec | None = None
     queue: QueueSpec = QueueSpec()
 
@@ -358,6 +381,12 @@ class SiteSpec:
     bind: str = ""
     root: str = ""
     """Folder of the static file server, "" = none was given."""
+    files: FilesSpec | None = None
+    """The static file server; None: there is none."""
+    ext: tuple[str, ...] = ()
+    """What is tried behind paths without an ending, in this order."""
+    mime: tuple[tuple[str, str], ...] = ()
+    """(ending with its dot, lower case; media type)"""
     trusted_proxies: tuple[str, ...] = ()
     """IP networks, CIDR, normalised."""
     request_id: RequestIdSpec | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from posthouse.config.file_specs import DEFAULT_INDEX, FilesSpec
 from posthouse.config.specs import (
     AddressSpec,
     ErrorsSpec,
@@ -38,6 +39,13 @@ class SiteDraft:
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
+        self.root = ""
+        self.has_dotfiles = False
+        self.index: list[str] = []
+        self.browse: list[str] = []
+        self.files_place: Place | None = None
+        self.ext: list[str] = []
+        self.mime: dict[str, str] = {}
         self.gzips: list[GzipSpec] = []
         self.rewrites: list[RewriteSpec] = []
         self.auths: list[BasicAuthSpec] = []
@@ -59,6 +67,10 @@ class SiteDraft:
             limits=self.limits,
             timeouts=self.timeouts,
             bind=self.bind,
+            root=self.root,
+            files=self._files(),
+            ext=tuple(self.ext),
+            mime=tuple(self.mime.items()),
             trusted_proxies=tuple(self.trusted_proxies),
             request_id=self.request_id,
             logs=tuple(self.logs),
@@ -71,4 +83,15 @@ class SiteDraft:
             hooks=tuple(self.hooks),
             errors=self.errors,
             place=self.place,
+        )
+
+    def _files(self) -> FilesSpec | None:
+        """The file server. Without `root`, `index` and `browse` there is none: a site publishes no folder by itself."""
+        if self.files_place is None:
+            return None
+        return FilesSpec(
+            index=tuple(self.index) or DEFAULT_INDEX,
+            browse=tuple(self.browse),
+            has_dotfiles=self.has_dotfiles,
+            place=self.files_place,
         )

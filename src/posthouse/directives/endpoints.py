@@ -1,28 +1,27 @@
 """A TO of the `proxy` directive as text -> the endpoints it stands for.
 
-Forms: `host`, `host:port`, `:port`, `http://[user:password@]host[:port][/base][?query]`, `[v6]:port`,
+Forms: `host`, `host:port`, `:port`, `http[s]://[user:password@]host[:port][/base][?query]`, `[v6]:port`,
 `unix:/PATH`, and a port range `…:8080-8085…`, one endpoint per port. Nothing here quotes credentials.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote as percent_encode
 from urllib.parse import unquote_to_bytes
 
 from posthouse.caddyfile.messages import quote
 from posthouse.config.hosts import normal_name, normal_v6, split_port
-from posthouse.config.specs import EndpointSpec
+from posthouse.config.specs import EndpointSpec, Scheme
 from posthouse.errors import Place
 
-HTTP_PORT = 80
+PORTS: Final[dict[Scheme, int]] = {"http": 80, "https": 443}
 _UNIX = "unix:"
 _LONGEST_SOCKET_PATH = 107
 """`sun_path` holds 108 bytes on Linux, the last of them a NUL."""
 
 _NOT_YET = {
-    "https": "`https://` backends are not in this release yet",
     "srv": "`srv://` is not in this release yet",
     "srv+https": "`srv+https://` is not in this release yet",
 }
@@ -30,8 +29,8 @@ _NEVER = {
     "ws": ("`ws://` is not a backend's scheme", "write `http://`: WebSocket upgrades pass by themselves"),
     "wss": ("`wss://` is not a backend's scheme", "write `https://`: WebSocket upgrades pass by themselves"),
     "quic": (
-        "`quic://` is not part of Posthouse: it spoke a draft of QUIC that no server knows now",
-        "write `http://`",
+        "`quic:` is not part of Posthouse: it spoke a draft of QUIC that no server knows now",
+        "write `https://`",
     ),
     "fastcgi": ("`fastcgi://` is not part of Posthouse", "put a web server that speaks FastCGI behind it"),
 }
@@ -69,7 +68,9 @@ def parse_endpoints(text: str, place: Place) -> list[EndpointSpec]:
         raise BadEndpoint("a backend's address has no blanks or control characters in it")
     if text.startswith(_UNIX):
         return [_unix(text, place)]
-    rest = _without_scheme(text)
+    if text.lower().startswith("quic:"):
+        raise BadEndpoint(*_NEVER["quic"])
+    scheme, rest = _without_scheme(text)
     try:
         url = _cut(rest)
         host = _host(url)
@@ -87,10 +88,10 @@ def parse_endpoints(text: str, place: Place) -> list[EndpointSpec]:
         raise BadEndpoint(f"{quote(rest.rpartition('@')[2])} is not a backend's address: {wrong}") from None
     return [
         EndpointSpec(
-            text=_text(url, port),
-            scheme="http",
+            text=_text(scheme, url, port),
+            scheme=scheme,
             host=host,
-            port=HTTP_PORT if port is None else port,
+            port=PORTS[scheme] if port is None else port,
             authority=_authority(url.host, host, port),
             base_path=base_path,
             base_query=base_query,
@@ -101,20 +102,22 @@ def parse_endpoints(text: str, place: Place) -> list[EndpointSpec]:
     ]
 
 
-def _without_scheme(text: str) -> str:
+def _without_scheme(text: str) -> tuple[Scheme, str]:
     match = _SCHEME.match(text)
     if match is None:
-        return text
+        return "http", text
     scheme = match[1].lower()
     if scheme == "http":
-        return text[match.end() :]
+        return "http", text[match.end() :]
+    if scheme == "https":
+        return "https", text[match.end() :]
     if scheme in _NOT_YET:
         raise BadEndpoint(_NOT_YET[scheme])
     if scheme in _NEVER:
         raise BadEndpoint(*_NEVER[scheme])
     raise BadEndpoint(
         f"`{scheme}://` is not a scheme that backends are reached by",
-        "write `http://HOST:PORT` or `unix:/PATH`",
+        "write `http://HOST:PORT`, `https://HOST` or `unix:/PATH`",
     )
 
 
@@ -185,9 +188,9 @@ def _encoded(part: str, safe: str = _PATH_SAFE) -> str:
     return percent_encode(part, safe=safe)
 
 
-def _text(url: _Url, port: int | None) -> str:
+def _text(scheme: Scheme, url: _Url, port: int | None) -> str:
     query = f"?{url.query}" if url.query else ""
-    return f"http://{url.host}" + ("" if port is None else f":{port}") + url.path + query
+    return f"{scheme}://{url.host}" + ("" if port is None else f":{port}") + url.path + query
 
 
 def _authority(written: str, host: str, port: int | None) -> str:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
+from posthouse.caddyfile.messages import quote
 from posthouse.caddyfile.parser import Segment
-from posthouse.config.specs import PolicySpec, QueueSpec
+from posthouse.config.specs import FileSpec, PolicySpec, QueueSpec
 from posthouse.directives import health_properties as health
 from posthouse.directives.arguments import (
     OFF,
@@ -253,6 +254,37 @@ def _websocket(one: Property, route: RouteDraft) -> None:
     """Upgrades pass without the preset; it stays valid for the sake of old files."""
 
 
+def _insecure_skip_verify(one: Property, route: RouteDraft) -> None:
+    _refuse_both(one.name, bool(route.tls.ca_certificates))
+    route.tls = replace(route.tls, insecure_skip_verify=True)
+
+
+def _ca_certificates(one: Property, route: RouteDraft) -> None:
+    """A later line replaces an earlier one."""
+    _refuse_both(one.name, route.tls.insecure_skip_verify)
+    route.tls = replace(route.tls, ca_certificates=_files(one))
+
+
+def _refuse_both(name: Token, has_other: bool) -> None:
+    if has_other:
+        raise Rejected(
+            name,
+            "`insecure_skip_verify` and `ca_certificates` contradict each other: one verifies nothing",
+            "leave one of them out",
+        )
+
+
+def _tls_client(one: Property, route: RouteDraft) -> None:
+    route.tls = replace(route.tls, client=_files(one))
+
+
+def _files(one: Property) -> tuple[FileSpec, ...]:
+    for arg in one.args:
+        if not arg.text or "\0" in arg.text:
+            raise Rejected(arg, f"`{one.name.text}` needs the name of a file, found {quote(arg)}")
+    return tuple(FileSpec(arg.text, arg.place) for arg in one.args)
+
+
 def _later(one: Property, route: RouteDraft) -> None:
     raise Rejected(one.name, f"`{one.name.text}` is not in this release yet")
 
@@ -281,6 +313,9 @@ PROPERTIES: dict[str, PropertyReader] = {
     "without": PropertyReader(_ONE, _without),
     "except": PropertyReader(_ANY, _except),
     "upstream": PropertyReader(Arity(1, 4, later=3), _upstream),
+    "insecure_skip_verify": PropertyReader(_FLAG, _insecure_skip_verify),
+    "ca_certificates": PropertyReader(_ANY, _ca_certificates),
+    "tls_client": PropertyReader(Arity(2, 2), _tls_client),
     "transparent": PropertyReader(_FLAG, _transparent),
     "websocket": PropertyReader(_FLAG, _websocket),
     "health_check": PropertyReader(_ONE, health.path),
@@ -306,9 +341,6 @@ PROPERTIES: dict[str, PropertyReader] = {
     "health_check_tcp": PropertyReader(_FLAG, health.tcp),
     # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
     "health_check_grpc": PropertyReader(Arity(0, 1), _later),
-    "insecure_skip_verify": PropertyReader(_FLAG, _later),
-    "ca_certificates": PropertyReader(_ANY, _later),
-    "tls_client": PropertyReader(Arity(2, 2), _later),
     "tls_server_name": PropertyReader(_ONE, _later),
     "try_count": PropertyReader(_ONE, _later),
     "retry_on": PropertyReader(_ANY, _later),

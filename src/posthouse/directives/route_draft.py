@@ -14,6 +14,7 @@ from posthouse.config.specs import (
     QueueSpec,
     RetrySpec,
     RouteSpec,
+    TLSSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.health_draft import HealthDraft
@@ -24,6 +25,7 @@ _POLICY = PolicySpec()
 _QUEUE = QueueSpec()
 _RETRY = RetrySpec()
 _TIMEOUTS = UpstreamTimeouts()
+_TLS = TLSSpec()
 
 
 class RouteDraft:
@@ -47,6 +49,7 @@ class RouteDraft:
         self.max_conns = 0
         self.keepalive = 64
         self.queue: QueueSpec | None = None
+        self.tls = _TLS
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -85,6 +88,7 @@ class RouteDraft:
             timeouts=timeouts,
             max_conns=self.max_conns,
             keepalive=self.keepalive,
+            tls=self.tls,
             health=self.health.finish(),
             queue=self.queue or self._queue(),
         )

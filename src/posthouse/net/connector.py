@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import select
+import ssl
 from collections.abc import Callable, Hashable
 from typing import Final
 
@@ -14,17 +15,22 @@ from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.idle import IdleConnections
 from posthouse.net.reactor import Reactor
 from posthouse.net.resolver import Address, Resolver
+from posthouse.net.tls import ClientTLS, Dial
+from posthouse.net.tls_engine import TLSFault
+from posthouse.net.tls_transport import TLSTransport
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.net.upstream_request import UpstreamRequest
 
 Dialled = UpstreamH1 | Failure
 
+HANDSHAKE_SECONDS: Final = 10.0
+"""What TLS may take once the connection is open; `timeout` counts on meanwhile (reliability.md 2.18)."""
 _OUR_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 """Out of descriptors or memory: no backend is to blame for that."""
 
 
 class Connector:
-    """Opens connections to backends over TCP and Unix sockets."""
+    """Opens connections to backends over TCP, TLS and Unix sockets."""
 
     __slots__ = ("_idle", "_loop", "_reactor", "_resolver", "_tasks")
 
@@ -41,9 +47,13 @@ class Connector:
         endpoint: EndpointSpec,
         timeouts: UpstreamTimeouts,
         on_done: Callable[[Dialled], None],
+        tls: ClientTLS | None = None,
     ) -> asyncio.Task[None]:
-        """Open a connection; `on_done` gets it or why not, later. Cancel the task to call it off."""
-        task = self._loop.create_task(self._run(key, endpoint, timeouts, on_done))
+        """Open a connection; `on_done` gets it or why not, later. Cancel the task to call it off.
+
+        tls  with which identity, for an https endpoint
+        """
+        task = self._loop.create_task(self._run(key, endpoint, timeouts, on_done, tls))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -54,14 +64,21 @@ class Connector:
         endpoint: EndpointSpec,
         timeouts: UpstreamTimeouts,
         on_done: Callable[[Dialled], None],
+        tls: ClientTLS | None,
     ) -> None:
         connection = UpstreamH1(self._reactor, self._idle, key)
+        what = "connection"
         try:
+            if (endpoint.scheme == "https") != (tls is not None):
+                raise ValueError(f"{endpoint.text} with {tls!r}")
             async with asyncio.timeout(timeouts.connect):
                 failure = await self._connect(connection, endpoint, timeouts.fallback_delay)
+                if failure is None and tls is not None:
+                    what = "TLS handshake"
+                    failure = await self._secure(connection, tls.dial(endpoint))
         except TimeoutError:
             limit = "the system's limit" if timeouts.connect is None else f"{timeouts.connect:g} s"
-            failure = _failure(FailureKind.CONNECT_TIMEOUT, f"no connection within {limit}")
+            failure = _failure(FailureKind.CONNECT_TIMEOUT, f"no {what} within {limit}")
         except Exception as error:
             # Whatever it is, the exchange must learn of it: it waits for nothing else.
             failure = Failure(FailureKind.CONNECT, Side.POSTHOUSE, repr(error), Sent.NOTHING)
@@ -94,6 +111,30 @@ class Connector:
         except OSError as error:
             return _connect_failure(error)
         return None
+
+    async def _secure(self, connection: UpstreamH1, dial: Dial) -> Failure | None:
+        """Shake hands on a connection that has just been opened; from then on its transport is the TLS one."""
+        opened: asyncio.Future[TLSFault | ssl.SSLError | None] = self._loop.create_future()
+
+        def tell(how: TLSFault | ssl.SSLError | None) -> None:
+            if not opened.done():
+                opened.set_result(how)
+
+        plain = connection.transport
+        if plain.is_closing():
+            return _failure(FailureKind.TLS, "not TLS: the peer spoke or closed first")
+        transport = TLSTransport(self._loop, self._reactor.scratch, dial.engine, connection, tell)
+        transport.on_data = dial.keep_session
+        transport.start(plain)
+        limit = asyncio.timeout(HANDSHAKE_SECONDS)
+        try:
+            async with limit:
+                error = await opened
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return _failure(FailureKind.CONNECT_TIMEOUT, f"no TLS handshake within {HANDSHAKE_SECONDS:g} s")
+        return None if error is None else _failure(FailureKind.TLS, dial.explain(error))
 
     async def _open(self, connection: UpstreamH1, address: Address) -> None:
         await self._loop.create_connection(  # type: ignore[type-var]
@@ -152,7 +193,11 @@ def is_quiet(connection: UpstreamRequest) -> bool:
     The event loop may not have told us yet that the backend closed it. A request that can't be sent twice is worth
     the look.
     """
-    sock = connection.transport.get_extra_info("socket")
+    transport = connection.transport
+    tls = transport.get_extra_info("tls")
+    if tls is not None:
+        return bool(tls.catch_up())
+    sock = transport.get_extra_info("socket")
     if sock is None:
         return True
     poll = select.poll()

@@ -14,6 +14,7 @@ from posthouse.errors import FailureKind, ProtocolError
 from posthouse.net.handler import ResponseHandler
 from posthouse.net.pump import PUMP_FROM, Pump
 from posthouse.net.timers import NEVER
+from posthouse.net.tls_engine import TLSFault
 from posthouse.net.upstream_request import (
     CHUNKED_BODY,
     COMPLETE,
@@ -73,10 +74,22 @@ class UpstreamH1(UpstreamRequest):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
-        self._end_of_input(
-            f"connection lost: {exc}" if exc else "closed by the backend", is_clean=exc is None
-        )
+        if isinstance(exc, TLSFault):
+            self._end_of_tls(exc)
+        else:
+            self._end_of_input(
+                f"connection lost: {exc}" if exc else "closed by the backend", is_clean=exc is None
+            )
         self._reactor.timers.forget(self)
+
+    def _end_of_tls(self, fault: TLSFault) -> None:
+        """TLS broke off. Without close_notify a body that ends with the connection is not complete (RFC 9112 9.8)."""
+        if self._state == HEAD and not fault.is_cut:
+            if fault.is_refusal and not self._buffer and not self.is_reused:
+                # Its handshake has failed, only ours had not: the application was never asked.
+                self.is_sent = False
+            self._fail(FailureKind.TLS, fault.reason)
+        self._end_of_input(fault.reason, is_clean=False)
 
     def _end_of_input(self, reason: str, *, is_clean: bool = True) -> None:
         self._stop_pump()
@@ -151,6 +164,7 @@ class UpstreamH1(UpstreamRequest):
             self._buffer = b""
             if head.status == 101:
                 self._state = GONE
+                self.deadline = NEVER
                 exchange.on_upgrade(head, data)
                 return
             exchange.on_informational(head)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Hashable
+from typing import Final
 
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.flow import Flow
@@ -22,6 +23,8 @@ from posthouse.protocol.chunked import ChunkedReader, encode_chunk, encode_last_
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import ResponseHead
 
+GOODBYE_SECONDS: Final = 2.0
+"""What a backend gets to take the close_notify of a connection on which nothing runs."""
 IDLE, HEAD, SIZED_BODY, CHUNKED_BODY, OPEN_BODY, COMPLETE, GONE = range(7)
 """What the connection reads now: nothing, a head, a body by its framing, nothing (the response is complete)."""
 
@@ -148,9 +151,11 @@ class UpstreamRequest:
 
         A backend that answers early and closes resets the connection, because our bytes lie there unread; the event
         loop then drops the transport before the answer is read. The kernel still has it, for a second descriptor.
+        What that would give of TLS is ciphertext: there the transport itself hears the peer out
+        (net/tls_transport.py).
         """
         sock = self.transport.get_extra_info("socket")
-        if sock is not None and self._ear is None:
+        if sock is not None and self._ear is None and self.transport.get_extra_info("tls") is None:
             with contextlib.suppress(OSError):
                 self._ear = socket.socket(fileno=os.dup(sock.fileno()))
 
@@ -226,14 +231,24 @@ class UpstreamRequest:
 
     def close(self) -> None:
         """Close at once; unsent bytes are dropped."""
-        if self._state == IDLE:
+        was, self._state = self._state, GONE
+        if was == IDLE:
             self._idle.forget(self)
-        self._state = GONE
         self.exchange = None
         self._stop_pump()
         if self._ear is not None:
             self._drop_ear()
-        self.transport.abort()
+        transport = self.transport
+        if (
+            was in (IDLE, COMPLETE)
+            and transport.get_extra_info("tls") is not None
+            and not (transport.get_write_buffer_size() or transport.is_closing())
+        ):
+            # With close_notify: a backend forgets the session of a connection that ends without, and logs it.
+            transport.close()
+            self._reactor.timers.set(self, self._reactor.clock() + GOODBYE_SECONDS)
+        else:
+            transport.abort()
 
     def on_deadline(self, now: float) -> None:
         """The backend took too long, or the connection was idle long enough."""
@@ -241,7 +256,9 @@ class UpstreamRequest:
             self.close()
         elif self._state == HEAD:
             self._fail(FailureKind.RESPONSE_TIMEOUT, f"no response head within {self._wait:g} s")
-        elif self._state != GONE:
+        elif self._state == GONE:
+            self.transport.abort()
+        else:
             self._fail(FailureKind.IDLE_TIMEOUT, f"no byte of the response for {self.idle_timeout:g} s")
 
     def _fail(self, kind: FailureKind, reason: str) -> None:

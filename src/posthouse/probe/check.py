@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from posthouse.balance.backend import Backend
@@ -16,6 +17,7 @@ class Check:
     endpoint  what is dialled: the backend's, or one with the port of the check
     timeouts  `connect` and `fallback_delay` act on the dial, besides the timeout of the check
     head      the whole request; b"" = connecting is enough
+    tls       the TLS identity that an https endpoint is dialled with
     """
 
     backend: Backend
@@ -24,13 +26,15 @@ class Check:
     endpoint: EndpointSpec
     timeouts: UpstreamTimeouts
     head: bytes = field(repr=False)
+    tls: Hashable | None = None
 
     def asks_the_same(self, other: Check) -> bool:
         """Whether what one found is true of the other as well: only pace and thresholds differ."""
         mine, theirs = self.spec.check, other.spec.check
-        return (self.backend, self.endpoint, self.head, mine) == (
+        return (self.backend, self.endpoint, self.tls, self.head, mine) == (
             other.backend,
             other.endpoint,
+            other.tls,
             other.head,
             theirs,
         )

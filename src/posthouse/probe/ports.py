@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
@@ -42,6 +42,11 @@ class Services(Protocol):
 
     def call_later(self, seconds: float, callback: Callable[[], None], /) -> Cancellable: ...
     def dial_for_probe(
-        self, endpoint: EndpointSpec, timeouts: UpstreamTimeouts, on_done: Callable[[Any], None], /
+        self,
+        endpoint: EndpointSpec,
+        timeouts: UpstreamTimeouts,
+        on_done: Callable[[Any], None],
+        tls: Hashable | None,
+        /,
     ) -> Cancellable:
-        """A new connection, never a warm one; `on_done` gets it or a Failure, later."""
+        """A new connection, never a warm one; `on_done` gets it or a Failure, later. tls: for https endpoints."""

@@ -73,7 +73,9 @@ class Probe:
         """Dial, with an end in sight."""
         check = self._check
         self._timer = self._services.call_later(check.spec.timeout, self._expire)
-        self._dialling = self._services.dial_for_probe(check.endpoint, check.timeouts, self._on_dialled)
+        self._dialling = self._services.dial_for_probe(
+            check.endpoint, check.timeouts, self._on_dialled, check.tls
+        )
 
     def cancel(self) -> None:
         """Nobody wants to know any more."""

@@ -92,9 +92,12 @@ class RequestFields:
         self.expects_continue = self.has_te_trailers = False
         self.protocols: bytes | None = None
         self.trailer = self.forwarding = self.via = _NO_FIELDS
-        kept = [field for field in fields if not field.kind]
-        if len(kept) != len(fields):
-            nominated = self._read([field for field in fields if field.kind])
+        kept: list[Field] = []
+        special: list[Field] = []
+        for field in fields:
+            (special if field.kind else kept).append(field)
+        if special:
+            nominated = self._read(special)
             if nominated:
                 kept = [field for field in kept if field.lower not in nominated]
         self.kept = kept

@@ -103,7 +103,9 @@ class Field:
 
 
 _FORBIDDEN_IN_VALUES: Final = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
-_GOOD_IN_VALUES: Final = bytes(byte for byte in range(256) if byte not in _FORBIDDEN_IN_VALUES)
+_JUDGED_IN_VALUES: Final = bytes(byte not in _FORBIDDEN_IN_VALUES for byte in range(256))
+"""Translates forbidden bytes to 0 and all others to 1. `translate` with a table takes a third of the time of a regular
+expression, and of a `translate` that deletes, which makes a table of its own for each call."""
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 
@@ -163,7 +165,7 @@ class FieldMemo:
         known = self._names.get(name)
         if known is None:
             known = self._read_name(name, line)
-        if not colon or value.translate(None, _GOOD_IN_VALUES):
+        if not colon or 0 in value.translate(_JUDGED_IN_VALUES):
             raise ProtocolError(400, _why_bad(line))
         field = Field.__new__(Field)
         field.name = name

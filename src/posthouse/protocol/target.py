@@ -101,7 +101,7 @@ class Targets:
         match = _PLAIN.fullmatch(raw)
         if match is not None:
             path, query = match.groups()
-            text = path.decode("ascii")
+            text = path.decode()  # ASCII by the pattern; naming it takes the slow way to the codec
             target = Target(raw, text, text if self.is_case_sensitive else text.lower(), path, query)
         else:
             target = self._judge(raw)
@@ -144,6 +144,13 @@ class Targets:
         text = normal.decode("utf-8", "surrogateescape")
         wire = encode_path(normal) if has_dot_segments(decoded) else _encode_raw(path)
         return Target(raw, text, self.key(text), wire, mark + query)
+
+
+def ending(path: str) -> str:
+    """The ending of a path's last name, lower case, with its dot (".html"); "" if it has none."""
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot >= 0 else ""
 
 
 def encode_path(path: bytes) -> bytes:

@@ -9,7 +9,6 @@ Laws:
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Final
 from weakref import WeakSet
 
 from posthouse.config.specs import GzipSpec
+from posthouse.protocol.codings import weight_of, weights
 from posthouse.protocol.fields import Field, parse_list
 from posthouse.protocol.h1 import RequestHead
 from posthouse.protocol.target import Targets
@@ -72,7 +72,6 @@ _STREAMS: Final = frozenset(
         *("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"),
     )
 )
-_QUALITY: Final = re.compile(rb"q[ \t]*=[ \t]*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 @lru_cache(maxsize=1024)
@@ -96,19 +95,7 @@ def is_accepted(value: bytes | None) -> bool:
 
 
 def _is_accepted(value: bytes) -> bool:
-    weights: dict[bytes, float] = {}
-    for member in parse_list(value):
-        coding, mark, parameter = member.partition(b";")
-        coding = coding.rstrip(b" \t")
-        weight = 1.0
-        if mark:
-            match = _QUALITY.fullmatch(parameter.strip(b" \t"))
-            # What cannot be read was not asked for.
-            weight = float(match.group(1)) if match is not None else 0.0
-        coding = b"gzip" if coding == b"x-gzip" else coding
-        weights[coding] = min(weight, weights.get(coding, 1.0))
-    gzip = weights.get(b"gzip", weights.get(b"*", 0.0))
-    return gzip > 0.0 and gzip >= weights.get(b"identity", 0.0)
+    return weight_of(b"gzip", weights(value)) > 0.0
 
 
 _is_accepted_memo = lru_cache(maxsize=1024)(_is_accepted)

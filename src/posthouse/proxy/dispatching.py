@@ -82,7 +82,18 @@ class Dispatching(Attempts):
             return
         site = self.course.site
         assert site is not None and site.responder is not None
-        self.send(site.responder.respond(self))
+        answer = site.responder.respond(self, self.course.head)
+        if answer.cause:
+            uri = self.target.decode("latin-1")
+            self.services.log.error(
+                "file not served",
+                key=self.site,
+                site=self.site,
+                uri=uri,
+                status=answer.status,
+                why=answer.cause,
+            )
+        self.send(answer)
 
     def _is_sent_elsewhere(self, head: ResponseHead, is_end: bool) -> bool:
         """X-Accel-Redirect: the backend lets another part of the site answer (directive `internal`)."""

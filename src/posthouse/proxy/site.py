@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from posthouse.config.specs import HeaderRule, SiteSpec
 from posthouse.observe.record import Subject
-from posthouse.protocol.target import Target, Targets, cut_prefix, normalise
+from posthouse.protocol.target import Target, Targets, cut_prefix, ending, normalise
 from posthouse.proxy.answer import Compression, Responder, Step
 from posthouse.proxy.rewrite import NO_RULES, HeaderProgram
 from posthouse.proxy.route import Route
@@ -98,6 +98,7 @@ class Site:
         *(
             "_body_limits",
             "_headers",
+            "_media",
             "_programs",
             "_trust",
             "_trusted",
@@ -121,7 +122,8 @@ class Site:
         self.logs = sorted(logs, key=lambda scope: -len(scope.key))
         self.request_id = RequestIds(spec.request_id.source) if spec.request_id is not None else None
         self._headers = [(path_key(scope.path, targets), scope.rules) for scope in spec.headers]
-        self._programs: dict[tuple[tuple[int, ...], int], HeaderProgram] = {}
+        self._media = {name: HeaderRule("set", "Content-Type", value) for name, value in spec.mime}
+        self._programs: dict[tuple[tuple[int, ...], str, int], HeaderProgram] = {}
         self._body_limits = sorted(
             ((path_key(path, targets), size) for path, size in spec.limits.body),
             key=lambda pair: -len(pair[0]),
@@ -195,16 +197,23 @@ class Site:
         return client
 
     def response_program(self, key: str, route: Route | None) -> HeaderProgram:
-        """Rules for a response: `header_downstream` of the route, then the `header` scopes that match."""
-        if not self._headers:
+        """Rules for a response: `header_downstream` of the route, its `mime`, then the `header` scopes that match.
+
+        Of our own answers (no route) only files have a media type of the site's, and they bring it with them.
+        """
+        if not self._headers and not self._media:
             return NO_RULES if route is None else route.downstream_program
         matching = tuple(i for i, (prefix, _) in enumerate(self._headers) if key.startswith(prefix))
-        program = self._programs.get((matching, id(route)))
+        media = self._media.get(ending(key)) if route is not None and self._media else None
+        memo = (matching, media.value if media is not None else "", id(route))
+        program = self._programs.get(memo)
         if program is None:
             rules: list[HeaderRule] = [] if route is None else list(route.spec.header_downstream)
+            if media is not None:
+                rules.append(media)
             for i in matching:
                 rules += self._headers[i][1]
-            program = self._programs[matching, id(route)] = HeaderProgram(rules)
+            program = self._programs[memo] = HeaderProgram(rules)
         return program
 
 

@@ -22,7 +22,8 @@ def checks_of(site: SiteSpec, route: Route) -> list[Check]:
     for backend, own in zip(pool.backends, pool.spec.endpoints, strict=True):
         endpoint = at_port(own, health.check.port)
         head = check_head(route.spec, endpoint, health, host) if health.check.path else b""
-        checks.append(Check(backend, pool.name, health, endpoint, pool.spec.timeouts, head))
+        tls = pool.tls if endpoint.scheme == "https" else None
+        checks.append(Check(backend, pool.name, health, endpoint, pool.spec.timeouts, head, tls))
     return checks
 
 

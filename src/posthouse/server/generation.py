@@ -1,7 +1,7 @@
 """Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
 
-Building does no I/O but opening log files and reading password files; a generation that fails to build leaves
-nothing behind and changes nothing of the one that serves.
+Building does no I/O but opening log files and reading certificates and password files; a generation that fails to
+build leaves nothing behind and changes nothing of the one that serves.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from posthouse.config.specs import (
     ErrorsSpec,
     LimitsSpec,
     LogSpec,
+    PoolSpec,
     RotationSpec,
     RouteSpec,
     SiteSpec,
     TimeoutsSpec,
+    TLSSpec,
 )
 from posthouse.errors import ConfigError, Mistake, Place, StartError
 from posthouse.net.handler import DownstreamTimeouts
+from posthouse.net.tls import ClientTLS
 from posthouse.observe.access_lines import compile_line
 from posthouse.observe.access_log import AccessLog
 from posthouse.observe.error_log import ErrorLog
@@ -37,6 +40,7 @@ from posthouse.proxy.site import LogScope, Site, Sites, path_key
 from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
 from posthouse.server.runtime import Runtime
+from posthouse.server.site_files import build_file_server
 from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
 
@@ -96,12 +100,13 @@ class Generation:
             self._runtime.logs.give_back(key)
 
     def close_left_backends(self, successor: Generation) -> None:
-        """Close the warm connections of backends that the successor does not have."""
-        kept = {backend for pool in successor.pools.values() for backend in pool.backends}
+        """Close the warm connections that the successor will not use: of backends that it does not have, or speaks
+        to with another TLS identity."""
+        kept = {lane for pool in successor.pools.values() for lane in pool.lanes()}
         for pool in self.pools.values():
-            for backend in pool.backends:
-                if backend not in kept:
-                    self._runtime.idle.close(backend)
+            for lane in pool.lanes():
+                if lane not in kept:
+                    self._runtime.idle.close(lane)
 
 
 def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:
@@ -160,6 +165,10 @@ class _Builder:
             site.steps = build_steps(spec, self._means)
         except ConfigError as error:
             self._mistakes += error.mistakes
+        try:
+            site.responder = build_file_server(spec, self._targets, self._runtime.log)
+        except ConfigError as error:
+            self._mistakes += error.mistakes
         site.keeps_body = any(map(asks_for_body, _templates(spec)))
         if spec.errors is not None:
             site.errors = self._errors(spec.errors, spec.root)
@@ -172,7 +181,7 @@ class _Builder:
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
         try:
-            pool = build_pool(spec.pool, self._runtime.rng, previous)
+            pool = build_pool(spec.pool, self._runtime.rng, previous, self._tls(spec.pool))
         except ConfigError as error:
             self._mistakes += error.mistakes
             return None
@@ -184,6 +193,12 @@ class _Builder:
         return Route(
             spec, pool, [*keys, *(path_key(path, self._targets) for path in spec.excepts)], self._targets
         )
+
+    def _tls(self, spec: PoolSpec) -> ClientTLS | None:
+        """Made also where no backend needs it, if it was written: a mistake in it shall not lie in wait."""
+        if spec.tls == TLSSpec() and all(endpoint.scheme != "https" for endpoint in spec.endpoints):
+            return None
+        return self._runtime.identities.get(spec.tls)
 
     def _log(self, spec: LogSpec) -> LogScope:
         log = self._open(spec.output, spec.rotation, spec.place)

@@ -6,15 +6,16 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, cast
 
-from posthouse.balance.backend import Backend
+from posthouse.balance.backend import Backend, warm_key
 from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
 from posthouse.net.connector import Connector, Dialled, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
+from posthouse.net.tls import ClientTLS, Identities
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
@@ -41,6 +42,7 @@ class Runtime:
         self.secret = secrets.token_bytes(32)
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
+        self.identities = Identities()
         self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self.logs = Logs(loop, log)
@@ -48,23 +50,32 @@ class Runtime:
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
-        connection = self.idle.acquire(backend)
+        tls = backend.tls
+        key = backend if tls is None else warm_key(backend, tls)
+        connection = self.idle.acquire(key)
         while connection is not None and is_careful and not is_quiet(connection):
             connection.close()
-            connection = self.idle.acquire(backend)
+            connection = self.idle.acquire(key)
         return connection
 
     def dial(
         self, backend: Backend, timeouts: UpstreamTimeouts, on_done: Callable[[Dialled], None]
     ) -> asyncio.Task[None]:
         """A new connection to a backend."""
-        return self._connector.dial(backend, backend.endpoint, timeouts, on_done)
+        tls = backend.tls
+        return self._connector.dial(
+            warm_key(backend, tls), backend.endpoint, timeouts, on_done, cast(ClientTLS | None, tls)
+        )
 
     def dial_for_probe(
-        self, endpoint: EndpointSpec, timeouts: UpstreamTimeouts, on_done: Callable[[Dialled], None]
+        self,
+        endpoint: EndpointSpec,
+        timeouts: UpstreamTimeouts,
+        on_done: Callable[[Dialled], None],
+        tls: Hashable | None = None,
     ) -> asyncio.Task[None]:
         """A connection for one health check: it never becomes a warm one, so its key is nobody's."""
-        return self._connector.dial(self.probes, endpoint, timeouts, on_done)
+        return self._connector.dial(self.probes, endpoint, timeouts, on_done, cast(ClientTLS | None, tls))
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""

@@ -6,7 +6,6 @@ BUILDERS is the table, and its order is the order of effect, as in v1.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +13,11 @@ from typing import Final
 from posthouse.config.specs import SiteSpec
 from posthouse.config.step_specs import BasicAuthSpec
 from posthouse.errors import ConfigError, Mistake
+from posthouse.files.extensions import Extensions
 from posthouse.protocol.target import Targets
 from posthouse.proxy.answer import Step
 from posthouse.proxy.site import path_key
+from posthouse.server.site_files import folder_of
 from posthouse.steps import basicauth, internal, passwords, redir, rewrite, status
 
 HTPASSWD_BYTES: Final = 1 << 20
@@ -64,7 +65,12 @@ def _rewrite(spec: SiteSpec, means: Means) -> Step | None:
     if not spec.rewrites:
         return None
     rules = [rewrite.Rule(one, path_key(one.base, means.targets)) for one in spec.rewrites]
-    return rewrite.Rewrite(rules, exists_below(spec.root))
+    return rewrite.Rewrite(rules, exists_below(spec))
+
+
+def _ext(spec: SiteSpec, means: Means) -> Step | None:
+    # Without a root it looks into the working directory, as in v1.
+    return Extensions(folder_of(spec), spec.ext) if spec.ext else None
 
 
 def _basicauth(spec: SiteSpec, means: Means) -> Step | None:
@@ -103,6 +109,7 @@ def _internal(spec: SiteSpec, means: Means) -> Step | None:
 
 BUILDERS: Final[dict[str, Builder]] = {
     "rewrite": _rewrite,
+    "ext": _ext,
     "basicauth": _basicauth,
     "redir": _redir,
     "status": _status,
@@ -110,22 +117,9 @@ BUILDERS: Final[dict[str, Builder]] = {
 }
 
 
-def exists_below(root: str) -> Callable[[str], bool]:
-    """Whether a path (decoded, without dot segments) is a file below `root`, or a folder if it ends with "/".
-
-    Without a root nothing is there.
-    """
-
-    def exists(path: str) -> bool:
-        if not root or "\0" in path:
-            return False
-        try:
-            mode = os.stat(root + path).st_mode
-        except (OSError, ValueError):
-            return False
-        return stat.S_ISDIR(mode) == path.endswith("/")
-
-    return exists
+def exists_below(spec: SiteSpec) -> Callable[[str], bool]:
+    """Whether a decoded path is a file below the site's root, or a folder if it ends with "/"; no root: nothing is."""
+    return folder_of(spec).exists if spec.root else lambda path: False
 
 
 def find_password(spec: BasicAuthSpec, root: str) -> passwords.Password:

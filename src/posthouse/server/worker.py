@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import socket
 import time
@@ -21,7 +20,7 @@ from typing import Any
 
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
-from posthouse.server import pidfile, signals
+from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
@@ -159,7 +158,8 @@ class Worker:
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
         self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
-        _settle_memory()
+        memory.keep_freed()
+        memory.settle()
         return True
 
     async def _run_startup_commands(self, config: Config) -> bool:
@@ -243,7 +243,7 @@ class Worker:
             sites=len(loaded.config.sites),
             took_ms=took,
         )
-        _settle_memory()
+        memory.settle()
 
     def _tell_refusal(self, error: Exception, cause: str) -> None:
         if isinstance(error, ConfigError):
@@ -339,13 +339,3 @@ def connection_limits(config: Config) -> dict[ListenKey, int]:
             if site.limits.connections is not None:
                 limits[key] = min(site.limits.connections, limits.get(key, site.limits.connections))
     return limits
-
-
-def _settle_memory() -> None:
-    """What was made to start lives on: later collections need not look at it again."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    # The request path makes no cycles; with the default of 700 the collector would look at the memos all the time.
-    gc.set_threshold(20_000, 20, 20)
-    gc.enable()

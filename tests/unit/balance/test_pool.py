@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -410,3 +411,30 @@ class PoolMachine(RuleBasedStateMachine):
 
 TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+
+
+# --- TLS identities --------------------------------------------------------------------------------------
+
+
+def tls_pool(tls: object, previous: Pool | None = None) -> Pool:
+    spec = pool_spec("ab")
+    secure = replace(spec.endpoints[0], scheme="https")
+    return build_pool(replace(spec, endpoints=(secure, spec.endpoints[1])), random.Random(1), previous, tls)
+
+
+def test_an_identity_comes_into_force_with_start_and_for_https_only() -> None:
+    old = tls_pool("old")
+    old.start()
+    secure, plain = old.backends
+    assert (secure.tls, plain.tls) == ("old", None)
+    new = tls_pool("new", old)
+    assert new.backends == old.backends and secure.tls == "old"
+    new.start()
+    assert (secure.tls, plain.tls) == ("new", None)
+
+
+def test_connections_of_another_identity_lie_in_another_lane() -> None:
+    old = tls_pool("old")
+    secure, plain = old.backends
+    assert old.lanes() == [(secure, "old"), plain]
+    assert tls_pool("new", old).lanes() == [(secure, "new"), plain]

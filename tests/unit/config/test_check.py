@@ -5,6 +5,7 @@ import pytest
 from posthouse.adapt import adapt
 from posthouse.config.addresses import parse_address
 from posthouse.config.check import check, https_notices, with_root, with_unique_pool_names
+from posthouse.config.file_specs import FilesSpec
 from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
 from posthouse.errors import Place
 
@@ -89,11 +90,11 @@ def test_a_free_port_is_no_conflict() -> None:
 def test_a_site_without_routes_gets_a_notice() -> None:
     notices = check(Config((site("a.test", line=7),))).notices
     assert [(one.place.line, one.message) for one in notices] == [
-        (7, "this site has no `proxy`: every request is answered with 404")
+        (7, "this site has no `proxy` and no `root`: every request is answered with 404")
     ]
 
 
-@pytest.mark.parametrize("text", ["redir /b", "status 404 /", "proxy / a"])
+@pytest.mark.parametrize("text", ["redir /b", "status 404 /", "proxy / a", "root /srv", "browse"])
 def test_a_site_that_answers_something_gets_none(text: str) -> None:
     assert not any(
         "has no `proxy`" in one.message for one in adapt(f"http://a.test\n{text}", "f").config.notices
@@ -136,3 +137,15 @@ def test_a_root_for_who_has_none() -> None:
     assert with_root(site("a.test"), "/srv").root == "/srv"
     assert with_root(SiteSpec((), root="/own"), "/srv").root == "/own"
     assert with_root(site("a.test"), "").root == ""
+
+
+def test_a_root_means_files_and_files_have_a_root() -> None:
+    index = FilesSpec(index=("a.html",))
+    for files, root, expected in (
+        (None, "", (None, "")),
+        (None, "/srv", (FilesSpec(), "/srv")),
+        (index, "", (index, ".")),
+        (index, "/srv", (index, "/srv")),
+    ):
+        found = with_root(SiteSpec((), files=files), root)
+        assert (found.files, found.root) == expected

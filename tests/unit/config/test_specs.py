@@ -17,6 +17,7 @@ from posthouse.config.specs import (
     RetrySpec,
     SiteSpec,
     TimeoutsSpec,
+    TLSSpec,
     UpstreamTimeouts,
 )
 from posthouse.errors import Place
@@ -45,6 +46,7 @@ def test_the_defaults_of_a_pool() -> None:
     assert (pool.policy, pool.max_conns, pool.keepalive) == (PolicySpec("random"), 0, 64)
     assert pool.passive == PassiveSpec(fail_timeout=0.0, max_fails=1)
     assert pool.retry == RetrySpec(duration=0.0, interval=0.25, replay_limit=1 << 20)
+    assert pool.tls == TLSSpec(insecure_skip_verify=False, ca_certificates=(), client=())
     assert pool.timeouts == UpstreamTimeouts(30.0, 300.0, 300.0, 3600.0, None, 0.3)
 
 

@@ -39,6 +39,31 @@ def test_hosts_and_ports(text: str, shown: str, host: str, port: int, authority:
 
 
 @pytest.mark.parametrize(
+    ("text", "shown", "host", "port", "authority"),
+    [
+        ("https://backend", "https://backend", "backend", 443, "backend"),
+        ("HTTPS://Backend:8443", "https://Backend:8443", "backend", 8443, "Backend:8443"),
+        ("https://:8443", "https://:8443", "", 8443, "localhost:8443"),
+        ("https://[::1]", "https://[::1]", "::1", 443, "[::1]"),
+        ("https://u:p@backend", "https://backend", "backend", 443, "backend"),
+    ],
+)
+def test_https(text: str, shown: str, host: str, port: int, authority: str) -> None:
+    endpoint = one(text)
+    assert (endpoint.text, endpoint.scheme) == (shown, "https")
+    assert (endpoint.host, endpoint.port, endpoint.authority) == (host, port, authority)
+
+
+def test_a_range_of_https_ports_with_base_and_credentials() -> None:
+    first, second = parse_endpoints("https://u:p@web:8443-8444/base", NOWHERE)
+    assert [one.port for one in (first, second)] == [8443, 8444]
+    assert {(one.scheme, one.base_path, one.credentials) for one in (first, second)} == {
+        ("https", "/base", "u:p")
+    }
+    assert second.text == "https://web:8444/base"
+
+
+@pytest.mark.parametrize(
     ("text", "path", "query"),
     [
         ("http://a/", "/", ""),
@@ -102,9 +127,9 @@ def test_the_path_of_a_unix_socket_has_a_longest() -> None:
     [
         ("ws://a", "`ws://` is not a backend's scheme", "http://"),
         ("wss://a", "`wss://` is not a backend's scheme", "https://"),
-        ("quic://a", "`quic://` is not part of Posthouse", "http://"),
+        ("quic://a", "`quic:` is not part of Posthouse", "https://"),
+        ("QUIC:a:443", "`quic:` is not part of Posthouse", "https://"),
         ("fastcgi://a", "`fastcgi://` is not part of Posthouse", "FastCGI"),
-        ("https://backend", "`https://` backends are not in this release yet", ""),
         ("srv://a", "`srv://` is not in this release yet", ""),
         ("SRV+https://a", "`srv+https://` is not in this release yet", ""),
         ("ftp://a", "`ftp://` is not a scheme", "http://"),

@@ -12,6 +12,7 @@ from posthouse.config.specs import (
     RetrySpec,
     RouteSpec,
     SiteSpec,
+    TLSSpec,
     UpstreamTimeouts,
 )
 from posthouse.config.units import NO_LIMIT
@@ -68,11 +69,11 @@ def test_backends_of_the_line_come_before_those_of_upstream_lines(read_site: Rea
         ("proxy api a", ["1:7 FROM must begin with `/`, found `api`: it would never match"]),
         ('proxy "" a', ['1:7 FROM must begin with `/`, found `""`: it would never match']),
         (
-            "proxy / ftp://a ws://b {\nupstream https://c\n}",
+            "proxy / ftp://a ws://b {\nupstream srv://c\n}",
             [
                 "1:9 `ftp://` is not a scheme that backends are reached by",
                 "1:17 `ws://` is not a backend's scheme",
-                "2:10 `https://` backends are not in this release yet",
+                "2:10 `srv://` is not in this release yet",
             ],
         ),
     ],
@@ -111,6 +112,39 @@ def test_policy(read_route: ReadRoute, text: str, policy: PolicySpec) -> None:
 )
 def test_passive_health(read_route: ReadRoute, text: str, passive: PassiveSpec) -> None:
     assert read_route(text).pool.passive == passive
+
+
+def test_tls(read_route: ReadRoute) -> None:
+    tls = read_route("ca_certificates old.pem\nca_certificates a.pem b.pem\ntls_client cert key").pool.tls
+    assert [file.path for file in tls.ca_certificates] == ["a.pem", "b.pem"], "a later line replaces"
+    assert [file.path for file in tls.client] == ["cert", "key"]
+    assert tls.client[1].place.column == 17
+    assert not tls.insecure_skip_verify
+    assert read_route("insecure_skip_verify").pool.tls == TLSSpec(insecure_skip_verify=True)
+    assert read_route("transparent").pool.tls == TLSSpec()
+
+
+@pytest.mark.parametrize(
+    "lines", [["insecure_skip_verify", "ca_certificates a"], ["ca_certificates a", "insecure_skip_verify"]]
+)
+def test_verifying_and_not_verifying_contradict(find_mistakes: FindMistakes, lines: list[str]) -> None:
+    (mistake,) = find_mistakes("proxy / a {\n" + "\n".join(lines) + "\n}")
+    assert mistake.startswith("3:1 `insecure_skip_verify` and `ca_certificates` contradict each other")
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("ca_certificates", "2:1 "),
+        ("tls_client cert", "2:1 "),
+        ("tls_client cert key more", "2:21 "),
+        ('ca_certificates ""', '2:17 `ca_certificates` needs the name of a file, found `""`'),
+        ("insecure_skip_verify yes", "2:22 "),
+    ],
+)
+def test_mistakes_of_tls(find_mistakes: FindMistakes, text: str, mistake: str) -> None:
+    (found,) = find_mistakes(f"proxy / a {{\n{text}\n}}")
+    assert found.startswith(mistake)
 
 
 @pytest.mark.parametrize(
@@ -290,9 +324,6 @@ def test_all_mistakes_of_a_block_come_at_once(find_mistakes: FindMistakes) -> No
 
 LATER = {
     "health_check_grpc": "service",
-    "insecure_skip_verify": "",
-    "ca_certificates": "a.pem b.pem",
-    "tls_client": "cert key",
     "tls_server_name": "name",
     "try_count": "3",
     "retry_on": "connect 502 all_methods",

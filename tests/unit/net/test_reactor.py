@@ -54,3 +54,8 @@ def test_what_a_reactor_holds() -> None:
     stand = Stand()
     assert stand.reactor.codec is stand.codec
     assert stand.reactor.clock() == stand.loop.now
+
+
+def test_tls_connections_share_their_scratch() -> None:
+    reactor = Stand().reactor
+    assert reactor.scratch is reactor.scratch

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.balance.retry import is_stale
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.flow import PEER_FULL
 from posthouse.net.pump import PUMP_FROM
+from posthouse.net.tls_engine import TLSFault
 from posthouse.net.upstream_h1 import INFORMATIONAL
 from posthouse.protocol.h1 import RESPONSE_FIELDS, RESPONSE_HEAD_BYTES
 from unit.net.fakes import Backend, Event, FakeAttempt, Told
@@ -617,3 +619,75 @@ def test_bodies_that_are_not_worth_a_pump(message: bytes) -> None:
     backend.ask(FakeAttempt())
     backend.send(message)
     assert not backend.connection.pump_to(Wire(backend.stand.loop, Sink()))
+
+
+# -- over TLS
+
+
+def lose(backend: Backend, attempt: FakeAttempt, fault: TLSFault) -> Failure:
+    backend.wire.lose(fault)
+    assert attempt.failure is not None and attempt.failure.reason == "why"
+    return attempt.failure
+
+
+CUT = TLSFault("why", is_cut=True)
+REFUSED = TLSFault("why", is_refusal=True)
+BROKEN = TLSFault("why")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "sent"),
+    [
+        (CUT, FailureKind.RESET, Sent.SOME),
+        (BROKEN, FailureKind.TLS, Sent.SOME),
+        (REFUSED, FailureKind.TLS, Sent.NOTHING),
+    ],
+)
+def test_tls_breaks_before_an_answer(fault: TLSFault, kind: FailureKind, sent: Sent) -> None:
+    """A refusal is the end of the peer's handshake: what we sent after ours was never read."""
+    backend = Backend()
+    attempt = backend.ask(FakeAttempt())
+    failure = lose(backend, attempt, fault)
+    assert (failure.kind, failure.sent, failure.side) == (kind, sent, Side.UPSTREAM)
+
+
+def test_what_looks_like_a_refusal_but_comes_late() -> None:
+    """After an exchange, or a byte of an answer, the handshake was over."""
+    backend = Backend()
+    backend.ask(FakeAttempt())
+    backend.send(EMPTY)
+    backend.connection.release(8)
+    failure = lose(backend, backend.ask(FakeAttempt()), REFUSED)
+    assert (failure.kind, failure.sent, failure.is_reused) == (FailureKind.TLS, Sent.SOME, True)
+    backend = Backend()
+    attempt = backend.ask(FakeAttempt())
+    backend.send(b"HTTP/1.1 2")
+    assert lose(backend, attempt, REFUSED).sent is Sent.SOME
+
+
+def test_a_kept_connection_that_ends_without_close_notify_is_stale() -> None:
+    backend = Backend()
+    backend.ask(FakeAttempt())
+    backend.send(EMPTY)
+    backend.connection.release(8)
+    assert is_stale(lose(backend, backend.ask(FakeAttempt()), CUT))
+
+
+@pytest.mark.parametrize("fault", [CUT, BROKEN])
+@pytest.mark.parametrize(
+    "begun", [OK + b"\r\nopen", SIZED[:-1], CHUNKED[:-2]], ids=["open", "sized", "chunked"]
+)
+def test_a_body_that_tls_breaks_off_is_truncated(begun: bytes, fault: TLSFault) -> None:
+    """RFC 9112 9.8: also one that would end with the connection."""
+    backend = Backend()
+    attempt = backend.ask(FakeAttempt())
+    backend.send(begun)
+    assert lose(backend, attempt, fault).kind is FailureKind.TRUNCATED
+
+
+def test_an_end_of_tls_after_a_complete_answer_is_none() -> None:
+    backend = Backend()
+    attempt = backend.ask(FakeAttempt())
+    backend.send(SIZED)
+    backend.wire.lose(CUT)
+    assert attempt.names == ["head", "body", "end"]

@@ -13,6 +13,7 @@ from posthouse.net.flow import PEER_FULL
 from posthouse.net.idle import IDLE_SECONDS
 from posthouse.net.timers import NEVER
 from posthouse.net.upstream_h1 import UpstreamH1
+from posthouse.net.upstream_request import GOODBYE_SECONDS
 from posthouse.protocol.fields import Field
 from unit.net.fakes import Backend, FakeAttempt
 from unit.net.messages import LATE
@@ -415,3 +416,66 @@ def test_no_ear_without_a_descriptor() -> None:
     backend.connection.keep_ear()
     backend.wire.lose(BrokenPipeError())
     assert attempt.names == ["failure"]
+
+
+# -- over TLS
+
+
+def over_tls(backend: Backend) -> Backend:
+    """Its transport says that it is TLS."""
+    known = {"tls": backend.wire, "socket": backend.wire.sock}
+    backend.wire.get_extra_info = lambda name, default=None: known.get(name, default)  # type: ignore[method-assign]
+    return backend
+
+
+def test_there_is_no_ear_for_ciphertext(pair: tuple[socket.socket, socket.socket]) -> None:
+    before = descriptors()
+    backend = over_tls(Backend())
+    backend.wire.sock.descriptor = pair[0].fileno()
+    backend.ask(FakeAttempt())
+    backend.connection.keep_ear()
+    assert descriptors() == before
+
+
+def warm(backend: Backend) -> None:
+    backend.ask(FakeAttempt())
+    backend.send(EMPTY)
+    backend.connection.release(8)
+
+
+def test_an_idle_connection_says_goodbye_for_a_while() -> None:
+    backend = over_tls(Backend())
+    warm(backend)
+    backend.wire.close = lambda: setattr(backend.wire, "is_closed", True)  # type: ignore[method-assign]
+    backend.connection.close()
+    assert backend.wire.is_closed and not backend.wire.is_aborted
+    backend.stand.advance(GOODBYE_SECONDS - 0.1)
+    assert not backend.wire.is_aborted
+    backend.stand.advance(0.2)
+    assert backend.wire.is_aborted
+
+
+def test_so_does_one_that_is_not_kept() -> None:
+    backend = over_tls(Backend())
+    backend.ask(FakeAttempt())
+    backend.send(EMPTY)
+    backend.connection.release(0)
+    assert backend.wire.is_closed and not backend.wire.is_aborted
+
+
+@pytest.mark.parametrize("unsent", [0, 1])
+def test_a_busy_one_is_cut(unsent: int) -> None:
+    backend = over_tls(Backend())
+    backend.ask(FakeAttempt())
+    if unsent:
+        backend.send(EMPTY)
+        backend.wire.buffered = 1
+    backend.connection.close()
+    assert backend.wire.is_aborted
+
+
+def test_a_plain_one_has_nothing_to_say() -> None:
+    backend = Backend()
+    warm(backend)
+    backend.connection.close()
+    assert backend.wire.is_aborted

@@ -99,9 +99,14 @@ class Bench:
         return self.stand.loop.call_later(seconds, callback)
 
     def dial_for_probe(
-        self, endpoint: EndpointSpec, timeouts: UpstreamTimeouts, on_done: Callable[[Any], None], /
+        self,
+        endpoint: EndpointSpec,
+        timeouts: UpstreamTimeouts,
+        on_done: Callable[[Any], None],
+        tls: object,
+        /,
     ) -> Dial:
-        assert timeouts is TIMEOUTS
+        assert timeouts is TIMEOUTS and tls is None
         self.dials.append(Dial(self.stand, self.clock(), endpoint, on_done))
         return self.dials[-1]
 

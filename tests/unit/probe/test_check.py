@@ -28,3 +28,8 @@ def test_pace_is_no_part_of_what_is_asked() -> None:
 
 def test_credentials_are_not_shown() -> None:
     assert "secret" not in repr(check(head=b"Authorization: secret"))
+
+
+def test_an_answer_over_other_tls_is_another() -> None:
+    one = check(backend())
+    assert not one.asks_the_same(replace(one, tls="other"))

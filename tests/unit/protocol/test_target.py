@@ -16,6 +16,7 @@ from posthouse.protocol.target import (
     Targets,
     cut_prefix,
     encode_path,
+    ending,
     has_dot_segments,
     normalise,
     split_authority,
@@ -350,3 +351,19 @@ AUTHORITIES: dict[str, tuple[bytes, tuple[str, str] | None]] = {
 @pytest.mark.parametrize(("value", "parts"), rows(AUTHORITIES))
 def test_split_authority(value: bytes, parts: tuple[str, str] | None) -> None:
     assert split_authority(value) == parts
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/a.html", ".html"),
+        ("/a.b.HTML", ".html"),
+        ("/a.b/c", ""),
+        ("/", ""),
+        ("/.x", ".x"),
+        ("/a.", "."),
+        ("/a.b/", ""),
+    ],
+)
+def test_endings(path: str, expected: str) -> None:
+    assert ending(path) == expected

@@ -47,7 +47,7 @@ class Files:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
 
-    def respond(self, visit: Visit) -> Answer:
+    def respond(self, visit: Visit, head: RequestHead) -> Answer:
         return self.answer
 
 

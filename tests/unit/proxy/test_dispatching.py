@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from posthouse.protocol.fields import Field
+from posthouse.protocol.h1 import RequestHead
 from posthouse.proxy.answer import WAIT, Answer, Visit, Wait
 from posthouse.proxy.dispatching import MOST_REDIRECTS
 from unit.proxy.playbook import Play
@@ -192,6 +193,42 @@ def test_what_goes_on_is_a_get_without_the_body() -> None:
     assert not any(line.lower().startswith(b"content-") for line in second.fields)
     second.answers()
     assert play.over() == ["200 b x2"]
+
+
+def test_it_may_lead_to_a_file() -> None:
+    """Whoever answers without a route sees a GET for the new path, whatever the client sent."""
+    asked: list[tuple[bytes, str, bytes | None]] = []
+
+    class Files:
+        def respond(self, visit: Visit, head: RequestHead) -> Answer:
+            asked.append((head.method, visit.path, head.fields.value(b"range")))
+            return Answer(206, (), b"file")
+
+    play = Play(route("a", base="/put"))
+    play.site.is_internal = True
+    play.site.responder = Files()
+    play.request("POST /put HTTP/1.1", "Host: x", "Content-Length: 2", "Range: bytes=0-3", body=b"ab")
+    play.connect("a").answers("200 OK", "X-Accel-Redirect: /Files/x")
+    play.world.pass_time(0)
+    assert asked == [(b"GET", "/Files/x", b"bytes=0-3")]
+    assert play.client.answer.body == b"file"
+    assert play.over() == ["206 a"]
+
+
+def test_what_a_file_server_cannot_do_is_in_the_process_log() -> None:
+    class Files:
+        def respond(self, visit: Visit, head: RequestHead) -> Answer:
+            return Answer(404) if visit.path == "/none" else Answer(503, cause="no descriptors")
+
+    play = Play()
+    play.site.responder = Files()
+    play.request("GET /none HTTP/1.1", "Host: x")
+    assert play.world.log.lines == []
+    play.request("GET /f HTTP/1.1", "Host: x")
+    [(level, what, fields)] = play.world.log.lines
+    assert (level, what) == ("error", "file not served")
+    assert (fields["uri"], fields["status"], fields["why"]) == ("/f", 503, "no descriptors")
+    assert play.over() == ["404 -", "503 -"]
 
 
 def test_head_stays_head() -> None:

@@ -299,6 +299,26 @@ def test_header_scopes_that_match_follow_the_rules_of_the_route() -> None:
     assert lines("/api", routed=False) == [b"X-A: site\r\n", b"X-A: api\r\n"]
 
 
+def test_a_media_type_stands_between_the_route_and_the_header_scopes() -> None:
+    spec = route(header_downstream=rules("Content-Type route"))
+    own = (HeaderScopeSpec("/own", rules("Content-Type scope")),)
+    made = site("", spec, mime=((".x", "image/x"), (".y", "image/y")), headers=own)
+    (one,) = made.routes
+
+    def lines(key: str, routed: bool = True) -> list[bytes]:
+        program = made.response_program(key, one if routed else None)
+        assert made.response_program(key, one if routed else None) is program, "made once"
+        return program.apply([], FakeSubject())
+
+    assert lines("/a.x") == [b"Content-Type: image/x\r\n"]
+    assert lines("/a.x.y") == [b"Content-Type: image/y\r\n"]
+    assert lines("/a.x/b") == [b"Content-Type: route\r\n"]
+    assert lines("/own.x") == [b"Content-Type: scope\r\n"]
+    assert lines("/a.x", routed=False) == [], "our own answers say themselves what they are"
+    sensitive = site("", spec, mime=((".x", "image/x"),), targets=SENSITIVE)
+    assert sensitive.response_program("/A.X", sensitive.routes[0]).apply([], FakeSubject()) != lines("/")
+
+
 def test_without_header_scopes_the_program_of_the_route_is_enough() -> None:
     made = site("", route(header_downstream=rules("X-A 1")))
     assert made.response_program("/", made.routes[0]) is made.routes[0].downstream_program

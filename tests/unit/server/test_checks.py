@@ -82,3 +82,12 @@ def test_host_under_transparent() -> None:
 )
 def test_what_the_site_is_called(names: list[str], expected: str) -> None:
     assert site_host(tuple(AddressSpec(name, "http", name, 80, "") for name in names)) == expected
+
+
+def test_checks_of_https_backends_have_the_pools_identity() -> None:
+    config = adapt("http://a {\nproxy / https://a b {\nhealth_check /h\n}\n}\n", "Caddyfile", env={}).config
+    [site] = config.sites
+    [spec] = site.routes
+    pool = build_pool(spec.pool, random.Random(1), None, "identity")
+    found = checks_of(site, Route(spec, pool, ["/", ""], Targets()))
+    assert [one.tls for one in found] == ["identity", None]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kit.certificates import write_authority
 from posthouse.adapt import adapt
 from posthouse.balance.active_health import State
 from posthouse.config.specs import Config, LimitsSpec, TimeoutsSpec
@@ -291,6 +292,49 @@ def test_warm_connections_of_backends_that_are_gone_are_closed(runtime: Runtime)
     assert gone.is_closed and not kept.is_closed
     assert len(runtime.idle) == 1
     runtime.idle.forget(kept)
+
+
+# -- TLS -----------------------------------------------------------------------------------------------------------
+
+OVER_TLS = ":80 {\n proxy / https://localhost:1 localhost:2 {\n ca_certificates CA\n }\n}\n"
+
+
+def test_warm_connections_of_another_identity_are_closed(runtime: Runtime, tmp_path: Path) -> None:
+    """The backend stays, with its state; what was verified by other rules does not."""
+    text = OVER_TLS.replace("CA", write_authority(tmp_path))
+    first = started(text, runtime)
+    pool = first.pools[":80 /"]
+    secure, plain = (WarmConnection(lane) for lane in pool.lanes())
+    for connection in (secure, plain):
+        assert runtime.idle.release(connection, 9)  # type: ignore[arg-type]
+    second = started(text, runtime, first)
+    first.retire(second)
+    assert not secure.is_closed, "equal settings, equal files"
+    third = started(OVER_TLS.replace("ca_certificates CA", "insecure_skip_verify"), runtime, second)
+    assert third.pools[":80 /"].backends == pool.backends
+    second.retire(third)
+    assert secure.is_closed and not plain.is_closed
+    runtime.idle.forget(plain)
+
+
+TWICE = ":80 {\n proxy / a {\n ca_certificates nowhere\n }\n proxy /b b {\n tls_client c d\n }\n}\n"
+
+
+def test_files_are_judged_also_where_no_backend_needs_them(runtime: Runtime) -> None:
+    with pytest.raises(ConfigError) as raised:
+        build(
+            config(
+                ":80 {\n proxy / a {\n ca_certificates nowhere\n }\n proxy /b b {\n tls_client c d\n }\n}\n"
+            ),
+            runtime,
+            None,
+        )
+    assert [(one.place.line, one.place.column) for one in raised.value.mistakes] == [(3, 18), (6, 13)]
+
+
+def test_a_pool_without_tls_reads_nothing(runtime: Runtime) -> None:
+    assert started(ONE, runtime).pools[":80 /"].tls is None
+    assert not runtime.identities._known
 
 
 # -- health checks -------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e.tls_backends import TLSBackend
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
-from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, UpstreamTimeouts
+from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, TLSSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.connector import Dialled
 from posthouse.net.upstream_h1 import UpstreamH1
@@ -129,6 +130,31 @@ def test_the_end_closes_what_is_warm(runtime: Runtime, listening: socket.socket)
     runtime.idle.release(connection, 1)
     runtime.close()
     assert connection.transport.is_closing() and len(runtime.idle) == 0
+
+
+def test_a_warm_connection_of_another_identity_is_not_found(
+    runtime: Runtime, listening: socket.socket
+) -> None:
+    backend = backend_at(listening.getsockname()[1])
+    connection = dial(runtime, backend)
+    assert isinstance(connection, UpstreamH1)
+    runtime.idle.release(connection, 1)
+    backend.tls = "other"
+    assert runtime.acquire(backend, is_careful=False) is None
+    backend.tls = None
+    assert runtime.acquire(backend, is_careful=False) is connection
+    connection.close()
+
+
+def test_a_dial_uses_the_backends_identity(runtime: Runtime) -> None:
+    with TLSBackend() as server:
+        endpoint = EndpointSpec(server.address, "https", "localhost", server.port)
+        backend = Backend(endpoint, 1, Watch())
+        backend.tls = runtime.identities.get(TLSSpec(insecure_skip_verify=True))
+        connection = dial(runtime, backend)
+        assert isinstance(connection, UpstreamH1) and connection.key == (backend, backend.tls)
+        assert connection.transport.get_extra_info("tls") is not None
+        connection.close()
 
 
 # -- health checks -------------------------------------------------------------------------------------------------

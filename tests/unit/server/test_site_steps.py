@@ -39,11 +39,11 @@ def names(spec: SiteSpec) -> list[str]:
     return [type(step).__name__ for step in build_steps(spec, MEANS)]
 
 
-ALL = "internal /i\nstatus 404 /s\nredir /r /x\nbasicauth /b u p\nrewrite /w /y"
+ALL = "internal /i\nstatus 404 /s\nredir /r /x\nbasicauth /b u p\nrewrite /w /y\next .html"
 
 
 def test_the_order_is_that_of_effect_whatever_the_file_says() -> None:
-    assert names(site(ALL)) == ["Rewrite", "BasicAuth", "Redirects", "Statuses", "Internal"]
+    assert names(site(ALL)) == ["Rewrite", "Extensions", "BasicAuth", "Redirects", "Statuses", "Internal"]
     assert list(BUILDERS) == [name for name in DIRECTIVES if name in BUILDERS]
 
 
@@ -75,14 +75,28 @@ def test_files_below_the_root(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "a b.txt").write_text("x")
     (tmp_path.parent / "outside.txt").write_text("x")
-    exists = exists_below(str(tmp_path))
+    exists = exists_below(site("rewrite /a /b", str(tmp_path)))
     assert exists("/a b.txt") and exists("/folder/") and exists("/")
     for path in ("/a b.txt/", "/folder", "/none", "/none/", "/a\0b", "/\udcff", "/" + "x" * 5000):
         assert not exists(path), path
-    assert not exists_below("")("/") and not exists_below("")("/etc/passwd")
+    nothing = exists_below(site("rewrite /a /b"))
+    assert not nothing("/") and not nothing("/etc/passwd")
     spec = site("rewrite .* {path} /index?p={path}", str(tmp_path))
     assert act(spec, "/a%20b.txt") == "/a%20b.txt"
     assert act(spec, "/../outside.txt") == "/index?p=/outside.txt"
+
+
+@pytest.mark.parametrize(
+    ("text", "root", "found"), [("ext .html", "", "/page.html"), ("ext .html\nroot .", ".", None)]
+)
+def test_ext_looks_where_the_files_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, root: str, found: str | None
+) -> None:
+    """Without a root in the working directory, as in v1; and it finds no file that is hidden."""
+    (tmp_path / "page.html").touch()
+    (tmp_path / "Caddyfile").hardlink_to(tmp_path / "page.html")
+    monkeypatch.chdir(tmp_path)
+    assert act(site(text, root), "/page") == found
 
 
 def basic(user: str, password: str) -> str:

@@ -1,0 +1,57 @@
+"""What the collector looks at and what the allocator keeps; in a process of its own, because both are the process's."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PIECES = """
+import resource, sys
+from posthouse.server import memory
+if sys.argv[1] == "kept":
+    assert memory.keep_freed()
+def piece(size):
+    read = b"r" * size
+    body = read[1:]
+    sent = b"head" + body
+for _ in range(2):  # what the first pieces allocate is not counted
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(200):
+        piece(int(sys.argv[2]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+COLLECTOR = """
+import gc
+from posthouse.server import memory
+gc.disable()
+memory.settle()
+first = gc.get_freeze_count()
+kept = [[] for _ in range(1000)]
+memory.settle()
+print(gc.isenabled(), first > 1000, gc.get_freeze_count() - first >= 1000, gc.get_threshold()[0])
+"""
+
+
+def said(script: str, *words: str) -> str:
+    """What a script prints in a process of its own."""
+    argv = [sys.executable, "-c", script, *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of glibc")
+def test_the_pieces_of_a_body_come_from_memory_that_was_kept() -> None:
+    assert int(said(PIECES, "kept", "256000")) < 200
+    assert int(said(PIECES, "given back", "256000")) > 2000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of glibc")
+def test_large_blocks_go_back_to_the_system() -> None:
+    assert int(said(PIECES, "kept", "400000")) > 2000
+
+
+def test_what_was_made_to_start_is_frozen_at_each_settling() -> None:
+    assert said(COLLECTOR) == "True True True 20000"
