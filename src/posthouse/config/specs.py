@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from posthouse.config.file_specs import FilesSpec
+from posthouse.config.queue_spec import DEFAULT_QUEUE, QueueSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
@@ -110,18 +111,6 @@ class RetrySpec:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueSpec:
-    """Who waits while every backend that is up is full.
-
-    size  requests at most, 0 = nobody waits
-    wait  seconds of each of them, None = no limit
-    """
-
-    size: int = 100
-    wait: float | None = 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class PassiveSpec:
     """fail_timeout 0 = failures are not remembered."""
 
@@ -213,7 +202,7 @@ class PoolSpec:
     keepalive: int = 64
     tls: TLSSpec = TLSSpec()
     health: HealthSpec | None = None
-    queue: QueueSpec = QueueSpec()
+    queue: QueueSpec = DEFAULT_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,8 +348,7 @@ HookEvent = Literal["startup", "shutdown", "certrenew"]
 class HookSpec:
     """`on EVENT COMMAND [ARGS]`: a program with its arguments, run without a shell.
 
-    is_background  started and left to itself
-    place          of the program
+    is_background  started and left to itself; `place` is that of the program
     """
 
     event: HookEvent

@@ -10,7 +10,8 @@ from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
 from posthouse.caddyfile.parser import Segment
-from posthouse.config.specs import FileSpec, PolicySpec, QueueSpec
+from posthouse.config.queue_spec import QueueSpec
+from posthouse.config.specs import FileSpec, PolicySpec
 from posthouse.directives import health_properties as health
 from posthouse.directives.arguments import (
     OFF,

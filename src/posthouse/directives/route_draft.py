@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from posthouse.caddyfile.lexer import Token
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import (
     EndpointSpec,
     HeaderRule,
     PassiveSpec,
     PolicySpec,
     PoolSpec,
-    QueueSpec,
     RetrySpec,
     RouteSpec,
     TLSSpec,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from posthouse.balance.backend import Backend, Watch
 from posthouse.balance.pool import Pool, build_pool
-from posthouse.config.specs import EndpointSpec, PassiveSpec, PolicySpec, PoolSpec, QueueSpec
+from posthouse.config.queue_spec import QueueSpec
+from posthouse.config.specs import EndpointSpec, PassiveSpec, PolicySpec, PoolSpec
 
 NOTHING_REMEMBERED = PassiveSpec()
 QUEUE = QueueSpec()

@@ -13,7 +13,8 @@ from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.health import NEVER
 from posthouse.balance.pool import Pool
-from posthouse.config.specs import PassiveSpec, QueueSpec
+from posthouse.config.queue_spec import QueueSpec
+from posthouse.config.specs import PassiveSpec
 from posthouse.errors import FailureKind
 from unit.balance.samples import Request, make_pool, pool_spec
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import (
     HeaderRule,
     PassiveSpec,
     PolicySpec,
-    QueueSpec,
     RetrySpec,
     RouteSpec,
     SiteSpec,

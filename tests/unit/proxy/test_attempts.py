@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.config.specs import QueueSpec
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.errors import Failure, FailureKind, Place, Sent, Side
 from posthouse.protocol.fields import Field
 from posthouse.proxy.ports import NO_PEER, PEER_FULL

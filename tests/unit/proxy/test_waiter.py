@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.config.specs import QueueSpec
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.proxy.attempts import PENDING_BYTES
 from posthouse.proxy.exchange import Exchange
