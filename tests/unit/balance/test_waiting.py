@@ -107,6 +107,16 @@ def test_a_mark_that_falls_is_looked_for() -> None:
     assert guest.backend is broken and full.is_full
 
 
+def test_who_is_first_from_now_on_learns_of_the_mark() -> None:
+    pool, clock = full_pool("ab"), Clock()
+    first, second = Guest(pool, clock).wait(), Guest(pool, clock).wait()
+    pool.fail(pool.backends[1], 0.0)
+    pool.release(pool.backends[1])
+    assert (first.looks_at, second.looks_at) == (10.0, NEVER), "only who is first is asked"
+    pool.queue.leave(first)
+    assert second.looks_at == 10.0
+
+
 def test_when_nothing_is_left_to_wait_for_everybody_is_told() -> None:
     pool, clock = full_pool(), Clock()
     guests = [Guest(pool, clock).wait() for _ in range(2)]
