@@ -76,6 +76,7 @@ class Route:
         ),
         *(
             "idle_timeout",
+            "is_direct",
             "is_plain",
             "judge",
             "keepalive",
@@ -85,7 +86,7 @@ class Route:
             "response_timeout",
             "retry",
         ),
-        *("spec", "tunnel_timeout", "upstream_program"),
+        *("sessions", "spec", "tunnel_timeout", "upstream_program"),
     )
 
     def __init__(self, spec: RouteSpec, pool: Pool, keys: Sequence[str], targets: Targets) -> None:
@@ -110,6 +111,9 @@ class Route:
         self.exchange_timeout = _or_never(timeouts.exchange)
         self.cell: Cell | None = None
         """Where its exchanges are counted, once somebody can ask."""
+        self.sessions = pool.sessions
+        self.is_direct = pool.sessions is None and not pool.observes
+        """Whether no part of choosing a backend looks at its responses."""
         self.is_plain = self.upstream_program.is_empty and not self.upstream_program.has_host
 
     def __repr__(self) -> str:

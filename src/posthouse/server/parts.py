@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.listeners import Listener
 from posthouse.server.sockets import ListenKey
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPlace:
+    """Where the admin socket is to be.
+
+    config     the absolute path of the configuration; None: it did not come from a file
+    is_wanted  named on the command line: without it there is no start
+    """
+
+    path: str
+    config: str | None
+    is_wanted: bool
 
 
 class Loaded(Protocol):
@@ -44,6 +58,16 @@ class Commands(Protocol):
         """Run them, for a limited time."""
 
 
+class Admin(Protocol):
+    """What a worker needs of `admin.server.AdminServer`."""
+
+    def claim(self) -> None:
+        """Make the socket. Raises StartError."""
+
+    async def serve(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class Parts(Protocol):
     """What a worker is made of, and whom it tells: handed in by the command."""
 
@@ -51,6 +75,8 @@ class Parts(Protocol):
     def log(self) -> ProcessLog: ...
     @property
     def hooks(self) -> Commands: ...
+    @property
+    def admin(self) -> Admin | None: ...
 
     async def prepare(self, config: Config) -> None:
         """Ask for what is found at run time; waits a little for it, and for nothing for ever."""

@@ -23,7 +23,7 @@ from posthouse.errors import ConfigError, StartError
 from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listeners, Served
-from posthouse.server.parts import Loaded, Parts, Serving
+from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
 from posthouse.server.ready import ready_line
 from posthouse.server.reloads import Reloads
 from posthouse.server.sockets import ListenKey
@@ -44,6 +44,7 @@ class Settings:
 
     grace        seconds that stopping waits for exchanges
     connections  downstream connections at most
+    admin        where the admin socket is to be; None: there is none
     is_quiet     no ready line
     bound        sockets that listen already, by address
     """
@@ -54,6 +55,7 @@ class Settings:
     is_watching: bool = False
     is_quiet: bool = False
     bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
+    admin: AdminPlace | None = None
 
 
 class Worker:
@@ -74,6 +76,7 @@ class Worker:
         self._is_reloading = False
         self._reload_again = ""
         self.reloads = Reloads()
+        self.began = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Worker pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
@@ -93,10 +96,15 @@ class Worker:
         finally:
             if watch is not None:
                 watch.stop()
-            if self._settings.pidfile:
-                pidfile.remove(self._settings.pidfile)
+            self._remove_files()
 
-    # --- what is asked of it from outside
+    def _remove_files(self) -> None:
+        if self._parts.admin is not None:
+            self._parts.admin.close()
+        if self._settings.pidfile:
+            pidfile.remove(self._settings.pidfile)
+
+    # --- what server/status.py and server/measuring.py ask
 
     @property
     def serving(self) -> Any:
@@ -104,9 +112,9 @@ class Worker:
         return self._generation
 
     @property
-    def is_ready(self) -> bool:
-        """Whether it serves: neither starting nor draining."""
-        return self._generation is not None and not self._is_stopping
+    def retiring(self) -> int:
+        """Former generations on which exchanges still run."""
+        return sum(one.in_flight > 0 for one in self._retired)
 
     @property
     def exchanges(self) -> int:
@@ -117,6 +125,11 @@ class Worker:
     def connections(self) -> int:
         """Connections of clients that are open."""
         return self._listeners.connections()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves: neither starting nor draining."""
+        return self._generation is not None and not self._is_stopping
 
     @property
     def _is_watching(self) -> bool:
@@ -134,6 +147,8 @@ class Worker:
         bound = self._listeners.bind(generation.listen, self._settings.bound)
         has_started = False
         try:
+            if self._parts.admin is not None:
+                self._parts.admin.claim()
             if self._settings.pidfile:
                 pidfile.write(self._settings.pidfile)
             self._tell_notices(config)
@@ -142,12 +157,13 @@ class Worker:
             if not has_started:
                 for listening in bound.values():
                     listening.close()
-                if self._settings.pidfile:
-                    pidfile.remove(self._settings.pidfile)
+                self._remove_files()
         if not has_started:
             return False
         await self._serve(config, generation, bound)
         self.reloads.start(time.time())
+        if self._parts.admin is not None:
+            await self._parts.admin.serve()
         signals.listen(self._loop, self)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
