@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import signal
+import socket
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from kit import Stage, request, response
-from kit.backend import BackendConnection
+from kit import Posthouse, RawClient, Stage, request, response
+from kit.backend import BackendConnection, ScriptedBackend
+from kit.client import get
 from kit.http1 import Request
+from kit.posthouse import free_port
 
 CADDYFILE = """
 http://site.test:PORT {
@@ -70,7 +77,7 @@ class Scrape:
 
 @pytest.fixture(scope="module")
 def whole() -> Iterator[Stage]:
-    with Stage(CADDYFILE) as made:
+    with Stage(CADDYFILE, arguments=("--admin", "a.sock", "--admin-listen", f":{free_port()}")) as made:
         yield made
 
 
@@ -231,6 +238,35 @@ def test_health_and_ready_ask_for_no_password(stage: Stage) -> None:
     assert stage.get("/ready", host="ops.test", method="POST").status == 405
 
 
+def admin_port(stage: Stage) -> int:
+    command = Path(f"/proc/{stage.posthouse.pid}/cmdline").read_bytes().split(b"\0")
+    return int(command[command.index(b"--admin-listen") + 1][1:])
+
+
+def test_the_same_on_the_admin_socket_and_where_admin_listen_says(stage: Stage) -> None:
+    assert stage.get("/api/x").status == 200
+
+    def sites(text: str) -> dict[str, float]:
+        found = {}
+        for family in read_text(text):
+            if family.name == "posthouse_exchanges":
+                found.update({str(s.labels): s.value for s in family.samples if "site.test" in str(s.labels)})
+        return found
+
+    unix = http.client.HTTPConnection("localhost")
+    unix.sock = socket.socket(socket.AF_UNIX)
+    unix.sock.connect(str(stage.posthouse.directory / "a.sock"))
+    unix.request("GET", "/metrics")
+    on_socket = sites(unix.getresponse().read().decode())
+    unix.close()
+    port = admin_port(stage)
+    answer = get(port, "/metrics", host="localhost")
+    assert answer.status == 200 and sites(answer.body.decode()) == on_socket != {}
+    assert [get(port, path, host="x").body for path in ("/health", "/ready")] == [b"alive\n", b"ready\n"]
+    assert get(port, "/status", host="x").status == 404
+    assert get(port, "/metrics", host="x", method="POST").status == 405
+
+
 def test_a_client_that_leaves_before_the_text_is_there_harms_nobody(stage: Stage) -> None:
     for _ in range(5):
         with stage.client() as client:
@@ -238,6 +274,41 @@ def test_a_client_that_leaves_before_the_text_is_there_harms_nobody(stage: Stage
             client.reset()
     assert Scrape(stage).rows("workers") == {(): 1}
     assert "internal error" not in stage.posthouse.stderr()
+
+
+def test_not_ready_while_it_starts_and_while_it_drains() -> None:
+    port = free_port()
+    caddyfile = 'startup /bin/sh -c "while ! test -e GATE; do sleep 0.01; done"\n'
+    with tempfile.TemporaryDirectory() as folder, ScriptedBackend(lambda asked, connection: None) as backend:
+        gate = Path(folder, "gate")
+        text = f"http://:PORT {{\n bind 127.0.0.1\n {caddyfile} proxy / BACKEND\n}}\n"
+
+        def watch() -> None:
+            until(lambda: state(port) == 503)
+            assert get(port, "/health", host="x").status == 200
+            gate.touch()
+
+        with ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(watch)
+            arguments = ("--admin-listen", f":{port}")
+            with Posthouse(text, arguments=arguments, GATE=str(gate), BACKEND=backend.address) as posthouse:
+                watching.result(5)
+                assert state(port) == 200
+                with RawClient(posthouse.port) as client:
+                    client.send(request("GET", "/"))
+                    backend.wait_requests(1)
+                    posthouse.signal(signal.SIGTERM)
+                    until(lambda: state(port) == 503)
+                assert posthouse.wait() == 0
+                assert state(port) == 0
+
+
+def state(port: int) -> int:
+    """The status of /ready; 0: nobody listens."""
+    try:
+        return get(port, "/ready", host="x").status
+    except ConnectionRefusedError:
+        return 0
 
 
 TWO_SITES = """

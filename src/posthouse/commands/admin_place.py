@@ -1,17 +1,48 @@
-"""Where the admin socket is: --admin, or by the configuration's name. One rule for who serves and who asks."""
+"""Where the admin socket is: --admin, or by the configuration's name. One rule for who serves and who asks.
+
+And --admin-listen, the address for metrics, health and readiness.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import TYPE_CHECKING
 
-from posthouse.commands.command_line import Given, Option
+from posthouse.commands.command_line import Given, Option, UsageError
 
 if TYPE_CHECKING:
     from posthouse.server.parts import AdminPlace
 
 OFF = "off"
 OPTION = Option("--admin", "PATH|off", "the admin socket (default: one that the Caddyfile gives its name)")
+
+LISTEN_OPTION = Option(
+    "--admin-listen",
+    "IP:PORT",
+    "answer /metrics, /health, /ready there",
+)
+
+
+def listen_of(given: Given) -> tuple[str, int] | None:
+    """IP address and port of --admin-listen; None: it is not given. Raises UsageError."""
+    if not given.has("--admin-listen"):
+        return None
+    text = given.last("--admin-listen")
+    host, colon, port = text.rpartition(":")
+    expected = f"--admin-listen is {text!r}, expected an IP address and a port as 127.0.0.1:9100 or :9100"
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise UsageError(expected)
+    if not host:
+        return "127.0.0.1", int(port)
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ipaddress.ip_address(host[1:-1] if is_bracketed else host)
+    except ValueError:
+        raise UsageError(expected) from None
+    if is_bracketed != (address.version == 6):
+        raise UsageError(expected)
+    return str(address), int(port)
 
 
 def of(given: Given, config: str) -> AdminPlace | None:

@@ -23,6 +23,7 @@ OPTIONS = (
     Option("--pidfile", "FILE", "write the process id there; removed at the end"),
     Option("--user", "USER[:GROUP]", "not in this release yet"),
     admin_place.OPTION,
+    admin_place.LISTEN_OPTION,
     Option("--log", "FILE|stderr|stdout", "where the process log goes (default: stderr)"),
     Option("--log-format", "text|json", "its format (default: text)"),
 )
@@ -45,6 +46,7 @@ def check(given: Given) -> None:
     for name in ("--log", "--pidfile", "--admin"):
         if given.has(name) and not given.last(name):
             raise UsageError(f"{name} needs the name of a file")
+    admin_place.listen_of(given)
     grace(given)
 
 
@@ -90,6 +92,7 @@ def serve(
         is_quiet=given.has("-quiet"),
         bound=bound or {},
         admin=admin_place.of(given, config),
+        admin_listen=admin_place.listen_of(given),
     )
     log = open_log(given.last("--log", "stderr"), "json" if given.last("--log-format") == "json" else "text")
     values = configuration.environment(given.last("--env-file"))

@@ -108,6 +108,13 @@ _ALL: Final = (
         "Attempts that failed, whether or not another one followed.",
         *(*_ROUTE, "failure"),
     ),
+    Family(
+        "posthouse_queue_wait_seconds",
+        Kind.HISTOGRAM,
+        "How long exchanges that had to wait for a backend waited, in vain or not.",
+        _ROUTE,
+        buckets=WAIT_BUCKETS,
+    ),
     _counter("posthouse_retries_total", "Attempts after the first of an exchange.", *_ROUTE),
     _counter(
         "posthouse_refused_requests_total",
@@ -126,6 +133,7 @@ _ALL: Final = (
     ),
     _gauge("posthouse_backend_in_flight", "Exchanges that hold the backend.", *_BACKEND),
     _gauge("posthouse_backend_fails", "Failures of the backend that are remembered.", *_BACKEND),
+    _gauge("posthouse_queue_length", "Exchanges that wait for a backend of the pool.", "pool"),
     _counter("posthouse_reloads_total", "Reloads, by result: success or failure.", "result"),
     _gauge(
         "posthouse_last_reload_successful",

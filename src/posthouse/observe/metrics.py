@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Final
 
-from posthouse.observe.families import DURATION_BUCKETS, NO_ROUTE, REMOVED_SITE, UNKNOWN_SITE
+from posthouse.observe.families import DURATION_BUCKETS, NO_ROUTE, REMOVED_SITE, UNKNOWN_SITE, WAIT_BUCKETS
 from posthouse.observe.snapshot import Histogram, Labels, Rows, Sample
 
 METHODS: Final = {
@@ -43,19 +43,21 @@ class Cell:
 
     exchanges  by method as in METHODS, status as sent, and kind of failure or ""
     durations  by bucket
-    seconds    one number: their sum
+    waits      of those that stood in the queue, by bucket
+    seconds    two numbers: the sum of all durations, and of all waits
     sums       see REQUEST_BYTES and so on
     failures   failed attempts by kind
 
     All of it lies in containers, which `join` makes those of another cell.
     """
 
-    __slots__ = ("durations", "exchanges", "failures", "seconds", "sums")
+    __slots__ = ("durations", "exchanges", "failures", "seconds", "sums", "waits")
 
     def __init__(self) -> None:
         self.exchanges: dict[tuple[str, int, str], int] = {}
         self.durations = [0] * (len(DURATION_BUCKETS) + 1)
-        self.seconds = [0.0]
+        self.waits = [0] * (len(WAIT_BUCKETS) + 1)
+        self.seconds = [0.0, 0.0]
         self.sums = [0] * 5
         self.failures: dict[str, int] = {}
 
@@ -69,7 +71,8 @@ class Cell:
         for kind, count in self.failures.items():
             other.failures[kind] = other.failures.get(kind, 0) + count
         other.durations[:] = [a + b for a, b in zip(self.durations, other.durations, strict=True)]
-        other.seconds[0] += self.seconds[0]
+        other.waits[:] = [a + b for a, b in zip(self.waits, other.waits, strict=True)]
+        other.seconds[:] = [a + b for a, b in zip(self.seconds, other.seconds, strict=True)]
         other.sums[:] = [a + b for a, b in zip(self.sums, other.sums, strict=True)]
         for name in Cell.__slots__:
             setattr(self, name, getattr(other, name))
@@ -82,6 +85,8 @@ class Cell:
         for labels, count in exchanges.items():
             yield "posthouse_exchanges_total", labels, count
         yield "posthouse_exchange_duration_seconds", (), Histogram(tuple(self.durations), self.seconds[0])
+        if any(self.waits):
+            yield "posthouse_queue_wait_seconds", (), Histogram(tuple(self.waits), self.seconds[1])
         for place, name, labels in _SUMMED:
             yield name, labels, self.sums[place]
         for kind, count in self.failures.items():

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from posthouse.errors import FailureKind
-from posthouse.observe.families import DURATION_BUCKETS, NO_ROUTE
+from posthouse.observe.families import DURATION_BUCKETS, NO_ROUTE, WAIT_BUCKETS
 from posthouse.observe.metrics import (
     METHODS,
     NEW,
@@ -36,6 +36,10 @@ def count(exchange: ExchangeFacts, metrics: Metrics) -> None:
         seconds = exchange.finished - exchange.started
         cell.durations[bisect_left(DURATION_BUCKETS, seconds)] += 1
         cell.seconds[0] += seconds
+    if exchange.waiter is not None:
+        waited = exchange.waiter.waited(exchange.finished)
+        cell.waits[bisect_left(WAIT_BUCKETS, waited)] += 1
+        cell.seconds[1] += waited
     sums = cell.sums
     sums[RESPONSE_BYTES] += exchange.size
     if exchange.body is not None:

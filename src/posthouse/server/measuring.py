@@ -132,11 +132,13 @@ class Measuring:
 
 
 def backend_rows(pools: Collection[Pool], now: float) -> dict[str, Rows]:
-    """How the backends are."""
+    """How the backends are, and how many wait for them."""
     states: dict[Labels, Sample] = {}
     in_flight: dict[Labels, Sample] = {}
     fails: dict[Labels, Sample] = {}
+    queued: dict[Labels, Sample] = {}
     for pool in pools:
+        queued[(pool.name,)] = len(pool.queue)
         for backend in pool.backends:
             names = (pool.name, backend.name)
             state = state_of(backend, now)
@@ -147,6 +149,7 @@ def backend_rows(pools: Collection[Pool], now: float) -> dict[str, Rows]:
         "posthouse_backend_state": states,
         "posthouse_backend_in_flight": in_flight,
         "posthouse_backend_fails": fails,
+        "posthouse_queue_length": queued,
     }
 
 

@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from posthouse.adapt import Adapted
-from posthouse.admin.server import AdminServer
+from posthouse.admin.server import AdminServer, AdminServers, Place
+from posthouse.admin.socket_file import SocketFile
+from posthouse.admin.tcp_place import TCPPlace
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Setting
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import generation, loops
+from posthouse.server.admin_functions import AdminFunctions
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
 from posthouse.server.logs import DryLogs
-from posthouse.server.parts import AdminPlace
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
 from posthouse.server.worker import Settings, Worker
@@ -62,7 +64,7 @@ class Process:
         )
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
-        self.admin: AdminServer | None = None
+        self.admin: AdminServers | None = None
 
     def build(self, config: Config, previous: Any) -> generation.Generation:
         return generation.build(config, self._runtime, previous)
@@ -83,16 +85,23 @@ class Process:
         asyncio.set_event_loop(self.loop)
         try:
             worker = self._runtime.measuring.worker = Worker(loaded, settings, self)
-            if settings.admin is not None:
-                self.admin = self._admin(settings.admin, worker)
+            self.admin = self._admin(settings, worker)
             return self.loop.run_until_complete(worker.run())
         finally:
             self._close()
 
-    def _admin(self, place: AdminPlace, worker: Worker) -> AdminServer:
-        runtime = self._runtime
-        status = Status(worker, place.config, runtime.probes, lambda: Moment(runtime.clock(), time.time()))
-        return AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
+    def _admin(self, settings: Settings, worker: Worker) -> AdminServers:
+        runtime, places = self._runtime, list[Place]()
+        config = None
+        if settings.admin is not None:
+            config = settings.admin.config
+            places.append(SocketFile(settings.admin.path, is_default=not settings.admin.is_wanted))
+        if settings.admin_listen is not None:
+            places.append(TCPPlace(*settings.admin_listen))
+            runtime.measuring.count()
+        status = Status(worker, config, runtime.probes, lambda: Moment(runtime.clock(), time.time()))
+        functions = AdminFunctions(status.status, runtime.measuring)
+        return AdminServers([AdminServer(place, functions, self.log) for place in places])
 
     def _close(self) -> None:
         """Write what is to be written. The loop stays open: uvloop's close waits for transports that are."""

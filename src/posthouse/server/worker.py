@@ -45,6 +45,7 @@ class Settings:
     grace        seconds that stopping waits for exchanges
     connections  downstream connections at most
     admin        where the admin socket is to be; None: there is none
+    admin_listen  IP address and port for metrics, health and readiness; None: nowhere
     is_quiet     no ready line
     bound        sockets that listen already, by address
     """
@@ -56,6 +57,7 @@ class Settings:
     is_quiet: bool = False
     bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
     admin: AdminPlace | None = None
+    admin_listen: tuple[str, int] | None = None
 
 
 class Worker:
@@ -149,6 +151,7 @@ class Worker:
         try:
             if self._parts.admin is not None:
                 self._parts.admin.claim()
+                await self._parts.admin.serve()
             if self._settings.pidfile:
                 pidfile.write(self._settings.pidfile)
             self._tell_notices(config)
@@ -162,8 +165,6 @@ class Worker:
             return False
         await self._serve(config, generation, bound)
         self.reloads.start(time.time())
-        if self._parts.admin is not None:
-            await self._parts.admin.serve()
         signals.listen(self._loop, self)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))

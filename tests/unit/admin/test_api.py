@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -15,10 +16,20 @@ class Functions:
     def status(self) -> api.Report:
         return {"pools": ["ä"]}
 
+    async def metrics(self, accept: bytes | None) -> api.Text:
+        await asyncio.sleep(0)
+        return api.Text(200, "text/plain", b"for " + (accept or b"anybody"))
+
+    def health(self) -> api.Text:
+        return api.Text(200, "text/plain", b"alive")
+
+    def ready(self) -> api.Text:
+        return api.Text(503, "text/plain", b"not ready")
+
 
 def ask(head: str) -> tuple[bytes, list[bytes], Any]:
     data = head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n"
-    lines, _, body = api.answer(data, Functions(), Codec()).partition(b"\r\n\r\n")
+    lines, _, body = asyncio.run(api.answer(data, Functions(), Codec())).partition(b"\r\n\r\n")
     status, *fields = lines.split(b"\r\n")
     assert f"Content-Length: {len(body)}".encode() in fields
     assert b"Connection: close" in fields and b"Content-Type: application/json" in fields
@@ -50,3 +61,41 @@ def test_refused(head: str, status: int, said: str) -> None:
     assert line.startswith(f"HTTP/1.1 {status} ".encode())
     assert list(report) == ["error"] and said in report["error"]
     assert (b"Allow: GET" in fields) == (status == 405)
+
+
+def raw(head: str, paths: tuple[str, ...] = tuple(api.ENDPOINTS)) -> tuple[bytes, bytes]:
+    """First line and body."""
+    data = head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n"
+    lines, _, body = asyncio.run(api.answer(data, Functions(), Codec(), paths)).partition(b"\r\n\r\n")
+    return lines.split(b"\r\n")[0], body
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/metrics", b"HTTP/1.1 200 OK", b"for anybody"),
+        ("/health", b"HTTP/1.1 200 OK", b"alive"),
+        ("/ready", b"HTTP/1.1 503 Service Unavailable", b"not ready"),
+    ],
+)
+def test_texts(path: str, status: bytes, body: bytes) -> None:
+    assert raw(f"GET {path} HTTP/1.1\nHost: x") == (status, body)
+    assert raw(f"HEAD {path} HTTP/1.1\nHost: x") == (status, b"")
+    assert raw(f"POST {path} HTTP/1.1\nHost: x")[0] == b"HTTP/1.1 405 Method Not Allowed"
+
+
+def test_the_format_is_asked_for() -> None:
+    assert raw("GET /metrics HTTP/1.1\nHost: x\nAccept: application/openmetrics-text")[1].startswith(
+        b"for app"
+    )
+
+
+def test_what_is_public_tells_and_changes_nothing() -> None:
+    assert set(api.PUBLIC) == {"/metrics", "/health", "/ready"}
+    for path in api.ENDPOINTS:
+        line, body = raw(f"GET {path} HTTP/1.1\nHost: x", api.PUBLIC)
+        assert (b" 404 " in line) == (path not in api.PUBLIC)
+        if path not in api.PUBLIC:
+            assert b"there are /metrics, /health, /ready" in body
+    for path in api.PUBLIC:
+        assert set(api.ENDPOINTS[path]) == {"GET", "HEAD"}

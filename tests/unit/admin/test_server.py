@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from posthouse.admin import server
-from posthouse.admin.api import HEAD_BYTES
+from posthouse.admin.api import HEAD_BYTES, Text
 from posthouse.admin.server import MOST_AT_ONCE, AdminServer
+from posthouse.admin.socket_file import SocketFile
 from posthouse.errors import StartError
 from unit.server.fakes import until
 
@@ -26,6 +27,15 @@ Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[
 class Functions:
     def status(self) -> dict[str, object]:
         return {"well": True}
+
+    async def metrics(self, accept: bytes | None) -> Text:
+        return Text(200, "text/plain", b"counted 1\n")
+
+    def health(self) -> Text:
+        return Text(200, "text/plain", b"alive\n")
+
+    def ready(self) -> Text:
+        return Text(503, "text/plain", b"not ready\n")
 
 
 class Log:
@@ -38,7 +48,7 @@ class Log:
 
 @asynccontextmanager
 async def served(path: Path) -> AsyncIterator[AdminServer]:
-    made = AdminServer(str(path), Functions(), Log(), is_wanted=True)
+    made = AdminServer(SocketFile(str(path), is_default=False), Functions(), Log())
     made.claim()
     await made.serve()
     try:
@@ -155,7 +165,7 @@ def test_so_many_at_once_and_no_more(tmp_path: Path) -> None:
 def test_without_a_place_it_warns_or_refuses(tmp_path: Path) -> None:
     log = Log()
     path = str(tmp_path / "nowhere" / "posthouse" / "a.sock")
-    default = AdminServer(path, Functions(), log, is_wanted=False)
+    default = AdminServer(SocketFile(path, is_default=True), Functions(), log)
     default.claim()
     asyncio.run(default.serve())
     default.close()
@@ -163,4 +173,4 @@ def test_without_a_place_it_warns_or_refuses(tmp_path: Path) -> None:
     assert log.warned == [f"no admin socket: {reason}"]
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match="no socket"):
-        AdminServer(str(tmp_path / "file"), Functions(), log, is_wanted=True).claim()
+        AdminServer(SocketFile(str(tmp_path / "file"), is_default=False), Functions(), log).claim()

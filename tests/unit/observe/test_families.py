@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from posthouse.observe.families import DURATION_BUCKETS, FAMILIES, Kind, Merge
+from posthouse.observe.families import DURATION_BUCKETS, FAMILIES, WAIT_BUCKETS, Kind, Merge
 
 PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
 NAME = re.compile(r"(posthouse|process)(_[a-z]+)+")
@@ -42,7 +42,8 @@ def test_the_page_shows_this_table() -> None:
         name: (family.kind, family.labels, family.help.removesuffix(".")) for name, family in FAMILIES.items()
     }
     assert list(shown) == list(FAMILIES), "in the same order"
-    assert ", ".join(f"{bound:g}" for bound in DURATION_BUCKETS) in PAGE.replace("\n", " ")
+    for buckets in (DURATION_BUCKETS, WAIT_BUCKETS):
+        assert ", ".join(f"{bound:g}" for bound in buckets) + "." in PAGE.replace("\n", " ")
 
 
 def test_the_page_explains_every_label() -> None:

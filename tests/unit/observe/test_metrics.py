@@ -16,7 +16,9 @@ from posthouse.observe.snapshot import Histogram
 def fill(cell: Cell, times: int = 1) -> None:
     cell.exchanges["GET", 200, ""] = times
     cell.durations[2] += times
+    cell.waits[1] += times
     cell.seconds[0] += 0.25 * times
+    cell.seconds[1] += 0.5 * times
     cell.sums[NEW] += times
     cell.failures["reset"] = times
 
@@ -42,6 +44,10 @@ def test_rows_have_the_names_of_site_and_route() -> None:
     }
     durations = rows["posthouse_exchange_duration_seconds"]["a", "/x"]
     assert isinstance(durations, Histogram) and (durations.count, durations.total) == (3, 0.75)
+    waits = rows["posthouse_queue_wait_seconds"]
+    assert list(waits) == [("a", "/x")], "nobody has waited elsewhere"
+    waited = waits["a", "/x"]
+    assert isinstance(waited, Histogram) and (waited.count, waited.total) == (3, 1.5)
     assert rows["posthouse_request_body_bytes_total"]["a", "/x"] == 10
     assert rows["posthouse_attempts_total"]["a", "/x", "new"] == 3
     assert rows["posthouse_attempts_total"]["a", "/x", "reused"] == 2
@@ -96,6 +102,7 @@ def test_sites_that_are_gone_are_counted_together_and_go_on_counting() -> None:
     for cell in (first, second):  # an exchange that began before ends now
         cell.exchanges["GET", 200, ""] += 1
         cell.seconds[0] += 1.0
+        cell.waits[1] += 1
         cell.durations[0] += 1
         cell.sums[NEW] += 1
         cell.failures["reset"] += 1
@@ -105,6 +112,8 @@ def test_sites_that_are_gone_are_counted_together_and_go_on_counting() -> None:
     assert rows["posthouse_attempt_failures_total"] == {(*removed, "reset"): 5}
     durations = rows["posthouse_exchange_duration_seconds"][removed]
     assert isinstance(durations, Histogram) and (durations.count, durations.total) == (5, 2.75)
+    waits = rows["posthouse_queue_wait_seconds"][removed]
+    assert isinstance(waits, Histogram) and (waits.count, waits.total) == (5, 1.5)
 
 
 def test_a_site_that_comes_back_begins_again() -> None:

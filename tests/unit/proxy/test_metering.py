@@ -11,6 +11,7 @@ from posthouse.errors import FailureKind
 from posthouse.observe.families import NO_ROUTE, UNKNOWN_SITE
 from posthouse.observe.metrics import Metrics
 from posthouse.observe.snapshot import Histogram, Sample
+from unit.proxy.peers import Client
 from unit.proxy.playbook import Play
 from unit.proxy.samples import route
 
@@ -125,6 +126,22 @@ def test_nobody_to_ask_is_no_attempt() -> None:
     play.request()
     assert rows(metrics, "exchanges_total") == {("x", "/", "GET", "503", "no_backend"): 1}
     assert rows(metrics, "attempts_total") == rows(metrics, "attempt_failures_total") == {}
+
+
+def test_who_waits_in_the_queue_is_counted_with_the_wait() -> None:
+    play, metrics = metered(route("a", max_conns=1), at=["x"])
+    first = play.request()
+    connection = play.connect()
+    other = Client(play.world)
+    other.exchange = play.plan.begin(other, first.head, play.world.now)
+    other.exchange.start(b"", True)
+    play.world.pass_time(0.5)
+    assert rows(metrics, "queue_wait_seconds") == {}
+    connection.answers()
+    play.world.pass_time(0.0)
+    play.connect().answers()
+    waits = metrics.rows()["posthouse_queue_wait_seconds"]["x", "/"]
+    assert isinstance(waits, Histogram) and waits.count == 1 and waits.total == pytest.approx(0.5)
 
 
 def test_a_tunnel_has_bytes_and_no_duration() -> None:

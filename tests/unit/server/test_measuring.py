@@ -49,6 +49,7 @@ def test_everything_that_is_in_the_table_can_be_told() -> None:
     cell = measuring.count().cell("s", "/")
     cell.exchanges["GET", 200, ""] = 1
     cell.failures["reset"] = 1
+    cell.waits[0] = 1
     measuring.count().refused[400] = 1
     snapshot = measuring.snapshot()
     assert set(snapshot.rows) == set(FAMILIES)
@@ -131,6 +132,7 @@ def test_backends_are_in_one_state() -> None:
     }
     assert len(states) == 2 * len(STATES)
     assert rows["posthouse_backend_in_flight"] == {("p", "http://a"): 1, ("p", "http://b"): 0}
+    assert rows["posthouse_queue_length"] == {("p",): 0}
     first.release()
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from posthouse.adapt import adapt
-from posthouse.admin.server import AdminServer
+from posthouse.admin.server import AdminServer, AdminServers
+from posthouse.admin.socket_file import SocketFile
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
+from posthouse.server.admin_functions import AdminFunctions
+from posthouse.server.measuring import Measuring
 from posthouse.server.parts import Admin, Parts
 from posthouse.server.process import Process
 from posthouse.server.runtime import Runtime
@@ -19,7 +22,7 @@ def as_parts(process: Process) -> Parts:
     return process
 
 
-def as_admin(server: AdminServer) -> Admin:
+def as_admin(server: AdminServers) -> Admin:
     return server
 
 
@@ -31,7 +34,10 @@ def test_the_real_parts_fit() -> None:
     probes: Probes = Runtime(loop, ProcessLog()).probes
     worker = Worker(adapt(":80\n", "Caddyfile"), Settings(), process)
     status = Status(worker, None, probes, lambda: Moment(0.0, 0.0))
-    admin = as_admin(AdminServer("/nowhere", status, ProcessLog(), is_wanted=True))
+    functions = AdminFunctions(status.status, Measuring(Runtime(loop, ProcessLog())))
+    admin = as_admin(
+        AdminServers([AdminServer(SocketFile("/nowhere", is_default=False), functions, ProcessLog())])
+    )
     admin.close()
     loop.close()
     process.loop.close()
