@@ -87,7 +87,9 @@ def test_the_keys_are_a_contract(stage: Stage) -> None:
                 "backends": [
                     {
                         **dict.fromkeys(("name", "state", "reason", "since", "is_usable")),
-                        **dict.fromkeys(("in_flight", "max_conns", "fails", "left_out_s")),
+                        **dict.fromkeys(
+                            ("in_flight", "max_conns", "fails", "left_out_s", "weight", "warmth", "role")
+                        ),
                         "probe": dict.fromkeys(("at", "verdict", "reason")),
                     }
                 ],

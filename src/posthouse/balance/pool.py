@@ -136,7 +136,7 @@ class Pool:
         """
         watch = self._watch
         if now >= watch.expires or self._seen != watch.changes:
-            self._look(now)
+            self.look(now)
         usable = self.usable
         if not usable:
             held_by = None if self.sessions is None else self.sessions.held_by(choice, tried, now)
@@ -153,7 +153,7 @@ class Pool:
 
     def has_untried(self, now: float, tried: Sequence[Backend]) -> bool:
         """Whether a usable backend is left that this exchange has not tried."""
-        self._look(now)
+        self.look(now)
         return any(backend not in tried for tier in self._tiers() for backend in tier)
 
     def acquire(self, backend: Backend) -> Trials | None:
@@ -233,7 +233,8 @@ class Pool:
         falls = [backend.comes_back() for backend in self.backends if backend.is_up]
         return min((fall - now for fall in falls if fall > now), default=None)
 
-    def _look(self, now: float) -> None:
+    def look(self, now: float) -> None:
+        """Take in what has changed, and what time alone has."""
         if self._seen == _NOT_STARTED:
             self.start()
         if now >= self._watch.expires:

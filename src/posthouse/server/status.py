@@ -14,6 +14,7 @@ from typing import Protocol
 from posthouse import __version__
 from posthouse.balance.backend import Backend
 from posthouse.balance.pool import Pool
+from posthouse.balance.standing import standing
 from posthouse.config.specs import Config, SiteSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
 from posthouse.probe.probes import Probes
@@ -95,6 +96,7 @@ class Status:
         }
 
     def _pool(self, pool: Pool, moment: Moment) -> Report:
+        pool.look(moment.now)
         first = pool.queue.first()
         return {
             "name": pool.name,
@@ -109,21 +111,20 @@ class Status:
         }
 
     def _backend(self, backend: Backend, pool: Pool, moment: Moment) -> Report:
-        state, reason = backend.state.value, backend.reason
-        left_out = backend.mark_falls() - moment.now
-        fails = backend.failures(moment.now)
-        if backend.is_up and left_out > 0:
-            state = "failing"
-            reason = f"{fails} failed in the last {pool.spec.passive.fail_timeout:g} s"
+        stands = standing(backend, moment.now)
+        left_out = backend.comes_back() - moment.now
         return {
             "name": backend.name,
-            "state": state,
-            "reason": reason or None,
-            "since": moment.stamp(backend.since) if backend.since is not None else None,
-            "is_usable": backend.is_available(moment.now),
+            "state": stands.state,
+            "reason": stands.reason or None,
+            "since": moment.stamp(stands.since) if stands.since is not None else None,
+            "is_usable": backend.is_usable,
             "in_flight": backend.in_flight,
             "max_conns": backend.max_conns or None,
-            "fails": fails,
+            "weight": backend.weight,
+            "warmth": round(backend.warmth, 2),
+            "role": backend.endpoint.role,
+            "fails": backend.failures(moment.now),
             "left_out_s": round(left_out, 3) if left_out > 0 else None,
             "probe": self._probe(backend, moment),
         }

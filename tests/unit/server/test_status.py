@@ -79,7 +79,7 @@ def test_everything(runtime: Runtime) -> None:
     (pool,) = generation.pools.values()
     first, second = pool.backends
     pool.acquire(first)
-    pool.fail(first, NOW - 4.0)
+    pool.fail(first, NOW - 4.0, "connect: refused")
     second.believe(State.DOWN, "status 500", NOW - 2.0)
     pool.queue.join(Guest(pool, NOW - 0.125))
     status = Status(Work(generation), "/etc/Caddyfile", Found(runtime), lambda: Moment(NOW, WALL))
@@ -111,11 +111,14 @@ def test_everything(runtime: Runtime) -> None:
                     {
                         "name": "http://a:1",
                         "state": "failing",
-                        "reason": "1 failed in the last 10 s",
-                        "since": None,
+                        "reason": "connect: refused",
+                        "since": "2027-01-15T07:59:56.250Z",
                         "is_usable": False,
                         "in_flight": 1,
                         "max_conns": 3,
+                        "weight": 1,
+                        "warmth": 1.0,
+                        "role": "primary",
                         "fails": 1,
                         "left_out_s": 6.0,
                         "probe": {
@@ -132,6 +135,9 @@ def test_everything(runtime: Runtime) -> None:
                         "is_usable": False,
                         "in_flight": 0,
                         "max_conns": 3,
+                        "weight": 1,
+                        "warmth": 1.0,
+                        "role": "primary",
                         "fails": 0,
                         "left_out_s": None,
                         "probe": {
@@ -164,6 +170,9 @@ def test_nothing_is_known_yet(runtime: Runtime) -> None:
             "is_usable": True,
             "in_flight": 0,
             "max_conns": None,
+            "weight": 1,
+            "warmth": 1.0,
+            "role": "primary",
             "fails": 0,
             "left_out_s": None,
             "probe": None,
