@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import TYPE_CHECKING
 
 from posthouse.commands.command_line import Given, Option, UsageError
@@ -31,7 +32,7 @@ def listen_of(given: Given) -> tuple[str, int] | None:
     text = given.last("--admin-listen")
     host, colon, port = text.rpartition(":")
     expected = f"--admin-listen is {text!r}, expected an IP address and a port as 127.0.0.1:9100 or :9100"
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
         raise UsageError(expected)
     if not host:
         return "127.0.0.1", int(port)

@@ -127,7 +127,7 @@ _ALL: Final = (
     _gauge("posthouse_upstream_idle_connections", "Connections to backends that wait to be used again."),
     _gauge(
         "posthouse_backend_state",
-        "1 for the state that the backend is in: up, failing, draining or down.",
+        "1 for the state that the backend is in, 0 for the others.",
         *(*_BACKEND, "state"),
         merge=Merge.MOST,
     ),

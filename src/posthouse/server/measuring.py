@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sized
 from typing import Protocol
 
 from posthouse import __version__
-from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend
 from posthouse.balance.pool import Pool
+from posthouse.balance.standing import standing
 from posthouse.config.specs import Config
 from posthouse.observe.families import NO_ROUTE
 from posthouse.observe.metrics import Metrics
@@ -21,9 +20,8 @@ from posthouse.observe.snapshot import Labels, Rows, Sample, Snapshot
 from posthouse.server.process_facts import process_rows
 from posthouse.server.reloads import Reloads
 
-FAILING = "failing"
-"""Up, says the health check, but left out because of failed requests."""
-STATES = (State.UP.value, FAILING, State.DRAINING.value, State.DOWN.value)
+STATES = ("up", "failing", "open", "half_open", "draining", "down")
+"""As `posthouse status` says it."""
 
 
 class Serving(Protocol):
@@ -138,10 +136,11 @@ def backend_rows(pools: Collection[Pool], now: float) -> dict[str, Rows]:
     fails: dict[Labels, Sample] = {}
     queued: dict[Labels, Sample] = {}
     for pool in pools:
+        pool.look(now)
         queued[(pool.name,)] = len(pool.queue)
         for backend in pool.backends:
             names = (pool.name, backend.name)
-            state = state_of(backend, now)
+            state = standing(backend, now).state
             states |= {(*names, one): int(one == state) for one in STATES}
             in_flight[names] = backend.in_flight
             fails[names] = backend.failures(now)
@@ -151,10 +150,3 @@ def backend_rows(pools: Collection[Pool], now: float) -> dict[str, Rows]:
         "posthouse_backend_fails": fails,
         "posthouse_queue_length": queued,
     }
-
-
-def state_of(backend: Backend, now: float) -> str:
-    """As `posthouse status` says it."""
-    if backend.is_up and backend.comes_back() > now:
-        return FAILING
-    return backend.state.value
