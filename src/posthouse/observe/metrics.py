@@ -25,6 +25,8 @@ METHODS: Final = {
     for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE")
 }
 OTHER_METHOD: Final = "other"
+CELLS_AT_ONCE: Final = 50
+"""A millisecond's work."""
 _STATUSES: Final = frozenset((*map(int, HTTPStatus), 499))
 
 REQUEST_BYTES, RESPONSE_BYTES, NEW, REUSED, RETRIES = range(5)
@@ -100,11 +102,12 @@ class Metrics:
     refused  requests that could not be read, by status
     """
 
-    __slots__ = ("_cells", "_removed", "refused", "unknown")
+    __slots__ = ("_cells", "_keeps", "_removed", "refused", "unknown")
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str], Cell] = {}
         self._removed: Cell | None = None
+        self._keeps = 0
         self.unknown = Cell()
         self.refused: dict[int, int] = {}
 
@@ -120,6 +123,7 @@ class Metrics:
 
     def keep(self, names: Collection[tuple[str, str]]) -> None:
         """A configuration has only these sites with these routes. Exchanges of former ones may still run."""
+        self._keeps += 1
         for gone in [pair for pair in self._cells if pair not in names]:
             if self._removed is None:
                 self._removed = Cell()
@@ -127,18 +131,37 @@ class Metrics:
 
     def rows(self) -> dict[str, Rows]:
         """All families of exchanges."""
+        made: dict[str, Rows] = {}
+        for _ in self.gather(made):
+            pass
+        return made
+
+    def gather(self, into: dict[str, Rows]) -> Iterator[None]:
+        """The same, with a pause after every few cells: thousands of sites take a tenth of a second.
+
+        When sites go meanwhile, it begins again: their counts must not be told twice, under both names.
+        """
         made: dict[str, dict[Labels, Sample]] = {}
-        cells = {**self._cells, (UNKNOWN_SITE, NO_ROUTE): self.unknown}
-        if self._removed is not None:
-            cells[REMOVED_SITE, NO_ROUTE] = self._removed
-        for names, cell in cells.items():
-            for family, labels, sample in cell.rows():
-                made.setdefault(family, {})[*names, *labels] = sample
+        is_done = False
+        while not is_done:
+            made, keeps = {}, self._keeps
+            cells = {**self._cells, (UNKNOWN_SITE, NO_ROUTE): self.unknown}
+            if self._removed is not None:
+                cells[REMOVED_SITE, NO_ROUTE] = self._removed
+            for number, (names, cell) in enumerate(cells.items(), 1):
+                for family, labels, sample in cell.rows():
+                    made.setdefault(family, {})[*names, *labels] = sample
+                if not number % CELLS_AT_ONCE:
+                    yield
+                    if keeps != self._keeps:
+                        break
+            else:
+                is_done = True
         if self.refused:
             refused = made["posthouse_refused_requests_total"] = {}
             for status, count in self.refused.items():
                 refused[str(status),] = count
-        return dict(made)
+        into.update(made)
 
 
 def status_label(status: int) -> str:

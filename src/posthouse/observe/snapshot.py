@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import add
 
 from posthouse.observe.families import FAMILIES, NO_ROUTE, REMOVED_SITE, UNKNOWN_SITE, Merge
 
@@ -56,7 +57,10 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
     for snapshot in snapshots:
         for name, rows in snapshot.rows.items():
             rule = FAMILIES[name].merge
-            into = merged.setdefault(name, {})
+            into = merged.get(name)
+            if into is None:
+                merged[name] = dict(rows)
+                continue
             for labels, sample in rows.items():
                 before = into.get(labels)
                 into[labels] = sample if before is None else _together(rule, before, sample)
@@ -86,8 +90,7 @@ def fold_removed(snapshot: Snapshot, sites: Collection[str]) -> Snapshot:
 def _together(rule: Merge, one: Sample, other: Sample) -> Sample:
     if isinstance(one, Histogram) or isinstance(other, Histogram):
         assert isinstance(one, Histogram) and isinstance(other, Histogram)
-        counts = tuple([a + b for a, b in zip(one.counts, other.counts, strict=True)])
-        return Histogram(counts, one.total + other.total)
+        return Histogram(tuple(map(add, one.counts, other.counts)), one.total + other.total)
     if rule is Merge.SUM:
         return one + other
     return max(one, other) if rule is Merge.MOST else min(one, other)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Final, Protocol
 
 from posthouse.config.specs import MetricsSpec
-from posthouse.observe.exposition import OPEN_METRICS, media_type, render
+from posthouse.observe.exposition import OPEN_METRICS, media_type, pieces
 from posthouse.observe.snapshot import Snapshot
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
@@ -44,7 +44,7 @@ def build_pages(spec: MetricsSpec, group: Group, targets: Targets) -> dict[str, 
 
 
 class MetricsPage:
-    """The text for Prometheus. It is not made while the event loop waits for other workers."""
+    """The text for Prometheus. However long it is, no request waits for it."""
 
     def __init__(self, group: Group) -> None:
         self._group = group
@@ -71,8 +71,11 @@ async def metrics_answer(group: Group, kind: bytes) -> Answer:
             snapshot = await group.collect()
     except TimeoutError:
         return Answer(503, cause=f"no metrics within {COLLECT_SECONDS:g} s")
-    body = render(snapshot, is_open=kind == OPEN_METRICS)
-    return Answer(200, (Field(b"Content-Type", kind), _FRESH), body)
+    made = []
+    for piece in pieces(snapshot, is_open=kind == OPEN_METRICS):
+        made.append(piece)
+        await asyncio.sleep(0)  # requests are not to wait for the text
+    return Answer(200, (Field(b"Content-Type", kind), _FRESH), b"".join(made))
 
 
 class StatePage:

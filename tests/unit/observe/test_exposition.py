@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from posthouse.observe.exposition import OPEN_METRICS, TEXT, media_type, render
+from posthouse.observe.exposition import OPEN_METRICS, ROWS_AT_ONCE, TEXT, media_type, pieces, render
 from posthouse.observe.families import DURATION_BUCKETS, FAMILIES, Kind
 from posthouse.observe.snapshot import Histogram, Rows, Snapshot
 from unit.observe.snapshots import snapshots
@@ -127,6 +127,15 @@ def test_every_family_has_its_type_and_help(is_open: bool, read: Read) -> None:
 )
 def test_the_format_is_the_one_asked_for(accept: bytes | None, kind: bytes) -> None:
     assert media_type(accept) == kind
+
+
+def test_long_texts_come_in_pieces() -> None:
+    rows: Rows = {(f"site{number:03}", "/"): number for number in range(2 * ROWS_AT_ONCE + 5)}
+    snapshot = Snapshot({"posthouse_retries_total": rows})
+    made = list(pieces(snapshot, is_open=True))
+    assert [piece.count(b"\n") for piece in made] == [ROWS_AT_ONCE + 2, ROWS_AT_ONCE, 5, 1]
+    assert b"".join(made) == render(snapshot, is_open=True)
+    assert len(samples(read_open, b"".join(made))) == len(rows)
 
 
 def test_large_numbers_stay_exact() -> None:

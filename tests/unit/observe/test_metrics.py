@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from posthouse.observe.families import FAMILIES, NO_ROUTE, REMOVED_SITE, UNKNOWN_SITE
 from posthouse.observe.metrics import (
+    CELLS_AT_ONCE,
     NEW,
     REQUEST_BYTES,
     RETRIES,
@@ -10,7 +11,7 @@ from posthouse.observe.metrics import (
     Metrics,
     status_label,
 )
-from posthouse.observe.snapshot import Histogram
+from posthouse.observe.snapshot import Histogram, Rows
 
 
 def fill(cell: Cell, times: int = 1) -> None:
@@ -114,6 +115,37 @@ def test_sites_that_are_gone_are_counted_together_and_go_on_counting() -> None:
     assert isinstance(durations, Histogram) and (durations.count, durations.total) == (5, 2.75)
     waits = rows["posthouse_queue_wait_seconds"][removed]
     assert isinstance(waits, Histogram) and (waits.count, waits.total) == (5, 1.5)
+
+
+def test_sites_that_go_while_they_are_told_are_told_once() -> None:
+    metrics = Metrics()
+    names = [(f"s{number}", "/") for number in range(2 * CELLS_AT_ONCE + 1)]
+    cells = [metrics.cell(*name) for name in names]
+    for cell in cells:
+        cell.exchanges["GET", 200, ""] = 1
+    told: dict[str, Rows] = {}
+    steps = metrics.gather(told)
+    next(steps)
+    metrics.keep(names[:3])
+    cells[-1].exchanges["GET", 200, ""] += 1
+    assert sum(1 for _ in steps) == 0, "what is left is told without a pause"
+    exchanges = told["posthouse_exchanges_total"]
+    assert exchanges[REMOVED_SITE, NO_ROUTE, "GET", "200", ""] == len(names) - 3 + 1
+    assert len(exchanges) == 4
+
+
+def test_a_configuration_that_keeps_all_sites_disturbs_nobody_for_long() -> None:
+    metrics = Metrics()
+    names = [(f"s{number}", "/") for number in range(CELLS_AT_ONCE)]
+    for name in names:
+        metrics.cell(*name).exchanges["GET", 200, ""] = 1
+    told: dict[str, Rows] = {}
+    steps = metrics.gather(told)
+    next(steps)
+    metrics.keep(names)
+    for _ in steps:
+        pass
+    assert len(told["posthouse_exchanges_total"]) == CELLS_AT_ONCE
 
 
 def test_a_site_that_comes_back_begins_again() -> None:

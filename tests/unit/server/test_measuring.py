@@ -13,9 +13,9 @@ from posthouse.balance.active_health import State
 from posthouse.balance.pool import Pool, build_pool
 from posthouse.config.specs import BreakerSpec, Config
 from posthouse.observe.families import FAMILIES, NO_ROUTE
-from posthouse.observe.metrics import Metrics
-from posthouse.observe.snapshot import Snapshot
-from posthouse.server.measuring import STATES, Measuring, backend_rows
+from posthouse.observe.metrics import CELLS_AT_ONCE, Metrics
+from posthouse.observe.snapshot import Rows, Snapshot
+from posthouse.server.measuring import BACKENDS_AT_ONCE, STATES, Measuring, backend_rows, gather_backends
 from posthouse.server.reloads import Reloads
 from unit.proxy.samples import route
 
@@ -117,6 +117,36 @@ def test_the_whole_group_is_asked_where_there_is_one() -> None:
 
     measuring.collect_all = all
     assert asyncio.run(measuring.collect()).value("posthouse_workers") == 4
+
+
+def test_it_is_told_in_steps_and_one_after_the_other() -> None:
+    measuring = Measuring(Shared())
+    measuring.worker = working()
+    metrics = measuring.count()
+    for number in range(3 * CELLS_AT_ONCE):
+        metrics.cell(f"s{number}", "/").exchanges["GET", 200, ""] = 1
+
+    async def story() -> None:
+        turns = 0
+        first = asyncio.ensure_future(measuring.tell())
+        second = asyncio.ensure_future(measuring.tell())
+        while not first.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > 3 and not second.done()
+        assert (await second).number == (await first).number + 1
+        assert set((await first).rows) == set(measuring.snapshot().rows)
+
+    asyncio.run(story())
+
+
+def test_a_pause_after_every_few_backends() -> None:
+    many = build_pool(
+        route(*(f"h{n}" for n in range(2 * BACKENDS_AT_ONCE)), name="p").pool, random.Random(1), None
+    )
+    rows: dict[str, Rows] = {}
+    assert sum(1 for _ in gather_backends([many], lambda: 1.0, rows)) == 2
+    assert len(rows["posthouse_backend_fails"]) == 2 * BACKENDS_AT_ONCE
 
 
 def test_backends_are_in_one_state() -> None:
