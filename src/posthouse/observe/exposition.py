@@ -41,8 +41,8 @@ def pieces(snapshot: Snapshot, *, is_open: bool = False) -> Iterator[bytes]:
         shown = family.name.removesuffix("_total") if is_open and family.kind is Kind.COUNTER else family.name
         lines = [f"# HELP {shown} {_escaped(family.help)}\n# TYPE {shown} {family.kind}\n"]
         series = _Series(family)
-        for number, labels in enumerate(sorted(rows), 1):
-            lines.append(series.lines(labels, rows[labels]))
+        for number, (labels, sample) in enumerate(rows.items(), 1):
+            lines.append(series.lines(labels, sample))
             if not number % ROWS_AT_ONCE:
                 yield _written(lines)
                 lines = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from posthouse.config.specs import MetricsSpec
@@ -13,6 +14,7 @@ from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
 from posthouse.protocol.target import Targets
 from posthouse.proxy.answer import WAIT, Answer, Responder, Visit, Wait
+from posthouse.proxy.answering import PIECE_BYTES, Held
 from posthouse.proxy.site import path_key
 
 COLLECT_SECONDS: Final = 5.0
@@ -61,7 +63,10 @@ class MetricsPage:
         return WAIT
 
     async def _tell(self, visit: Visit, kind: bytes) -> None:
-        visit.resume(await metrics_answer(self._group, kind))
+        answer = await metrics_answer(self._group, kind)
+        if isinstance(answer.body, bytes) and len(answer.body) > PIECE_BYTES:
+            answer = replace(answer, body=Held(answer.body))
+        visit.resume(answer)
 
 
 async def metrics_answer(group: Group, kind: bytes) -> Answer:

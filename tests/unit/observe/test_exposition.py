@@ -57,8 +57,8 @@ def test_what_it_looks_like() -> None:
     assert render(snapshot).decode() == (
         "# HELP posthouse_reloads_total Reloads, by result: success or failure.\n"
         "# TYPE posthouse_reloads_total counter\n"
-        'posthouse_reloads_total{result="failure"} 0\n'
         'posthouse_reloads_total{result="success"} 2\n'
+        'posthouse_reloads_total{result="failure"} 0\n'
         "# HELP posthouse_workers Processes that serve requests.\n"
         "# TYPE posthouse_workers gauge\n"
         "posthouse_workers 4\n"
@@ -66,8 +66,8 @@ def test_what_it_looks_like() -> None:
     assert render(snapshot, is_open=True).decode() == (
         "# HELP posthouse_reloads Reloads, by result: success or failure.\n"
         "# TYPE posthouse_reloads counter\n"
-        'posthouse_reloads_total{result="failure"} 0\n'
         'posthouse_reloads_total{result="success"} 2\n'
+        'posthouse_reloads_total{result="failure"} 0\n'
         "# HELP posthouse_workers Processes that serve requests.\n"
         "# TYPE posthouse_workers gauge\n"
         "posthouse_workers 4\n"

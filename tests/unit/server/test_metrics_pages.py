@@ -11,6 +11,7 @@ from posthouse.observe.exposition import OPEN_METRICS, TEXT
 from posthouse.observe.snapshot import Snapshot
 from posthouse.protocol.target import Targets
 from posthouse.proxy.answer import WAIT, Answer, Visit
+from posthouse.proxy.answering import Held
 from posthouse.server import metrics_pages
 from posthouse.server.metrics_pages import MetricsPage, StatePage, build_pages
 from unit.files.asking import ask_head, field
@@ -62,6 +63,17 @@ def test_the_text_comes_later_in_the_format_asked_for() -> None:
     answer = asked(Group(), b"application/openmetrics-text; version=1.0.0")
     assert field(answer, b"content-type") == OPEN_METRICS
     assert isinstance(answer.body, bytes) and answer.body.endswith(b"# EOF\n")
+
+
+def test_a_long_text_is_sent_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = asked(Group()).body
+    assert isinstance(whole, bytes)
+    monkeypatch.setattr(metrics_pages, "PIECE_BYTES", len(whole))
+    assert asked(Group()).body == whole
+    monkeypatch.setattr(metrics_pages, "PIECE_BYTES", len(whole) - 1)
+    body = asked(Group()).body
+    assert isinstance(body, Held)
+    assert (body.length, body.read(8), body.read(1 << 20)) == (len(whole), whole[:8], whole[8:])
 
 
 def test_a_group_that_is_silent_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
