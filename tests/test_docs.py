@@ -308,7 +308,7 @@ def test_sizes_of_a_configuration() -> None:
 
 SENTENCES = {
     "docs/limits-and-timeouts.md": [
-        ("up to {} of them", "server/sockets.py: BACKLOG"),
+        ("up to {} of them", "config/connection_specs.py: TCPSpec.backlog"),
         ("may be late by {}", "net/timers.py: TICK"),
         ("while there is no backend yet | {}", "proxy/attempts.py: PENDING_BYTES"),
         ("`replay_limit`, {};", "config/specs.py: RetrySpec.replay_limit"),

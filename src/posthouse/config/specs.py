@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.connection_specs import ProxyProtocolSpec as ProxyProtocolSpec
+from posthouse.config.connection_specs import ProxyProtocolVersion as ProxyProtocolVersion
+from posthouse.config.connection_specs import TCPSpec as TCPSpec
+from posthouse.config.connection_specs import UpstreamTCPSpec as UpstreamTCPSpec
 from posthouse.config.failure_specs import BreakerSpec as BreakerSpec
 from posthouse.config.failure_specs import CheckSpec as CheckSpec
 from posthouse.config.failure_specs import HealthSpec as HealthSpec
@@ -169,6 +173,7 @@ class PoolSpec:
     keepalive  idle connections kept per backend, 0 = no reuse
     health     None = no active checks
     sources    where more backends come from while we run
+    proxy_protocol  the version in which each connection begins with the client it is for, None = it does not
     """
 
     name: str
@@ -182,6 +187,8 @@ class PoolSpec:
     tls: TLSSpec = TLSSpec()
     health: HealthSpec | None = None
     sources: tuple[SourceSpec, ...] = ()
+    tcp: UpstreamTCPSpec = field(default_factory=UpstreamTCPSpec)
+    proxy_protocol: ProxyProtocolVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +303,8 @@ class SiteSpec:
     limits: LimitsSpec = LimitsSpec()
     timeouts: TimeoutsSpec = TimeoutsSpec()
     bind: str = ""
+    tcp: TCPSpec = field(default_factory=TCPSpec)
+    proxy_protocol: ProxyProtocolSpec | None = None
     root: str = ""
     """Folder of the static file server, "" = none was given."""
     files: FilesSpec | None = None

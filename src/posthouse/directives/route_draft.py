@@ -10,9 +10,11 @@ from posthouse.config.specs import (
     HeaderRule,
     PolicySpec,
     PoolSpec,
+    ProxyProtocolVersion,
     RouteSpec,
     SourceSpec,
     TLSSpec,
+    UpstreamTCPSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.failure_draft import FailureDraft
@@ -22,6 +24,7 @@ from posthouse.errors import Place
 _POLICY = PolicySpec()
 _TIMEOUTS = UpstreamTimeouts()
 _TLS = TLSSpec()
+_TCP = UpstreamTCPSpec()
 
 
 class RouteDraft:
@@ -45,6 +48,8 @@ class RouteDraft:
         self.max_conns = 0
         self.keepalive = 64
         self.tls = _TLS
+        self.tcp = _TCP
+        self.proxy_protocol: ProxyProtocolVersion | None = None
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -87,6 +92,8 @@ class RouteDraft:
             tls=self.tls,
             health=self.health.finish(),
             sources=tuple(self.sources),
+            tcp=self.tcp,
+            proxy_protocol=self.proxy_protocol,
         )
 
 

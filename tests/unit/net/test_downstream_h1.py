@@ -87,7 +87,7 @@ def test_the_exchange_sees_the_client() -> None:
 def test_peers(name: object, peer: str) -> None:
     """An IPv4 peer of a dual-stack socket is written as IPv4; Unix sockets have no peer."""
     client = Client(FakePlan())
-    Wire(client.stand.loop, connection := client.listener.connection(), name)
+    Wire(client.stand.loop, connection := client.listener.speak(), name)
     assert connection.peer == peer
 
 

@@ -13,16 +13,17 @@ import pytest
 from e2e.tls_backends import TLSBackend
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend, Watch
-from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, TLSSpec, UpstreamTimeouts
+from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, PoolSpec, TLSSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.connector import Dialled
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.server.runtime import Runtime
-from unit.server.fakes import Remembering, until
+from unit.server.fakes import Remembering, Somebody, until
 
 TIMEOUTS = UpstreamTimeouts()
+POOL = PoolSpec("pool", ())
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def backend_at(port: int) -> Backend:
 def dial(runtime: Runtime, backend: Backend) -> Dialled:
     """What a dial comes to."""
     results: list[Dialled] = []
-    runtime.dial(backend, TIMEOUTS, results.append)
+    runtime.dial(backend, POOL, Somebody(), results.append)
     assert results == [], "never before the caller has gone on"
     runtime.loop.run_until_complete(until(lambda: results))
     (result,) = results
@@ -74,7 +75,7 @@ def test_a_dial_that_is_refused_is_a_value(runtime: Runtime, listening: socket.s
 
 def test_a_dial_that_is_called_off_says_nothing_more(runtime: Runtime, listening: socket.socket) -> None:
     results: list[Dialled] = []
-    task = runtime.dial(backend_at(listening.getsockname()[1]), TIMEOUTS, results.append)
+    task = runtime.dial(backend_at(listening.getsockname()[1]), POOL, Somebody(), results.append)
     task.cancel()
     runtime.loop.run_until_complete(until(task.done))
     assert results == []
