@@ -115,6 +115,8 @@ def _conflicting_introductions(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
     """Who must begin with a PROXY header is decided before it is known which site is meant."""
     first: dict[tuple[str, int], tuple[SiteSpec, AddressSpec]] = {}
     for site in sites:
+        if site.proxy_protocol is not None and not site.proxy_protocol.ranges:
+            continue  # what was meant is not known
         for address in site.addresses:
             known, other = first.setdefault((site.bind, address.port), (site, address))
             if _ranges(known) == _ranges(site):

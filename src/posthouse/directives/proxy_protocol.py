@@ -12,12 +12,16 @@ _EVERYBODY = ("0.0.0.0/0", "::/0")
 
 
 def read(dispenser: Dispenser, site: SiteDraft) -> None:
-    """Adds to the ranges of `site.proxy_protocol`, networks in CIDR form, each once."""
-    if not (dispenser.refuse_block() and dispenser.check_args(Arity(1, None))):
-        return
+    """Adds to the ranges of `site.proxy_protocol`, networks in CIDR form, each once.
+
+    After a mistake there are none, which is what no other site is compared with.
+    """
     before = site.proxy_protocol
     ranges = list(before.ranges) if before is not None else []
-    networks(dispenser, ranges)
+    if dispenser.refuse_block() and dispenser.check_args(Arity(1, None)):
+        networks(dispenser, ranges)
+    if dispenser.mistakes:
+        ranges = []
     site.proxy_protocol = ProxyProtocolSpec(tuple(ranges), before.place if before else dispenser.name.place)
     for everybody in _EVERYBODY:
         if everybody in ranges:
