@@ -35,6 +35,7 @@ from posthouse.config.specs import (
     LogSpec,
     PoolSpec,
     RetryKind,
+    TCPSpec,
     TimeoutsSpec,
 )
 from posthouse.config.units import parse_duration, parse_percent, parse_size
@@ -224,6 +225,7 @@ def test_properties_of_proxy() -> None:
         "try_interval": spec.retry.interval,
         "replay_limit": spec.retry.replay_limit,
         "fallback_delay": spec.timeouts.fallback_delay,
+        "tcp_keepalive": spec.tcp.keepalive,
         "health_check_interval": health.interval,
         "health_check_timeout": health.timeout,
         "health_check_passes": health.passes,
@@ -241,6 +243,18 @@ def test_properties_of_proxy() -> None:
     missing = {name for name, reader in PROPERTIES.items() if reader.read is _later} - named
     assert missing == set()
     assert named <= set(PROPERTIES) | {"upstream"}
+
+
+def test_tcp_settings() -> None:
+    rows = table("docs/limits-and-timeouts.md", "setting")
+    tcp = TCPSpec()
+    assert {name.strip("`"): cells[0] for name, cells in rows.items()}.keys() == {
+        "backlog",
+        "keepalive",
+        "nodelay",
+    }
+    assert (value(rows["backlog"][0]), value(rows["keepalive"][0])) == (tcp.backlog, tcp.keepalive)
+    assert tcp.nodelay and rows["nodelay"][0] == "on"
 
 
 def test_failures() -> None:
@@ -329,6 +343,13 @@ SENTENCES = {
         ("up to {} of body", "net/downstream_answer.py: DRAIN_BYTES"),
         ("passed a Posthouse {} times", "proxy/route.py: LOOP_LIMIT"),
         ("per backend, for {} at most", "net/idle.py: IDLE_SECONDS"),
+    ],
+    "docs/proxy-protocol.md": [
+        ("no whole header after {}, or", "net/entrance.py: INTRODUCTION_SECONDS"),
+        ("at most {} bytes long in version 1", "protocol/proxy_protocol.py: V1_BYTES"),
+        ("version 1, {} in version 2", "protocol/proxy_protocol.py: V2_BYTES"),
+        ("in the last {} (and", "net/idle.py: IDLE_SECONDS"),
+        ("of one client {} at most", "server/openings.py: MOST_OWN"),
     ],
     "docs/passwords.md": [
         ("remembered for {},", "steps/basicauth.py: REMEMBERED_SECONDS"),

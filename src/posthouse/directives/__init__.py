@@ -112,6 +112,7 @@ FOREIGN = {
     "proxy_pass": "that is nginx's; here it is `proxy FROM TO...`",
     "location": "that is nginx's; here each directive takes a path: `proxy PATH TO...`",
     "upstream": "it is a property, inside the block of `proxy`",
+    "proxyprotocol": "here it is `proxy_protocol RANGE...`",
     "realip": "write `trusted_proxies NETWORK...`",
 }
 """Names that people bring from elsewhere -> the hint."""

@@ -39,6 +39,7 @@ _HEADER_RULES = ("header_upstream", "header_downstream")
 _FOREIGN = {
     "to": "write `upstream TO`",
     "trusted_proxies": "it is a directive, beside `proxy`",
+    "send_proxy": "here it is `proxy_protocol v1` or `proxy_protocol v2`",
     "flush_interval": "each part of a response is passed on at once",
 }
 _LATER_OPTIONS = ("weight=", "max_conns=", "role=")

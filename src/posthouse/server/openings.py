@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from posthouse.balance.backend import Backend
 from posthouse.config.specs import PoolSpec
@@ -11,6 +11,10 @@ from posthouse.net.idle import IdleConnections
 from posthouse.net.tls import ClientTLS
 from posthouse.protocol import proxy_protocol
 from posthouse.protocol.proxy_protocol import Introduction
+
+MOST_OWN: Final = 4
+"""Idle connections of one client, each to another backend. One client's requests may go to a thousand of them, and must
+not take a thousand descriptors."""
 
 
 class Client(Protocol):
@@ -36,6 +40,8 @@ def opening_for(backend: Backend, pool: PoolSpec, client: Client) -> Opening:
         return Opening(tls, tcp=pool.tcp) if tls is not None or pool.tcp != PLAIN.tcp else PLAIN
     if client.own is None:
         client.own = IdleConnections()
+    elif len(client.own) >= MOST_OWN:
+        client.own.close_all()
     return Opening(tls, proxy_protocol.encode(version, introduction_of(client)), pool.tcp, client.own)
 
 

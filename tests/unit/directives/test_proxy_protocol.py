@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from posthouse.adapt import adapt
+from posthouse.adapt import AdaptError, adapt
 from posthouse.config.specs import ProxyProtocolSpec, SiteSpec
 
 
@@ -44,3 +44,13 @@ def test_to_believe_everybody_is_odd(everybody: str) -> None:
     config = adapt(f"localhost\nproxy / a\nproxy_protocol {everybody}", "f", env={}).config
     [notice] = config.notices
     assert notice.message == f"`{everybody}`: every peer is believed, whatever client address it claims"
+
+
+def test_names_of_others() -> None:
+    text = "localhost {\nproxyprotocol 10.0.0.0/8\nproxy / a {\nsend_proxy\n}\n}"
+    with pytest.raises(AdaptError) as raised:
+        adapt(text, "f", env={})
+    assert [(one.place.line, one.hint) for one in raised.value.mistakes] == [
+        (2, "here it is `proxy_protocol RANGE...`"),
+        (4, "here it is `proxy_protocol v1` or `proxy_protocol v2`"),
+    ]

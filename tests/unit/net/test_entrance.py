@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, cast
+
 import pytest
 
 from posthouse.net.downstream_h1 import DownstreamH1
 from posthouse.net.entrance import INTRODUCTION_SECONDS, Entrance, Introducers
 from posthouse.net.listener import Listener
+from posthouse.net.reactor import Reactor
+from posthouse.protocol.h1 import Codec
 from posthouse.protocol.proxy_protocol import V1_BYTES, Introduction, encode
 from unit.net.fakes import OK, FakePlan
 from unit.net.messages import GET
@@ -156,3 +161,31 @@ def test_it_is_idle_while_it_waits() -> None:
 def test_without_the_directive_there_is_no_entrance() -> None:
     listener = Listener(Stand().reactor, FakePlan())
     assert isinstance(listener.connection(), DownstreamH1)
+
+
+@pytest.mark.parametrize(
+    ("own", "sent"), [("127.0.0.2", LINE + GET), ("127.0.0.2", encode("v2", None) + GET), ("127.0.0.3", GET)]
+)
+def test_on_real_sockets(loop: asyncio.AbstractEventLoop, own: str, sent: bytes) -> None:
+    """Transports change their protocol within `connection_made` and `data_received`: with either event loop."""
+
+    async def conversation() -> None:
+        plan = FakePlan()
+        plan.introducers = Introducers(("127.0.0.2",))
+        listener = Listener(Reactor(loop, Codec()), plan)
+        server = await loop.create_server(cast(Any, listener.connection), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0))
+        for data in (sent, GET):
+            writer.write(data)
+            assert await asyncio.wait_for(reader.readexactly(len(OK)), 5) == OK
+        [connection] = listener.connections
+        expected = "203.0.113.9" if sent.startswith(LINE) else own
+        assert isinstance(connection, DownstreamH1) and connection.peer == expected
+        assert connection.addressed == (CLIENT.destination if sent.startswith(LINE) else ("127.0.0.1", port))
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    loop.run_until_complete(conversation())

@@ -5,7 +5,9 @@ from posthouse.config.specs import EndpointSpec, PoolSpec, TLSSpec, UpstreamTCPS
 from posthouse.net.connector import PLAIN, Opening
 from posthouse.net.idle import IdleConnections
 from posthouse.net.tls import Identities
-from posthouse.server.openings import opening_for, preface_of_checks
+from posthouse.server.openings import MOST_OWN, opening_for, preface_of_checks
+from unit.net.fakes import Backend as Upstream
+from unit.net.wire import Stand
 from unit.server.fakes import Somebody
 
 BACKEND = Backend(EndpointSpec("http://127.0.0.1:1", "http", "127.0.0.1", 1), 1, Watch())
@@ -32,6 +34,19 @@ def test_a_connection_for_one_client() -> None:
     assert isinstance(client.own, IdleConnections) and first.own is client.own
     second = opening_for(BACKEND, PoolSpec("p", (), proxy_protocol="v2"), client)
     assert second.own is client.own and second.preface.startswith(b"\r\n\r\n\0\r\nQUIT\n\x21\x11")
+
+
+def test_one_client_keeps_few() -> None:
+    """A fifth backend closes what was kept of the others."""
+    client, stand, pool = Somebody(), Stand(), PoolSpec("p", (), proxy_protocol="v1")
+    own = opening_for(BACKEND, pool, client).own
+    assert own is not None
+    for number in range(MOST_OWN):
+        opening_for(BACKEND, pool, client)
+        assert len(own) == number
+        own.release(Upstream(stand, str(number)).connection, 1)
+    opening_for(BACKEND, pool, client)
+    assert len(own) == 0
 
 
 def test_a_client_without_an_ip_address() -> None:
