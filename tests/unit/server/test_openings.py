@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.backend import Backend
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PoolSpec, TLSSpec, UpstreamTCPSpec
 from posthouse.net.connector import PLAIN, Opening
 from posthouse.net.idle import IdleConnections
