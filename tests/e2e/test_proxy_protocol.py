@@ -166,9 +166,9 @@ def test_what_is_no_header_is_closed_without_a_word(scene: Stage) -> None:
             peer.send(data)
             assert peer.end() in ("fin", "rst") and peer.buffer == b""
     assert scene.backend.received() == b""
-    line = scene.posthouse.wait_stderr(r"WARN connection refused .*")[0]
+    line = scene.posthouse.wait_stderr(r"WARN peer refused .*")[0]
     assert line.endswith('reason="not a PROXY protocol header" peer=127.0.0.2'), line
-    assert scene.posthouse.stderr().count("connection refused") == 1
+    assert scene.posthouse.stderr().count("peer refused") == 1
 
 
 # -- out -------------------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_haproxy_introduces(behind: tuple[dict[str, int], Posthouse, ScriptedBac
             found = backend.wait_requests(before + 2)[before:]
             assert [asked.all("X-Peer") for asked in found] == [[expected]] * 2
         before += 2
-    assert "connection refused" not in posthouse.stderr()
+    assert "peer refused" not in posthouse.stderr()
 
 
 # -- out -------------------------------------------------------------------------------------------------------------

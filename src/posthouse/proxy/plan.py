@@ -67,6 +67,4 @@ class ListenerPlan:
 
     def refuse_peer(self, peer: str, network: str, reason: str) -> None:
         """A connection that gets no answer: a line for the network that its peer is one of, once a minute."""
-        self.services.log.warn(
-            "connection refused", key=network, limit=ONCE_A_MINUTE, reason=reason, peer=peer
-        )
+        self.services.log.warn("peer refused", key=network, limit=ONCE_A_MINUTE, reason=reason, peer=peer)

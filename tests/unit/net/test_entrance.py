@@ -189,3 +189,13 @@ def test_on_real_sockets(loop: asyncio.AbstractEventLoop, own: str, sent: bytes)
         await server.wait_closed()
 
     loop.run_until_complete(conversation())
+
+
+def test_a_reload_changes_who_introduces() -> None:
+    """For connections from then on; one that waits for its header goes on waiting."""
+    visit = Visit()
+    visit.listener.use(FakePlan())
+    assert isinstance(visit.listener.connection(), DownstreamH1)
+    assert visit.send(LINE + GET) == OK
+    visit.listener.use(visit.plan)
+    assert isinstance(visit.listener.connection(), Entrance)

@@ -103,6 +103,8 @@ class World:
         self.warm: dict[str, list[Connection]] = {}
         self.careful: list[bool] = []
         """is_careful of each `acquire`."""
+        self.clients: list[object] = []
+        """client of each `acquire`, and of each `dial`."""
         self.connections: list[Connection] = []
         """All that carried an exchange, in order."""
 
@@ -114,6 +116,7 @@ class World:
     def acquire(self, backend: Backend, *, is_careful: bool, client: object) -> Connection | None:
         assert backend.in_flight, "it must be held before it is used"
         self.careful.append(is_careful)
+        self.clients.append(client)
         lane = self.warm.get(backend.endpoint.host)
         return lane.pop() if lane else None
 
@@ -123,6 +126,7 @@ class World:
         assert backend.in_flight, "it must be held before it is used"
         owner = on_done.__self__  # type: ignore[attr-defined]
         assert not self.running(owner), "two attempts at once"
+        self.clients.append(client)
         dial = Dial(backend, on_done, self)
         self.dials.append(dial)
         return dial

@@ -94,6 +94,31 @@ def test_a_warm_connection_is_found_by_its_backend(runtime: Runtime, listening: 
     connection.close()
 
 
+def test_a_clients_own_connections(runtime: Runtime, listening: socket.socket) -> None:
+    """They begin with its header, no other client's request finds them, and none outlives it."""
+    backend, pool = backend_at(listening.getsockname()[1]), PoolSpec("pool", (), proxy_protocol="v1")
+    client, other = Somebody(), Somebody("192.0.2.8")
+    assert runtime.acquire(backend, is_careful=False, client=client) is None
+    results: list[Dialled] = []
+    runtime.dial(backend, pool, client, results.append)
+    runtime.loop.run_until_complete(until(lambda: results))
+    [connection] = results
+    assert isinstance(connection, UpstreamH1) and client.own is not None
+    peer, _ = listening.accept()
+    with peer:
+        peer.settimeout(5)
+        assert peer.recv(100) == b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n"
+        assert connection._idle is client.own
+        client.own.release(connection, 1)
+        assert runtime.acquire(backend, is_careful=False) is None
+        assert runtime.acquire(backend, is_careful=False, client=other) is None
+        assert runtime.acquire(backend, is_careful=True, client=client) is connection
+        client.own.release(connection, 1)
+        client.own.end()
+        runtime.loop.run_until_complete(asyncio.sleep(0))
+        assert peer.recv(100) == b""
+
+
 def test_whoever_is_careful_gets_no_connection_that_was_closed(
     runtime: Runtime, listening: socket.socket
 ) -> None:
