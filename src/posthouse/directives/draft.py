@@ -13,9 +13,11 @@ from posthouse.config.specs import (
     LogSpec,
     MetricsSpec,
     PolicySpec,
+    ProxyProtocolSpec,
     RequestIdSpec,
     RouteSpec,
     SiteSpec,
+    TCPSpec,
     TimeoutsSpec,
 )
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
@@ -37,6 +39,8 @@ class SiteDraft:
         self.limits = LimitsSpec()
         self.timeouts = TimeoutsSpec()
         self.bind = ""
+        self.tcp = TCPSpec()
+        self.proxy_protocol: ProxyProtocolSpec | None = None
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
@@ -69,6 +73,8 @@ class SiteDraft:
             limits=self.limits,
             timeouts=self.timeouts,
             bind=self.bind,
+            tcp=self.tcp,
+            proxy_protocol=self.proxy_protocol,
             root=self.root,
             files=self._files(),
             ext=tuple(self.ext),
