@@ -163,13 +163,18 @@ class UpstreamH1(UpstreamRequest):
             data = data[end + 4 :]
             self._buffer = b""
             if head.status == 101:
-                self._state = GONE
-                self.deadline = NEVER
+                self._leave_http()
                 exchange.on_upgrade(head, data)
                 return
             exchange.on_informational(head)
             if not data:
                 return
+
+    def _leave_http(self) -> None:
+        """The transport goes to a tunnel, and `connection_lost` with it: nothing may hold us any longer."""
+        self._state = GONE
+        self.exchange = None
+        self._reactor.timers.forget(self)
 
     def _judge_partial(self, data: bytes) -> None:
         if not (data.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(data)):

@@ -10,8 +10,9 @@ KEPT_BYTES: Final = 1 << 20
 MAPPED_FROM_BYTES: Final = 384 << 10
 """Blocks from this size on get a mapping of their own, which goes back to the system when they are freed.
 
-Above what the event loop reads at once with a head before it, and above the buffer of a pump; not by much, because what
-lives longer than a turn (bodies kept for another attempt) would leave holes in the heap."""
+Above what the event loop reads at once with a head before it; not by much, because what lives longer than a turn
+(bodies kept for another attempt) would leave holes in the heap. The buffers of pumps are not the heap's business
+(net/reactor.py)."""
 
 # malloc.h of glibc.
 _M_TRIM_THRESHOLD: Final = -1

@@ -423,6 +423,16 @@ def test_an_upgrade_hands_over_what_came_with_it() -> None:
     assert not backend.wire.is_closed
 
 
+def test_after_an_upgrade_nobody_holds_the_connection() -> None:
+    """The tunnel has the transport: what is left would stay in the wheel, exchange and all, until its bucket is due."""
+    backend = Backend()
+    backend.ask(FakeAttempt())
+    backend.connection.wait(60.0, backend.stand.loop.now)
+    assert backend.stand.reactor.timers._buckets
+    backend.send(b"HTTP/1.1 101 S\r\n\r\n")
+    assert (backend.connection.exchange, backend.stand.reactor.timers._buckets) == (None, {})
+
+
 def test_after_an_upgrade_nothing_is_read_as_http() -> None:
     backend = Backend()
     attempt = backend.ask(FakeAttempt())
