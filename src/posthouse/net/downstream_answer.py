@@ -296,11 +296,12 @@ class DownstreamAnswer:
     def _advance(self) -> None:
         """Read the next request if it is in the buffer: the reading half does."""
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError, head: bytes) -> None:
+        """`head`: what came of it. The answer to HEAD has no body, whatever is wrong (RFC 9110 9.3.2)."""
         self.is_persistent = False
         self._buffer = b""
         if not self.transport.is_closing():
-            self.transport.write(self._plan.refuse(self, error))
+            self.transport.write(self._plan.refuse(self, error, head.startswith(b"HEAD ")))
         self._linger()
 
     def _lose(self, kind: FailureKind) -> None:
@@ -323,7 +324,8 @@ class DownstreamAnswer:
             self._refuse(
                 ProtocolError(
                     408, f"no complete head within {self._plan.timeouts.header:g} s (timeouts header)"
-                )
+                ),
+                self._buffer,
             )
         elif state in (SIZED_BODY, CHUNKED_BODY) and self.exchange is not None:
             self.exchange.on_request_broken(

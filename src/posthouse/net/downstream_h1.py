@@ -159,7 +159,7 @@ class DownstreamH1(DownstreamAnswer):
         try:
             self._reactor.codec.judge_partial(data, max(self._scanned - 2, 0), self._plan.limits)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, data)
         else:
             self._scanned = len(data)
 
@@ -198,7 +198,7 @@ class DownstreamH1(DownstreamAnswer):
         try:
             head = self._reactor.codec.read_request(data, end, plan.limits)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, data)
             return None
         if len(data) == end + 4 <= LAST_HEAD_BYTES:
             self._last_data = data

@@ -52,8 +52,8 @@ class Plan(Protocol):
     def begin(self, stream: Any, head: RequestHead, now: float) -> Handler:
         """The handler of a new request."""
 
-    def refuse(self, stream: Any, error: ProtocolError) -> bytes:
-        """The whole answer to a request that could not be read; logs it."""
+    def refuse(self, stream: Any, error: ProtocolError, is_head: bool) -> bytes:
+        """The whole answer to a request that could not be read, without its body if that was a HEAD; logs it."""
 
 
 class ResponseHandler(Protocol):

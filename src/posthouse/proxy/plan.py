@@ -53,9 +53,9 @@ class ListenerPlan:
         if not tally.in_flight:
             tally.on_last_finished()
 
-    def refuse(self, stream: Stream, error: ProtocolError) -> bytes:
+    def refuse(self, stream: Stream, error: ProtocolError, is_head: bool) -> bytes:
         """The whole answer to a request that could not be read; it never reached a site, so the process log has it."""
         self.services.log.info(
             "request refused", key=error.reason, status=error.status, reason=error.reason, peer=stream.peer
         )
-        return reply.refusal(error.status)
+        return reply.refusal(error.status, is_head=is_head)

@@ -31,7 +31,7 @@ def join(exchange: Exchange, connection: Upstream, head: ResponseHead, rest: byt
     """Send the 101 on, with the rules that responses get, and make a tunnel of the two connections."""
     assert exchange.route is not None
     program = exchange.course.program
-    lines = b"".join(program.apply(head.fields.kept, exchange))
+    lines = b"".join(program.apply(exchange.kept_fields(head), exchange))
     stream, services = exchange.stream, exchange.services
     protocol = head.fields.protocol or b""
     early = stream.leave_http()
