@@ -163,6 +163,7 @@ class DownstreamAnswer:
     def leave_http(self) -> bytes:
         """The connection becomes a tunnel's; answers what the client sent after its head."""
         early, self._buffer = self._buffer, b""
+        self._has_room()  # from now on the tunnel is told
         self._state = GONE
         self.exchange = None
         self._stop_total()
@@ -285,6 +286,11 @@ class DownstreamAnswer:
     def _expect_body(self) -> None:
         """The client has `timeouts body` for its next byte."""
         self._reactor.timers.set(self, self._reactor.clock() + self._plan.timeouts.body)
+
+    def _has_room(self) -> None:
+        if self._is_full:
+            self._is_full = False
+            self._reactor.full_clients -= 1
 
     def _stop_pump(self) -> None:
         pump, self._pump = self._pump, None

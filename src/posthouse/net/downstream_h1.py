@@ -88,19 +88,22 @@ class DownstreamH1(DownstreamAnswer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
+        self._has_room()
         self._lose(FailureKind.CLIENT_GONE)
         self._reactor.timers.forget(self)
         self._listener.forget(self)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: the answer waits, for at most the time that a lost client would get."""
-        self._is_full = True
+        if not self._is_full:
+            self._is_full = True
+            self._reactor.full_clients += 1
         if self.exchange is not None:
             self.exchange.on_downstream_full()
 
     def resume_writing(self) -> None:
         """The client caught up."""
-        self._is_full = False
+        self._has_room()
         if self.exchange is not None:
             self.deadline = NEVER
             if self._state in (SIZED_BODY, CHUNKED_BODY) and not self.flow.is_paused:

@@ -24,13 +24,15 @@ _SPARE_BUFFERS: Final = 8
 class Reactor:
     """The event loop with the codec, the timers and the read buffers of its connections."""
 
-    __slots__ = ("_in_use", "_scratch", "_spare", "clock", "codec", "loop", "timers")
+    __slots__ = ("_in_use", "_scratch", "_spare", "clock", "codec", "full_clients", "loop", "timers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, codec: Codec) -> None:
         self.loop = loop
         self.codec = codec
         self.timers = Timers(loop)
         self.clock = time.monotonic
+        self.full_clients = 0
+        """Connections of clients that read more slowly than they are written to."""
         self._spare: list[bytearray] = []
         self._in_use = 0
         self._scratch: Scratch | None = None

@@ -49,6 +49,7 @@ class Runtime:
         self.rng = random.Random()
         self.chance: Callable[[], float] = self.rng.random
         self.call_later = Turns(loop).call_later
+        self.sources = 0
         self.secret = secrets.token_bytes(32)
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
@@ -59,6 +60,11 @@ class Runtime:
         self.logs = Logs(loop, log)
         self.probes = Probes(self)
         self.discoverer = Discoverer(self, name_servers)
+
+    @property
+    def full_clients(self) -> int:
+        """Clients that read more slowly than they are written to."""
+        return self.reactor.full_clients
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
