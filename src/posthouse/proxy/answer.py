@@ -93,8 +93,10 @@ class Step(Protocol):
 class Responder(Protocol):
     """Answers what no route takes."""
 
-    def respond(self, visit: Visit, head: RequestHead, /) -> Answer:
-        """head: what is asked now; after an internal redirect a GET without a body, whatever the client sent."""
+    def respond(self, visit: Visit, head: RequestHead, /) -> Answer | Wait:
+        """WAIT: `visit.resume` gets the answer later.
+
+        head: what is asked now; after an internal redirect a GET without a body, whatever the client sent."""
 
 
 class Encoder(Protocol):

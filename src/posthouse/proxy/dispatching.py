@@ -67,7 +67,7 @@ class Dispatching(Judging):
         self.course.user = user
 
     def resume(self, answer: Answer | None) -> None:
-        """The step that made us wait has decided."""
+        """The step that made us wait has decided, or the responder has its answer."""
         if self.is_finished:
             return
         if answer is None:
@@ -86,6 +86,8 @@ class Dispatching(Judging):
         site = self.course.site
         assert site is not None and site.responder is not None
         answer = site.responder.respond(self, self.course.head)
+        if isinstance(answer, Wait):
+            return
         if answer.cause:
             uri = self.target.decode("latin-1")
             self.services.log.error(

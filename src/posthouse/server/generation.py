@@ -183,7 +183,9 @@ class _Builder:
         except ConfigError as error:
             self._mistakes += error.mistakes
         try:
-            site.responder = build_file_server(spec, self._targets, self._runtime.log)
+            site.responder = build_file_server(
+                spec, self._targets, self._runtime.log, self._runtime.call_later
+            )
         except ConfigError as error:
             self._mistakes += error.mistakes
         site.keeps_body = any(map(asks_for_body, _templates(spec)))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
+from posthouse.errors import FailureKind
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
 from posthouse.proxy.answer import WAIT, Answer, Visit, Wait
@@ -213,6 +216,27 @@ def test_it_may_lead_to_a_file() -> None:
     assert asked == [(b"GET", "/Files/x", b"bytes=0-3")]
     assert play.client.answer.body == b"file"
     assert play.over() == ["206 a"]
+
+
+@pytest.mark.parametrize("has_left", [False, True])
+def test_who_answers_without_a_route_may_do_so_later(has_left: bool) -> None:
+    visits: list[Visit] = []
+
+    class Files:
+        def respond(self, visit: Visit, head: RequestHead) -> Wait:
+            visits.append(visit)
+            return WAIT
+
+    play = Play(route("a", base="/a"))
+    play.site.responder = Files()
+    exchange = play.request()
+    assert not play.client.answers
+    if has_left:
+        exchange.on_downstream_lost(FailureKind.CLIENT_GONE)
+        assert visits[0].is_finished
+    visits[0].resume(Answer(200, (), b"listing"))
+    assert play.over() == ["499 - client_gone" if has_left else "200 -"]
+    assert has_left or play.client.answer.body == b"listing"
 
 
 class SlowSource:
