@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "directives": {"caddyfile", "config"},
     "adapt": {"caddyfile", "directives", "config"},
     "protocol": set(),
-    "balance": {"config.specs"},
+    "balance": {"config.specs", "config.units"},
     "observe": set(),
     "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},

@@ -43,6 +43,7 @@ from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
 from posthouse.server.membership import Membership
 from posthouse.server.runtime import Runtime
+from posthouse.server.session_key import read_secret
 from posthouse.server.site_files import build_file_server
 from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
@@ -82,6 +83,8 @@ class Generation:
     def start(self) -> None:
         """It serves from now on; its health checks take the place of those of the one before."""
         for pool in self.pools.values():
+            if pool.sessions is not None and not pool.sessions.secret:
+                pool.sessions.use_key(self._runtime.session_key())
             pool.start()
             pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
         for key in self._logs:
@@ -202,6 +205,8 @@ class _Builder:
         try:
             expanded = self._runtime.discoverer.expand(spec.pool)
             pool = build_pool(expanded, self._runtime.rng, previous, self._tls(spec.pool))
+            if pool.sessions is not None and pool.sessions.secret:
+                pool.sessions.use_key(read_secret(pool.sessions.secret, spec.pool.policy))
         except ConfigError as error:
             self._mistakes += error.mistakes
             return None
