@@ -25,6 +25,7 @@ _ELSEWHERE: Final = {
     "proxy_pass": "that is nginx's; here it is `proxy FROM TO...`",
     "location": "that is nginx's; here each directive takes a path: `proxy PATH TO...`",
     "upstream": "it is a property, inside the block of `proxy`",
+    "proxyprotocol": "here it is `proxy_protocol RANGE...`",
 }
 
 _PLUGIN: Final = "that was a plugin of Caddy v1"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import (
     HeaderRule,
     PassiveSpec,
@@ -12,6 +13,7 @@ from posthouse.config.specs import (
     RouteSpec,
     SiteSpec,
     TLSSpec,
+    UpstreamTCPSpec,
     UpstreamTimeouts,
 )
 from posthouse.config.units import NO_LIMIT
@@ -201,6 +203,25 @@ def test_connections(read_route: ReadRoute, text: str, max_conns: int, keepalive
     assert (pool.max_conns, pool.keepalive) == (max_conns, keepalive)
 
 
+@pytest.mark.parametrize(
+    ("text", "queue"),
+    [
+        ("", QueueSpec(100, 1.0)),
+        ("queue 5 250ms", QueueSpec(5, 0.25)),
+        ("queue 5", QueueSpec(5, 1.0)),
+        ("queue 5 off", QueueSpec(5, None)),
+        ("queue off", QueueSpec(0, 1.0)),
+        ("try_duration 5s", QueueSpec(100, 5.0)),
+        ("try_duration 250ms", QueueSpec(100, 1.0)),
+        ("try_duration 5s queue 100", QueueSpec(100, 1.0)),
+        ("queue off try_duration 5s", QueueSpec(0, 1.0)),
+    ],
+)
+def test_queue(read_route: ReadRoute, text: str, queue: QueueSpec) -> None:
+    """v1 asked a full pool again for as long as `try_duration` says; who writes nothing else waits so long."""
+    assert read_route(text).pool.queue == queue
+
+
 def test_header_rules_accumulate_in_the_order_of_the_file(read_route: ReadRoute) -> None:
     route = read_route(
         "header_upstream A b\nheader_downstream -Server\nheader_upstream +A {host}\nheader_upstream -B x"
@@ -240,6 +261,13 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
     assert route.header_upstream == ()
 
 
+def test_connections_below_http(read_route: ReadRoute) -> None:
+    pool = read_route("proxy_protocol v2 tcp_keepalive 30s tcp_nodelay off transparent").pool
+    assert (pool.proxy_protocol, pool.tcp) == ("v2", UpstreamTCPSpec(30.0, False))
+    pool = read_route("proxy_protocol v2\nproxy_protocol v1\ntcp_keepalive 9s\ntcp_keepalive off").pool
+    assert (pool.proxy_protocol, pool.tcp) == ("v1", UpstreamTCPSpec())
+
+
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
@@ -254,6 +282,12 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
         ("max_fails 0", ["2:11 must be at least 1, found `0`"]),
         ("max_fails 3 4", ["2:13 too many arguments for `max_fails`: found `4`, expected 1 argument"]),
         ("max_conns x", ["2:11 expected a whole number, found `x`: only digits can be in it"]),
+        ("queue off 1s", ["2:11 `queue off` takes no duration: nobody waits"]),
+        ("queue 0", ["2:7 a queue holds at least 1 request"]),
+        ("queue -1 1s", ["2:7 a queue holds at least 1 request"]),
+        ("queue 1s 1s", ["2:7 expected a whole number, found `1s`: only digits can be in it"]),
+        ("queue 10 0", ["2:10 a wait of 0 is none"]),
+        ("queue 10 -1s", ["2:10 expected a duration of 0 or more, found `-1s`"]),
         ("keepalive -1", ["2:11 must be at least 0, found `-1`"]),
         ("timeout -1s", ["2:9 expected a duration of 0 or more, found `-1s`"]),
         ("try_interval -1s", ["2:14 expected a duration of 0 or more, found `-1s`"]),
@@ -279,6 +313,14 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
             ["2:19 `[` is not a regular expression: missing ]: ["],
         ),
         ("header_upstream -A b c", ["2:22 too many arguments: a name to remove, `-A`, stands alone"]),
+        ("proxy_protocol", ["2:1 too few arguments for `proxy_protocol`: found none, expected 1 argument"]),
+        ("proxy_protocol v3", ["2:16 expected `v1` or `v2`, found `v3`"]),
+        (
+            "proxy_protocol v2 1s",
+            ["2:19 too many arguments for `proxy_protocol`: found `1s`, expected 1 argument"],
+        ),
+        ("tcp_nodelay 1", ["2:13 expected `on` or `off`, found `1`"]),
+        ("tcp_keepalive 0.5s", ["2:15 expected whole seconds from `1s` to `32767s` or `off`, found `0.5s`"]),
         ("Policy first", ["2:1 unknown property `Policy` of `proxy`"]),
         ("transparent x", ["2:13 too many arguments for `transparent`: found `x`, expected no argument"]),
     ],
@@ -303,8 +345,6 @@ def test_all_mistakes_of_a_block_come_at_once(find_mistakes: FindMistakes) -> No
 LATER = {
     "health_check_grpc": "service",
     "tls_server_name": "name",
-    "queue": "100 1s",
-    "proxy_protocol": "v2 1s",
 }
 
 
@@ -320,7 +360,7 @@ def test_what_is_still_to_come_is_one_mistake(
 
 
 def test_every_property_of_the_table_is_tested_above() -> None:
-    later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["queue"].read}
+    later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["tls_server_name"].read}
     assert later == set(LATER)
 
 
