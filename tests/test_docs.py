@@ -3,6 +3,7 @@
 A fence of a page that begins with three back-quotes and the word caddyfile is a whole Caddyfile and may say more:
 
     caddyfile              no mistake and no warning
+    caddyfile free         the same, in a layout of its own: it shows what may be written
     caddyfile warning      the next fence is the first line of each warning
     caddyfile error        the next fence is what `posthouse validate` shows of its mistakes
     caddyfile NAME.conf    not a whole one, but what the page's other examples import by that name
@@ -25,6 +26,7 @@ from posthouse.adapt import Adapted, AdaptError, adapt
 from posthouse.balance.maglev import SLOTS_PER_BACKEND, TABLE_SIZES
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.rendezvous import TABLE_ABOVE
+from posthouse.caddyfile.fmt import format_caddyfile
 from posthouse.caddyfile.messages import render
 from posthouse.config.specs import (
     BreakerSpec,
@@ -109,10 +111,17 @@ def test_examples_are_judged_as_the_page_says(
         sources = getattr(caught.value, "sources", {})
         assert "".join(render(one, sources) + "\n" for one in caught.value.mistakes) == following
     else:
-        assert kind in ("", "warning") or path.name == "sites.md"
+        assert kind in ("", "warning", "free") or path.name == "sites.md"
         adapted = judged(text)
         shown = [render(one, {}) for one in adapted.config.notices]
         assert shown == (following.splitlines() if kind == "warning" else [])
+
+
+@pytest.mark.parametrize(("path", "kind", "text", "following"), EXAMPLES)
+def test_examples_have_the_layout_of_fmt(path: Path, kind: str, text: str, following: str) -> None:
+    if kind == "error" or kind == "free":
+        return
+    assert format_caddyfile(text, path.name) == text
 
 
 def test_the_examples_are_there() -> None:

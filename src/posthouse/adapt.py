@@ -196,7 +196,7 @@ class _Adaptation:
             try:
                 reader(dispenser, draft)
             except Rejected as rejected:
-                dispenser.fail(rejected.token, rejected.message, rejected.hint)
+                rejected.tell(dispenser)
         self.mistakes += dispenser.mistakes
 
 

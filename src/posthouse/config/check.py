@@ -28,7 +28,12 @@ def check(config: Config, *, is_case_sensitive: bool = False) -> Verdict:
         *_conflicting_binds(config.sites),
         *_conflicting_introductions(config.sites),
     ]
-    return Verdict(mistakes, [*_silent_sites(config.sites), *_dead_routes(config.sites, is_case_sensitive)])
+    notices = [
+        *_silent_sites(config.sites),
+        *_dead_routes(config.sites, is_case_sensitive),
+        *_starred_routes(config.sites),
+    ]
+    return Verdict(mistakes, notices)
 
 
 def https_notices(site: SiteSpec) -> list[Notice]:
@@ -178,3 +183,12 @@ def _dead_routes(sites: Iterable[SiteSpec], is_case_sensitive: bool) -> Iterator
                 f"this `proxy {route.base}` is never reached: the one at {earlier.place} takes its requests"
             )
             yield Notice(route.place, message, len("proxy"))
+
+
+def _starred_routes(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
+    """Caddy 2 writes `/api/*` for what is `/api` here."""
+    for route in (route for site in sites for route in site.routes):
+        if "*" in route.base:
+            meant = route.base.partition("*")[0]
+            what = f"`*` is an ordinary character here: `proxy {meant}` takes all that begins with `{meant}`"
+            yield Notice(route.place, what, len("proxy"))

@@ -10,7 +10,7 @@ from urllib.parse import quote as percent_encode
 from posthouse.caddyfile.dispenser import Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
-from posthouse.directives.arguments import OFF, Rejected, count, duration, statuses
+from posthouse.directives.arguments import OFF, Rejected, all_of, count, duration, statuses
 from posthouse.directives.header_rules import header_rule
 from posthouse.directives.route_draft import RouteDraft
 
@@ -62,13 +62,13 @@ def contains(one: Property, route: RouteDraft) -> None:
 
 def status(one: Property, route: RouteDraft) -> None:
     """A later line replaces an earlier one."""
-    _set_check(one, route, statuses=tuple(statuses(arg) for arg in one.args))
+    _set_check(one, route, statuses=all_of(one.args, statuses))
 
 
 def drain(one: Property, route: RouteDraft) -> None:
     """A later line replaces an earlier one."""
     is_off = [arg.text for arg in one.args] == [OFF]
-    _set_check(one, route, drain=() if is_off else tuple(statuses(arg) for arg in one.args))
+    _set_check(one, route, drain=() if is_off else all_of(one.args, statuses))
 
 
 def header(one: Property, route: RouteDraft) -> None:

@@ -182,6 +182,7 @@ class DownstreamAnswer:
     def leave_http(self) -> bytes:
         """The connection becomes a tunnel's; answers what the client sent after its head."""
         early, self._buffer = self._buffer, b""
+        self._has_room()  # from now on the tunnel is told
         self._state = GONE
         self.exchange = None
         self._stop_total()
@@ -311,6 +312,11 @@ class DownstreamAnswer:
         """The client has `timeouts body` for its next byte."""
         self._reactor.timers.set(self, self._reactor.clock() + self._plan.timeouts.body)
 
+    def _has_room(self) -> None:
+        if self._is_full:
+            self._is_full = False
+            self._reactor.full_clients -= 1
+
     def _stop_pump(self) -> None:
         pump, self._pump = self._pump, None
         if pump is not None:
@@ -321,11 +327,12 @@ class DownstreamAnswer:
     def _advance(self) -> None:
         """Read the next request if it is in the buffer: the reading half does."""
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError, head: bytes) -> None:
+        """`head`: what came of it. The answer to HEAD has no body, whatever is wrong (RFC 9110 9.3.2)."""
         self.is_persistent = False
         self._buffer = b""
         if not self.transport.is_closing():
-            self.transport.write(self._plan.refuse(self, error))
+            self.transport.write(self._plan.refuse(self, error, head.startswith(b"HEAD ")))
         self._linger()
 
     def _lose(self, kind: FailureKind) -> None:
@@ -348,7 +355,8 @@ class DownstreamAnswer:
             self._refuse(
                 ProtocolError(
                     408, f"no complete head within {self._plan.timeouts.header:g} s (timeouts header)"
-                )
+                ),
+                self._buffer,
             )
         elif state in (SIZED_BODY, CHUNKED_BODY) and self.exchange is not None:
             self.exchange.on_request_broken(

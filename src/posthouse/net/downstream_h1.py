@@ -91,18 +91,21 @@ class DownstreamH1(DownstreamAnswer):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
+        self._has_room()
         self._lose(FailureKind.CLIENT_GONE)
         self._leave()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: the answer waits, for at most the time that a lost client would get."""
-        self._is_full = True
+        if not self._is_full:
+            self._is_full = True
+            self._reactor.full_clients += 1
         if self.exchange is not None:
             self.exchange.on_downstream_full()
 
     def resume_writing(self) -> None:
         """The client caught up."""
-        self._is_full = False
+        self._has_room()
         if self.exchange is not None:
             self.deadline = NEVER
             if self._state in (SIZED_BODY, CHUNKED_BODY) and not self.flow.is_paused:
@@ -161,7 +164,7 @@ class DownstreamH1(DownstreamAnswer):
         try:
             self._reactor.codec.judge_partial(data, max(self._scanned - 2, 0), self._plan.limits)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, data)
         else:
             self._scanned = len(data)
 
@@ -200,7 +203,7 @@ class DownstreamH1(DownstreamAnswer):
         try:
             head = self._reactor.codec.read_request(data, end, plan.limits)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, data)
             return None
         if len(data) == end + 4 <= LAST_HEAD_BYTES:
             self._last_data = data

@@ -60,8 +60,8 @@ class Plan(Protocol):
     def begin(self, stream: Any, head: RequestHead, now: float) -> Handler:
         """The handler of a new request."""
 
-    def refuse(self, stream: Any, error: ProtocolError) -> bytes:
-        """The whole answer to a request that could not be read; logs it."""
+    def refuse(self, stream: Any, error: ProtocolError, is_head: bool) -> bytes:
+        """The whole answer to a request that could not be read, without its body if that was a HEAD; logs it."""
 
     def refuse_peer(self, peer: str, network: str, reason: str) -> None:
         """A connection gets no answer; logs it. network: which of `introducers` the peer is one of."""

@@ -30,10 +30,14 @@ Buffer = mmap.mmap | bytearray
 class Reactor:
     """The event loop with the codec, the timers and the read buffers of its connections.
 
-    accepted  connections of clients so far, on all its listeners
+    accepted      connections of clients so far, on all its listeners
+    full_clients  connections of clients that read more slowly than they are written to
     """
 
-    __slots__ = ("_in_use", "_scratch", "_spare", "_trimming", "accepted", "clock", "codec", "loop", "timers")
+    __slots__ = (
+        *("_in_use", "_scratch", "_spare", "_trimming", "accepted", "clock", "codec"),
+        *("full_clients", "loop", "timers"),
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, codec: Codec) -> None:
         self.loop = loop
@@ -42,7 +46,7 @@ class Reactor:
         self.clock = time.monotonic
         self._spare: list[Buffer] = []
         self._trimming: asyncio.TimerHandle | None = None
-        self._in_use = self.accepted = 0
+        self._in_use = self.accepted = self.full_clients = 0
         self._scratch: Scratch | None = None
 
     @property

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 from weakref import WeakValueDictionary
 
@@ -138,13 +139,30 @@ class Identities:
         self._known: WeakValueDictionary[bytes, ClientTLS] = WeakValueDictionary()
 
     def get(self, spec: TLSSpec) -> ClientTLS:
-        """The identity of a spec; its files are read now. Raises ConfigError that points to the one that is wrong."""
-        files = [(one, _read(one)) for one in (*spec.ca_certificates, *spec.client)]
-        digest = _digest(spec, [data for _, data in files])
-        known = self._known.get(digest)
+        """The identity of a spec; its files are read now. Raises ConfigError that points to all that are wrong."""
+        mistakes: list[Mistake] = []
+        files: dict[FileSpec, bytes] = {}
+        named = (*spec.ca_certificates, *spec.client)
+        for file in named:
+            with _noting(mistakes):
+                files[file] = _read(file)
+        digest = _digest(spec, [files[file] for file in named if file in files])
+        known = None if mistakes else self._known.get(digest)
         if known is None:
-            known = self._known[digest] = ClientTLS(_context(spec, files), digest)
+            context = _context(spec, files, mistakes)
+            if mistakes:
+                raise ConfigError(sorted(mistakes, key=lambda one: one.place))
+            known = self._known[digest] = ClientTLS(context, digest)
         return known
+
+
+@contextmanager
+def _noting(mistakes: list[Mistake]) -> Iterator[None]:
+    """Mistakes that are raised within are noted, so that the other files are looked at too."""
+    try:
+        yield
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
 
 
 def _digest(spec: TLSSpec, contents: list[bytes]) -> bytes:
@@ -157,7 +175,8 @@ def _digest(spec: TLSSpec, contents: list[bytes]) -> bytes:
     return whole.digest()
 
 
-def _context(spec: TLSSpec, files: list[tuple[FileSpec, bytes]]) -> ssl.SSLContext:
+def _context(spec: TLSSpec, files: dict[FileSpec, bytes], mistakes: list[Mistake]) -> ssl.SSLContext:
+    """What is wrong with the files is added to the mistakes; `files` are those that could be read."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -169,12 +188,15 @@ def _context(spec: TLSSpec, files: list[tuple[FileSpec, bytes]]) -> ssl.SSLConte
     elif spec.ca_certificates:
         # As with v1, whatever the files hold is trusted as it is, also a certificate that is no authority's.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        for file, content in files[: len(spec.ca_certificates)]:
-            _trust(context, file, content)
+        for file in spec.ca_certificates:
+            if file in files:
+                with _noting(mistakes):
+                    _trust(context, file, files[file])
     else:
         context.load_default_certs()
-    if spec.client:
-        _load_client(context, *spec.client)
+    if spec.client and all(file in files for file in spec.client):
+        with _noting(mistakes):
+            _load_client(context, *spec.client)
     return context
 
 

@@ -94,7 +94,9 @@ class Responder(Protocol):
     """Answers what no route takes, or a path of its own."""
 
     def respond(self, visit: Visit, head: RequestHead, /) -> Answer | Wait:
-        """head: what is asked now; after an internal redirect a GET without a body, whatever the client sent."""
+        """WAIT: `visit.resume` gets the answer later.
+
+        head: what is asked now; after an internal redirect a GET without a body, whatever the client sent."""
 
 
 class Encoder(Protocol):

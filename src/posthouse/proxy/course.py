@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from posthouse.balance.backend import Backend
 from posthouse.errors import ProtocolError
 from posthouse.protocol.blocks import RequestFields
-from posthouse.protocol.h1 import RequestHead
+from posthouse.protocol.h1 import TARGET_BYTES, RequestHead
 from posthouse.protocol.target import Target
 from posthouse.proxy import forwarding, upgrade
 from posthouse.proxy.answer import Compression, Responder
@@ -158,8 +158,11 @@ class Course:
     def redirected(self, raw: bytes) -> Course | None:
         """The course of an internal redirect: to `raw`, with what is left of the request; None if that is no target.
 
-        The body has been sent to the backend that redirects, so what goes on is a GET (or HEAD), as in nginx.
+        `raw` has the limit of a target that a client sends. The body has been sent to the backend that redirects, so
+        what goes on is a GET (or HEAD), as in nginx.
         """
+        if len(raw) > TARGET_BYTES:
+            return None
         fields = [field for field in self.head.fields.all if field.lower not in _OF_THE_BODY]
         old = self.head.fields
         left = RequestFields(fields)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import ResponseHead
 from posthouse.proxy import reply
 from posthouse.proxy.answer import Answer, Wait
@@ -18,6 +19,8 @@ from posthouse.proxy.ports import NEVER
 MOST_REDIRECTS: Final = 10
 """Internal redirects of one request, as in v1: more is a circle."""
 ACCEL_REDIRECT: Final = b"x-accel-redirect"
+_SHOWN_BYTES: Final = 200
+"""Of a target that leads nowhere, in the error log."""
 
 
 class Dispatching(Judging):
@@ -64,7 +67,7 @@ class Dispatching(Judging):
         self.course.user = user
 
     def resume(self, answer: Answer | None) -> None:
-        """The step that made us wait has decided."""
+        """The step that made us wait has decided, or the responder has its answer."""
         if self.is_finished:
             return
         if answer is None:
@@ -119,7 +122,7 @@ class Dispatching(Judging):
             self.limit_timer = None
         course = self.course.redirected(target) if self.course.redirects < MOST_REDIRECTS else None
         if course is None or course.status:
-            shown = target.decode("latin-1")
+            shown = target[:_SHOWN_BYTES].decode("latin-1")
             why = "is no path" if course is None else "leads nowhere"
             if self.course.redirects >= MOST_REDIRECTS:
                 why = f"is one more than {MOST_REDIRECTS}"
@@ -135,6 +138,13 @@ class Dispatching(Judging):
         # Not at once: the connection that brought the answer is still reading it.
         self.timer = self.services.call_later(0.0, self._go_elsewhere)
         return True
+
+    def kept_fields(self, head: ResponseHead) -> list[Field]:
+        """The fields of a 1xx head that go on; where a backend may send a request elsewhere, not that it did."""
+        site = self.course.site
+        if site is None or not site.is_internal:
+            return head.fields.kept
+        return [field for field in head.fields.kept if field.lower != ACCEL_REDIRECT]
 
     def _go_elsewhere(self) -> None:
         self.timer = None

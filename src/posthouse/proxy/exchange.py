@@ -203,7 +203,7 @@ class Exchange(Dispatching):
             if self.head.fields.expects_continue:
                 self._say_continue()
             return
-        lines = head.fields.kept_wire
+        lines = b"".join([field.wire for field in self.kept_fields(head)])
         status = b"%d %b" % (head.status, head.reason)
         self.stream.send_informational(b"HTTP/1.1 %b\r\n%b\r\n" % (status, lines))
 

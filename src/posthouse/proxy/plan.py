@@ -63,7 +63,7 @@ class ListenerPlan:
         if not tally.in_flight:
             tally.on_last_finished()
 
-    def refuse(self, stream: Stream, error: ProtocolError) -> bytes:
+    def refuse(self, stream: Stream, error: ProtocolError, is_head: bool) -> bytes:
         """The whole answer to a request that could not be read; it never reached a site, so the process log has it."""
         metrics = self.services.metrics
         if metrics is not None:
@@ -71,7 +71,7 @@ class ListenerPlan:
         self.services.log.info(
             "request refused", key=error.reason, status=error.status, reason=error.reason, peer=stream.peer
         )
-        return reply.refusal(error.status)
+        return reply.refusal(error.status, is_head=is_head)
 
     def refuse_peer(self, peer: str, network: str, reason: str) -> None:
         """A connection that gets no answer: a line for the network that its peer is one of, once a minute."""

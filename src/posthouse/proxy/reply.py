@@ -77,8 +77,8 @@ def status_line(status: int) -> bytes:
     return f"{status} {phrase}".encode("ascii")
 
 
-def refusal(status: int) -> bytes:
-    """A whole answer to a request that could not be read; the connection ends after it."""
+def refusal(status: int, *, is_head: bool = False) -> bytes:
+    """A whole answer to a request that could not be read; the connection ends after it. To HEAD it has no body."""
     text = status_line(status)
     body = text + b"\n"
     lines = b"".join([field.wire for field in (SERVER, date_field(), *TEXT_FIELDS)])
@@ -86,5 +86,5 @@ def refusal(status: int) -> bytes:
         text,
         lines,
         len(body),
-        body,
+        b"" if is_head else body,
     )

@@ -197,7 +197,9 @@ class _Builder:
         except ConfigError as error:
             self._mistakes += error.mistakes
         try:
-            site.responder = build_file_server(spec, self._targets, self._runtime.log)
+            site.responder = build_file_server(
+                spec, self._targets, self._runtime.log, self._runtime.call_later
+            )
         except ConfigError as error:
             self._mistakes += error.mistakes
         if spec.metrics is not None:

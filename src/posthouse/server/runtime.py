@@ -54,6 +54,7 @@ class Runtime:
         self.rng = random.Random()
         self.chance: Callable[[], float] = self.rng.random
         self.call_later = Turns(loop).call_later
+        self.sources = 0
         self.secret = secrets.token_bytes(32)
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
@@ -67,6 +68,11 @@ class Runtime:
         self.metrics: Metrics | None = None
         self.measuring = Measuring(self)
         self._session_key = b""
+
+    @property
+    def full_clients(self) -> int:
+        """Clients that read more slowly than they are written to."""
+        return self.reactor.full_clients
 
     def acquire(
         self, backend: Backend, *, is_careful: bool, client: Client | None = None

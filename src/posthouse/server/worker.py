@@ -308,6 +308,7 @@ class Worker:
             await asyncio.sleep(0)
             if self._generation is not None:
                 await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
+            self._log.flush()  # how many lines were held back: the last line says that it is over
             self._log.info("stopped", cut=cut)
         finally:
             self._end(STOPPED)

@@ -90,7 +90,7 @@ def test_a_missing_file_is_told(served: Served) -> None:
         (["--config", "-", "--watch"], "--watch needs a file"),
         (["--config="], "--config needs the name of a file"),
         (["--workers", "4"], "more than one worker"),
-        (["Caddyfile"], "too many words"),
+        (["Caddyfile"], r"too many words for `run`: 'Caddyfile' \(a file is named with --config Caddyfile\)"),
     ],
 )
 def test_refused(words: list[str], said: str, served: Served) -> None:

@@ -145,7 +145,7 @@ class FakePlan:
         self.exchanges.append(exchange)
         return exchange
 
-    def refuse(self, stream: Any, error: ProtocolError) -> bytes:
+    def refuse(self, stream: Any, error: ProtocolError, is_head: bool) -> bytes:
         self.refused.append(error)
         return b"HTTP/1.1 %d refused\r\nConnection: close\r\n\r\n" % error.status
 

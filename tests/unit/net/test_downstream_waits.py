@@ -229,9 +229,27 @@ def test_the_exchange_is_told_of_a_client_that_reads_slowly() -> None:
     client.connection.send_head(b"200 OK", b"", 2, b"x" * 70_000, False)
     assert plan.last.events[-1] == ("full",)
     assert client.connection.is_full
+    assert client.stand.reactor.full_clients == 1
     client.wire.read_on()
     assert plan.last.events[-1] == ("ready",)
     assert not client.connection.is_full
+    assert client.stand.reactor.full_clients == 0
+
+
+@pytest.mark.parametrize("end", ["lost", "tunnel"])
+def test_a_slow_client_is_counted_no_longer_than_it_is_one(end: str) -> None:
+    client = Client(plan := FakePlan(wait))
+    client.send(GET)
+    client.wire.stall()
+    client.connection.send_head(b"200 OK", b"", 2, b"x" * 70_000, False)
+    client.connection.pause_writing()
+    assert (client.stand.reactor.full_clients, plan.last.names[-1]) == (1, "full")
+    if end == "tunnel":
+        client.connection.leave_http()
+        assert client.stand.reactor.full_clients == 0
+    client.wire.lose(ConnectionResetError())
+    client.stand.turn()
+    assert client.stand.reactor.full_clients == 0
 
 
 def test_a_client_that_never_reads_on_is_cut() -> None:

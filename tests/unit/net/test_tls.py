@@ -139,7 +139,11 @@ def broken_certificate(tmp_path: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("make", "column", "what"),
     [
-        (lambda folder: ("/nowhere", "/nowhere"), 9, "`/nowhere` cannot be read: No such file or directory"),
+        (
+            lambda folder: ("/nowhere", write_pair(folder, "us")[1]),
+            9,
+            "`/nowhere` cannot be read: No such file or directory",
+        ),
         (encrypted, 20, "is encrypted: there is nobody to ask for its password"),
         (swapped, 20, "is not the key of the certificate in `"),
         (empty_certificate, 9, "holds no certificate in PEM form"),
@@ -322,3 +326,15 @@ def test_sessions_are_bounded(identity: ClientTLS, monkeypatch: pytest.MonkeyPat
 def test_nothing_is_kept_before_the_handshake(identity: ClientTLS) -> None:
     identity.dial(at("db.test")).keep_session()
     assert not identity._sessions
+
+
+def test_a_wrong_authority_hides_no_wrong_client_certificate(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    files = [
+        FileSpec(str(tmp_path / name), Place("f", line, 1)) for line, name in enumerate(("empty", "a", "b"))
+    ]
+    swap = [FileSpec(path, Place("f", 4 + at, 1)) for at, path in enumerate(swapped(tmp_path))]
+    for client, lines in ((files[1:], [0, 1, 2]), (swap, [0, 5])):
+        with pytest.raises(ConfigError) as raised:
+            Identities().get(TLSSpec(ca_certificates=(files[0],), client=tuple(client)))
+        assert [one.place.line for one in raised.value.mistakes] == lines

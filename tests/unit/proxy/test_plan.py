@@ -80,7 +80,7 @@ def test_refusals_are_counted_where_somebody_can_ask() -> None:
     play = Play(route("a"))
     play.world.metrics = Metrics()
     for status in (400, 431, 400):
-        play.plan.refuse(play.client, ProtocolError(status, "test"))
+        play.plan.refuse(play.client, ProtocolError(status, "test"), False)
     assert play.world.metrics.refused == {400: 2, 431: 1}
 
 
@@ -94,8 +94,9 @@ def test_a_peer_is_refused_without_an_answer() -> None:
 
 def test_a_refusal_is_logged_and_answered() -> None:
     play = Play(route("a"))
-    data = play.plan.refuse(play.client, ProtocolError(400, "bare CR or LF in the head"))
+    data = play.plan.refuse(play.client, ProtocolError(400, "bare CR or LF in the head"), False)
     assert data.startswith(b"HTTP/1.1 400 Bad Request\r\n") and b"bare CR" not in data
+    assert data.endswith(b"\r\n\r\n400 Bad Request\n")
     assert play.world.log.lines == [
         (
             "info",
@@ -103,6 +104,12 @@ def test_a_refusal_is_logged_and_answered() -> None:
             {"status": 400, "reason": "bare CR or LF in the head", "peer": "192.0.2.7"},
         )
     ]
+
+
+def test_a_refusal_of_head_has_no_body() -> None:
+    play = Play(route("a"))
+    data = play.plan.refuse(play.client, ProtocolError(400, "bare CR"), True)
+    assert b"\r\nContent-Length: 16\r\n" in data and data.endswith(b"\r\n\r\n")
 
 
 def test_whether_there_are_totals_is_known_beforehand() -> None:

@@ -103,6 +103,7 @@ class World:
         self.calls: list[Timer] = []
         self.dials: list[Dial] = []
         self.warm: dict[str, list[Connection]] = {}
+        self.full_clients = self.sources = 0
         self.careful: list[bool] = []
         """is_careful of each `acquire`."""
         self.clients: list[object] = []

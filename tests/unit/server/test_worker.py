@@ -575,3 +575,14 @@ def test_no_descriptors_is_no_bug(stage: Stage) -> None:
 def test_the_smallest_limit_of_an_address_counts() -> None:
     sites = (*config_for(80, limit=7).sites, *config_for(80, limit=5).sites, *config_for(81).sites)
     assert connection_limits(Config(sites)) == {("127.0.0.1", 80): 5}
+
+
+def test_what_was_held_back_is_told_before_the_last_line(stage: Stage) -> None:
+    async def conversation() -> None:
+        for _ in range(9):
+            stage.log.error("attempt failed")
+
+    assert stage.play(conversation) == 0
+    *_, held, last = stage.log.lines()
+    assert (held["what"], held["suppressed"]) == ("lines suppressed", 4)
+    assert last["what"] == "stopped"
