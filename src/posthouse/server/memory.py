@@ -13,6 +13,9 @@ MAPPED_FROM_BYTES: Final = 384 << 10
 Above what the event loop reads at once with a head before it, and above the buffer of a pump; not by much, because what
 lives longer than a turn (bodies kept for another attempt) would leave holes in the heap."""
 
+MANY_SITES: Final = 200
+"""A reload that builds so many makes more objects than the collector should look at again and again: 300 for each."""
+
 # malloc.h of glibc.
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -26,6 +29,14 @@ def settle() -> None:
     # The request path makes no cycles; with the default of 700 the collector would look at the memos all the time.
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+
+
+def settle_new(sites: int) -> None:
+    """After a reload that has built so many sites. Nothing is collected, which would stop everything for most of a
+    second where the configuration is large. What was built leaves no cycles (`Generation.on_last_finished`), so it is
+    freed with the last exchange on it, whether the collector looks at it or not."""
+    if sites >= MANY_SITES:
+        gc.freeze()
 
 
 def keep_freed() -> bool:

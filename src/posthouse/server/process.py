@@ -61,6 +61,9 @@ class Process:
     def build(self, config: Config, previous: Any) -> generation.Generation:
         return generation.build(config, self._runtime, previous)
 
+    async def rebuild(self, config: Config, previous: Any) -> generation.Generation:
+        return await generation.rebuild(config, self._runtime, previous)
+
     async def prepare(self, config: Config) -> None:
         """See `worker.Parts`."""
         sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]

@@ -17,6 +17,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
@@ -24,6 +25,7 @@ from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listener, Listeners, Served
 from posthouse.server.ready import ready_line
+from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
 from posthouse.server.watch import Watch
 
@@ -83,6 +85,9 @@ class Parts(Protocol):
     def build(self, config: Config, previous: Any) -> Serving:
         """A generation that does not serve yet. Raises ConfigError or StartError."""
 
+    async def rebuild(self, config: Config, previous: Any) -> Serving:
+        """The same while `previous` serves, which gets its turns: what is one object in both is not built again."""
+
     def listener(self, plan: Any) -> Listener:
         """A listening address that hands its connections to `plan`."""
 
@@ -124,7 +129,8 @@ class Worker:
     """
 
     def __init__(self, loaded: Loaded, settings: Settings, parts: Parts) -> None:
-        self._loaded = loaded
+        self._config = loaded.config
+        self._sources = loaded.sources
         self._settings = settings
         self._parts = parts
         self._log = parts.log
@@ -161,11 +167,11 @@ class Worker:
         return self._settings.is_watching
 
     def _files(self) -> list[str]:
-        return list(self._loaded.sources)
+        return list(self._sources)
 
     async def _start(self) -> bool:
         """Whether it serves; False: it was stopped before."""
-        config = self._loaded.config
+        config = self._config
         if not await self._unless_stopped(self._parts.prepare(config)):
             return False
         generation = self._parts.build(config, None)
@@ -242,13 +248,16 @@ class Worker:
 
     async def _reload(self, cause: str) -> None:
         try:
-            loaded = await self._loop.run_in_executor(None, self._parts.load)
+            found = await in_thread(self._loop, self._read_again)
             if self._is_stopping:
                 return
-            if loaded is None:
+            if found is None:
                 self._log.info(CANNOT_RELOAD, cause=cause)
-            elif cause != "watch" or loaded.config != self._loaded.config:
-                await self._swap(loaded, cause)
+                return
+            delta, sources = found
+            if cause != "watch" or not delta.is_nothing(self._config):
+                await self.apply(delta, cause)
+            self._sources = sources
         except Exception as error:  # whatever it is, it must not take down what serves
             self._tell_refusal(error, cause)
         finally:
@@ -257,29 +266,44 @@ class Worker:
                 again, self._reload_again = self._reload_again, ""
                 self.reload(again)
 
-    async def _swap(self, loaded: Loaded, cause: str) -> None:
+    def _read_again(self) -> tuple[Delta, Mapping[str, str]] | None:
+        """In a thread: what has changed in the configuration, and the files it came from."""
+        loaded = self._parts.load()
+        return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
+
+    async def apply(self, delta: Delta, cause: str) -> None:
+        """Serve the configuration that the delta makes of the one that serves. O(what has changed), but for what is
+        said of `generation.rebuild`; requests are served meanwhile.
+
+        Raises ConfigError or StartError; nothing has changed then.
+        """
         began = self._loop.time()
-        await self._parts.prepare(loaded.config)
+        config = apply_delta(self._config, delta)
+        await self._parts.prepare(config)
         if self._is_stopping:
             return
-        generation = self._parts.build(loaded.config, self._generation)
+        generation = await self._parts.rebuild(config, self._generation)
         try:
+            if self._is_stopping:
+                generation.retire()
+                return
             bound = self._listeners.bind(generation.listen)
         except BaseException:
             generation.retire()
             raise
-        self._loaded = loaded
-        self._tell_notices(loaded.config)
-        await self._serve(loaded.config, generation, bound)
+        self._config = config
+        self._tell_notices(config)
+        await self._serve(config, generation, bound)
         took = round((self._loop.time() - began) * 1000)
         self._log.info(
             "reloaded",
             cause=cause,
             generation=generation.number,
-            sites=len(loaded.config.sites),
+            sites=len(config.sites),
+            changed=len(delta.built),
             took_ms=took,
         )
-        memory.settle()
+        memory.settle_new(len(delta.built))
 
     def _tell_refusal(self, error: Exception, cause: str) -> None:
         if isinstance(error, ConfigError):
@@ -321,7 +345,7 @@ class Worker:
             await asyncio.sleep(0)  # the connections learn of it, so that their exchanges are logged
             await asyncio.sleep(0)
             if self._generation is not None:
-                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
+                await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
             self._log.info("stopped", cut=cut)
         finally:
             self._end(STOPPED)

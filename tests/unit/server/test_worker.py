@@ -100,6 +100,9 @@ class Cast:
         self.generations.append(generation)
         return generation
 
+    async def rebuild(self, config: Config, previous: Any) -> CountingGeneration:
+        return self.build(config, previous)
+
     def listener(self, plan: Any) -> EchoListener:
         self.made.append(EchoListener(plan))
         return self.made[-1]
