@@ -57,6 +57,8 @@ class Parsed:
     blocks: tuple[Block, ...]
     notices: tuple[Notice, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    words: int = 0
+    """As many as were read, each as often as it was imported."""
 
 
 def parse(text: str, file: str, *, env: Mapping[str, str], read: Read) -> Parsed:
@@ -82,7 +84,8 @@ def parse_leniently(text: str, file: str, *, env: Mapping[str, str], read: Read)
         mistakes = [*parser.source.mistakes, *error.mistakes]
         return Parsed((), tuple(parser.source.notices), tuple(parser.in_order(mistakes)))
     blocks = () if parser.source.is_unsound else tuple(parser.blocks)
-    return Parsed(blocks, tuple(parser.source.notices), tuple(parser.in_order(parser.source.mistakes)))
+    mistakes = parser.in_order(parser.source.mistakes)
+    return Parsed(blocks, tuple(parser.source.notices), tuple(mistakes), parser.source.taken)
 
 
 class _Parser:

@@ -19,10 +19,16 @@ def _act(given: Given) -> int:
     if given.has("--watch") and not can_change:
         raise UsageError("--watch needs a file, not stdin and not the command line")
 
-    def again() -> Adapted | None:
-        return configuration.load(given) if can_change else None
+    first = last = configuration.load(given)
 
-    return serving.serve(given, configuration.load(given), again)
+    def again() -> Adapted | None:
+        nonlocal last
+        if not can_change:
+            return None
+        last = configuration.load(given, last)
+        return last
+
+    return serving.serve(given, first, again)
 
 
 COMMAND = Command(

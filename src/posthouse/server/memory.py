@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 KEPT_BYTES: Final = 1 << 20
@@ -37,6 +39,20 @@ def settle_new(sites: int) -> None:
     freed with the last exchange on it, whether the collector looks at it or not."""
     if sites >= MANY_SITES:
         gc.freeze()
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """While a configuration is read beside what serves: a large one is half a million objects, none of them in a cycle,
+    and the collector would look at all of them, and stop everything, as soon as it could."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def keep_freed() -> bool:

@@ -268,12 +268,12 @@ class Worker:
 
     def _read_again(self) -> tuple[Delta, Mapping[str, str]] | None:
         """In a thread: what has changed in the configuration, and the files it came from."""
-        loaded = self._parts.load()
-        return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
+        with memory.no_collections():
+            loaded = self._parts.load()
+            return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
 
     async def apply(self, delta: Delta, cause: str) -> None:
-        """Serve the configuration that the delta makes of the one that serves. O(what has changed), but for what is
-        said of `generation.rebuild`; requests are served meanwhile.
+        """Serve what the delta makes of the configuration that serves (for the cost, see `generation.rebuild`).
 
         Raises ConfigError or StartError; nothing has changed then.
         """
