@@ -111,8 +111,9 @@ def _span(text: str, lines: Sequence[int], start: Start) -> tuple[int, int] | No
     opening = _TO_BRACE.match(text, begin)
     if opening is None or opening.group(1) != "{":
         return None
-    pieces = [piece for piece in scan(text[begin : opening.start(1)]) if piece.kind != "newline"]
-    if len(pieces) != start.addresses or any(piece.kind != "word" for piece in pieces):
+    kinds = [piece.kind for piece in scan(text[begin : opening.start(1)])]
+    words = [kind for kind in kinds if kind not in ("newline", "continuation")]
+    if words != ["word"] * start.addresses:
         return None
     end = _end(text, begin)
     return None if end is None else (begin, end)

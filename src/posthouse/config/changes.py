@@ -118,7 +118,10 @@ def _changes(
 def _sites(old: Config, new: Config) -> tuple[dict[str, SiteSpec], dict[str, SiteSpec]]:
     """The sites by name. A site that has other addresses now is the same one as long as it keeps one of them."""
     before = _named((_name(site), site) for site in old.sites)
-    owner = {one: name for name, site in before.items() for one in _addresses(site)}
+    owner: dict[SiteKey, str] = {}
+    for name, site in before.items():
+        for one in _addresses(site):
+            owner.setdefault(one, name)
     names: list[tuple[str, SiteSpec]] = []
     taken: set[str] = set()
     for site in new.sites:
