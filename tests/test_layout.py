@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reuse": {"caddyfile", "config"},
     "adapt": {"caddyfile", "directives", "config", "reuse"},
     "protocol": set(),
-    "balance": {"config.specs"},
+    "balance": {"config.specs", "config.units"},
     "observe": set(),
     "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},

@@ -106,6 +106,8 @@ def _lines(changes: Changes) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, dict) and "text" in one for one in value):
+        value = [one["text"] for one in value]
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
@@ -117,5 +119,6 @@ COMMAND = Command(
     options=(*configuration.OPTIONS, Option("--json", "", "for programs")),
     usage="NEWFILE",
     most=1,
-    epilogue="--config names the Caddyfile that is running. Exit codes: 0, also if nothing changes; 1 for mistakes.",
+    epilogue="--config names the Caddyfile that is running.\n"
+    "Exit codes: 0, also if nothing changes; 1 for mistakes in a file.",
 )

@@ -79,6 +79,16 @@ def percent(token: Token, most: int) -> float:
     return number
 
 
+def whole_percent(token: Token, least: int = 0) -> int:
+    """The number in `125%`, not below `least`."""
+    number = token.text.removesuffix("%")
+    if number == token.text or not (number.isascii() and number.isdigit()) or len(number) > 9:
+        raise Rejected(token, f"expected a percentage such as `125%`, found {quote(token)}")
+    if int(number) < least:
+        raise Rejected(token, f"must be at least {least}%, found {quote(token)}")
+    return int(number)
+
+
 def statuses(token: Token) -> tuple[int, int]:
     """First and last of the statuses that `200`, `2xx` or `200-399` means. Those of final responses: 200 to 599."""
     found = _STATUSES.fullmatch(token.text)

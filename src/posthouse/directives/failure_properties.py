@@ -26,6 +26,7 @@ from posthouse.directives.route_draft import RouteDraft
 
 ALL_METHODS: Final = "all_methods"
 _KINDS: Final[tuple[RetryKind, ...]] = get_args(RetryKind)
+RETRY_WORDS: Final = frozenset((*_KINDS, ALL_METHODS))
 LEAST_SECONDS: Final = 0.001
 """Below this a duration is a slip of the pen."""
 MOST_TRIALS: Final = 1000

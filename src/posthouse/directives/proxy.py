@@ -21,15 +21,16 @@ from posthouse.directives.arguments import (
     path,
     positive_duration,
     wait,
+    whole_percent,
 )
 from posthouse.directives.draft import SiteDraft
 from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
 from posthouse.directives.header_rules import header_rule
 from posthouse.directives.route_draft import RouteDraft
 from posthouse.directives.source_words import parse_source
+from posthouse.directives.upstream_options import source_with_options, with_options
 
 USAGE = "proxy FROM TO..."
-_LATER_POLICIES = ("random_choose", "ewma", "client_ip_hash", "sticky")
 _NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
 """Policies that hash something with a name, and what it is a name of."""
 _HEADER_RULES = ("header_upstream", "header_downstream")
@@ -38,7 +39,6 @@ _FOREIGN = {
     "trusted_proxies": "it is a directive, beside `proxy`",
     "flush_interval": "each part of a response is passed on at once",
 }
-_LATER_OPTIONS = ("weight=", "max_conns=", "role=")
 
 
 def read(dispenser: Dispenser, site: SiteDraft) -> None:
@@ -119,20 +119,15 @@ def _add_endpoints(route: RouteDraft, to: Token) -> None:
 
 def _upstream(one: Property, route: RouteDraft) -> None:
     to, *options = one.args
-    for option in options:
-        if option.text.startswith(_LATER_OPTIONS):
-            name = option.text.partition("=")[0]
-            raise Rejected(option, f"`{name}=` of `upstream` is not in this release yet")
-        raise Rejected(
-            option, "too many arguments for `upstream`", "each backend has an `upstream` line of its own"
-        )
+    endpoints, sources = len(route.endpoints), len(route.sources)
     _add_endpoints(route, to)
+    route.endpoints[endpoints:] = with_options(route.endpoints[endpoints:], options)
+    for place in range(sources, len(route.sources)):
+        route.sources[place] = source_with_options(route.sources[place], options)
 
 
 def _policy(one: Property, route: RouteDraft) -> None:
     name, *args = one.args
-    if name.text in _LATER_POLICIES:
-        raise Rejected(name, f"policy `{name.text}` is not in this release yet")
     if name.text in _NAMED_BY and not (args and args[0].text):
         raise Rejected(
             name,
@@ -140,6 +135,16 @@ def _policy(one: Property, route: RouteDraft) -> None:
             f"write `policy {name.text} NAME`; in quotes if it is also the name of a property",
         )
     route.policy = PolicySpec(name.text, tuple(arg.text for arg in args), name.place)
+
+
+def _slow_start(one: Property, route: RouteDraft) -> None:
+    route.slow_start = wait(one.args[0]) or 0.0
+
+
+def _hash_balance(one: Property, route: RouteDraft) -> None:
+    """Below the average of all backends somebody would always hold too much."""
+    arg = one.args[0]
+    route.hash_balance = 0 if arg.text == OFF else whole_percent(arg, least=100)
 
 
 def _max_conns(one: Property, route: RouteDraft) -> None:
@@ -298,19 +303,19 @@ PROPERTIES: dict[str, PropertyReader] = {
     "health_check_drain": PropertyReader(_ANY, health.drain),
     "health_check_tcp": PropertyReader(_FLAG, health.tcp),
     "try_count": PropertyReader(_ONE, failure.try_count),
-    "retry_on": PropertyReader(_ANY, failure.retry_on),
+    "retry_on": PropertyReader(Arity(1, None, words=failure.RETRY_WORDS), failure.retry_on),
     "retry_budget": PropertyReader(Arity(1, 2), failure.retry_budget),
     "unhealthy_status": PropertyReader(_ANY, failure.unhealthy_status),
     "unhealthy_latency": PropertyReader(_ONE, failure.unhealthy_latency),
     "max_ejected": PropertyReader(_ONE, failure.max_ejected),
     "panic": PropertyReader(_ONE, failure.panic),
     "breaker": PropertyReader(Arity(0, 6), failure.breaker),
+    "slow_start": PropertyReader(_ONE, _slow_start),
+    "hash_balance": PropertyReader(_ONE, _hash_balance),
     # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
     "health_check_grpc": PropertyReader(Arity(0, 1), _later),
     "tls_server_name": PropertyReader(_ONE, _later),
     "queue": PropertyReader(Arity(1, 2), _later),
-    "slow_start": PropertyReader(_ONE, _later),
-    "hash_balance": PropertyReader(_ONE, _later),
     "proxy_protocol": PropertyReader(Arity(1, 2), _later),
 }
 ARITIES = {

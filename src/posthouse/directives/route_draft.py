@@ -44,6 +44,8 @@ class RouteDraft:
         self.timeout_places: dict[str, Place] = {}
         self.max_conns = 0
         self.keepalive = 64
+        self.slow_start = 0.0
+        self.hash_balance = 0
         self.tls = _TLS
         self.without = ""
         self.excepts: list[str] = []
@@ -87,6 +89,8 @@ class RouteDraft:
             tls=self.tls,
             health=self.health.finish(),
             sources=tuple(self.sources),
+            slow_start=self.slow_start,
+            hash_balance=self.hash_balance,
         )
 
 

@@ -49,6 +49,7 @@ class Attempts(Answering):
             return
         self.trial = pool.acquire(backend)
         self.backend = backend
+        self.asked = now
         self.attempts += 1
         if self.last_failure is not None and is_stale(self.last_failure):
             connection = None
@@ -287,6 +288,18 @@ class Attempts(Answering):
             method=self.head.method.decode("latin-1"),
             uri=self.head.target.raw.decode("latin-1"),
         )
+
+    def _observe_head(self) -> None:
+        """A final head came: tell the pool how long it took since the request was sent, if it wants to know.
+
+        An answer to half a request says how quick the client is, and nothing of the backend.
+        """
+        route, body = self.route, self.body
+        if route is None or not route.pool.observes or self.backend is None:
+            return
+        if body is None or body.is_complete:
+            now = self.services.clock()
+            route.pool.observe(self.backend, now - self.asked, now)
 
     # -- ways out ------------------------------------------------------------------------------------------------
 

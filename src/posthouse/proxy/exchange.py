@@ -149,6 +149,7 @@ class Exchange(Dispatching):
         if self.connection is not None:
             self.connection.send_end(trailers)
             self._wait_for_head()
+            self.asked = self.services.clock()
 
     def on_request_broken(self, error: ProtocolError, kind: FailureKind) -> None:
         """The rest of the body will never come."""
@@ -211,6 +212,7 @@ class Exchange(Dispatching):
             self.connection = None
             self._fail(Failure(FailureKind.MALFORMED, Side.UPSTREAM, "101 that was not asked for"))
             return
+        self._observe_head()
         if self.course.is_judged:
             self._is_passed_over(head, is_end=False)
         self.status = 101
@@ -231,8 +233,10 @@ class Exchange(Dispatching):
         course = self.course
         if course.is_judged and self._is_passed_over(head, is_end):
             return
-        if not course.is_direct and self._is_sent_elsewhere(head, is_end):
-            return
+        if not course.is_direct:
+            self._observe_head()
+            if self._is_sent_elsewhere(head, is_end):
+                return
         self.response = head
         self.is_answering = True
         self.last_failure = None

@@ -163,6 +163,19 @@ class ExchangeFacts:
         return course.client_ip
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the client came over https: to us, or to a trusted proxy that says so."""
+        if self.stream.scheme == "https":
+            return True
+        if not self.is_peer_trusted:
+            return False
+        fields = self.head.fields.forwarding
+        return any(
+            field.lower == b"x-forwarded-proto" and field.value.partition(b",")[0].strip().lower() == b"https"
+            for field in fields
+        )
+
+    @property
     def request_id(self) -> str:
         """What the `request_id` directive gave."""
         return self.id

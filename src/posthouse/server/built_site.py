@@ -106,6 +106,8 @@ class BuiltSite:
     def start(self) -> None:
         """It serves from now on: settings come into force."""
         for pool in self.pools.values():
+            if pool.sessions is not None and not pool.sessions.secret:
+                pool.sessions.use_key(self._runtime.session_key())
             pool.start()
             pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
 
@@ -136,6 +138,9 @@ def stamps_of(spec: SiteSpec) -> tuple[Stamp, ...]:
         for route in spec.routes
         for file in (*route.pool.tls.ca_certificates, *route.pool.tls.client)
     ]
+    for route in spec.routes:
+        pattern = "secret="
+        files += [one.removeprefix(pattern) for one in route.pool.policy.args if one.startswith(pattern)]
     for auth in spec.auths:
         if auth.file:
             files += password_files(auth.file, spec.root)

@@ -12,6 +12,7 @@ from typing import Any
 
 from posthouse.adapt import Adapted
 from posthouse.balance.policies import find_policy
+from posthouse.balance.policy import Setting
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.process_log import Format, ProcessLog
@@ -98,7 +99,7 @@ def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
     mistakes: list[Mistake] = []
     for spec in policies:
         try:
-            find_policy(spec, (), random.Random(0))
+            find_policy(spec, Setting((), random.Random(0)))
         except ConfigError as error:
             mistakes += error.mistakes
     return mistakes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import time
@@ -23,6 +24,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
+from posthouse.server import session_key
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.logs import Logs
 from posthouse.server.password_checks import PasswordChecks
@@ -59,6 +61,7 @@ class Runtime:
         self.logs = Logs(loop, log)
         self.probes = Probes(self)
         self.discoverer = Discoverer(self, name_servers)
+        self._session_key = b""
 
     def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
         """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
@@ -109,6 +112,18 @@ class Runtime:
     def listener(self, plan: Any) -> Listener:
         """A listening address."""
         return Listener(self.reactor, plan)
+
+    def session_key(self) -> bytes:
+        """The key of sticky sessions that have no `secret=`: of the data directory, the same for as long as we run."""
+        if not self._session_key:
+            path = session_key.path_of_own(os.environ, is_root=os.geteuid() == 0)
+            try:
+                self._session_key = session_key.own_key(path)
+            except OSError as error:
+                self._session_key = secrets.token_bytes(session_key.KEY_BYTES)
+                reason = error.strerror or str(error)
+                self.log.warn("session key not kept: sticky sessions end with us", path=path, reason=reason)
+        return self._session_key
 
     def reopen_logs(self) -> None:
         """Open the files of all logs again, by name."""

@@ -23,6 +23,7 @@ from posthouse.proxy.site import LogScope, Site, path_key
 from posthouse.server.built_site import BuiltSite
 from posthouse.server.logs import LogKey, log_key
 from posthouse.server.runtime import Runtime
+from posthouse.server.session_key import read_secret
 from posthouse.server.site_files import build_file_server
 from posthouse.server.site_steps import Means, build_steps
 
@@ -75,6 +76,8 @@ class SiteBuilder:
             pool = build_pool(
                 expanded, self._runtime.rng, self._pools.get(spec.pool.name), self._tls(spec.pool)
             )
+            if pool.sessions is not None and pool.sessions.secret:
+                pool.sessions.use_key(read_secret(pool.sessions.secret, spec.pool.policy))
         except ConfigError as error:
             self.mistakes += error.mistakes
             return None

@@ -149,22 +149,19 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_bug)
         self._exit: asyncio.Future[int] = self._loop.create_future()
-        admission = Admission(self._settings.connections, self._loop, self._log)
+        settings = self._settings
+        admission = Admission(settings.connections, self._loop, self._log)
         self._listeners = Listeners(self._parts.listener, admission, self._loop)
         if not await self._start():
             return await self._exit
-        watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if self._is_watching else None
+        watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if settings.is_watching else None
         try:
             return await self._exit
         finally:
             if watch is not None:
                 watch.stop()
-            if self._settings.pidfile:
-                pidfile.remove(self._settings.pidfile)
-
-    @property
-    def _is_watching(self) -> bool:
-        return self._settings.is_watching
+            if settings.pidfile:
+                pidfile.remove(settings.pidfile)
 
     def _files(self) -> list[str]:
         return list(self._sources)

@@ -43,8 +43,8 @@ def test_what_comes_one_way_goes_the_other(old: Config, new: Config) -> None:
     assert there.is_nothing == back.is_nothing
     assert (there.opened, there.closed) == (back.closed, back.opened)
     for kind in ("pool", "backend"):
-        come = sorted((one.within, one.name) for one in there.of(kind, "added"))  # type: ignore[arg-type]
-        gone = sorted((one.within, one.name) for one in back.of(kind, "removed"))  # type: ignore[arg-type]
+        come = sorted((one.within, one.name) for one in there.of(kind, "added"))
+        gone = sorted((one.within, one.name) for one in back.of(kind, "removed"))
         assert come == gone
     if old == new:
         assert there.is_nothing

@@ -248,8 +248,9 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
         ("policy header transparent", ["2:8 policy `header` needs the name of a field, found nothing"]),
         ("policy query", ["2:8 policy `query` needs the name of a parameter, found nothing"]),
         ('policy cookie ""', ["2:8 policy `cookie` needs the name of a cookie, found nothing"]),
-        ("policy sticky x ttl=1h", ["2:8 policy `sticky` is not in this release yet"]),
-        ("policy client_ip_hash", ["2:8 policy `client_ip_hash` is not in this release yet"]),
+        ("slow_start -1s", ["2:12 expected a duration of 0 or more, found `-1s`"]),
+        ("hash_balance 125", ["2:14 expected a percentage such as `125%`, found `125`"]),
+        ("hash_balance 99%", ["2:14 must be at least 100%, found `99%`"]),
         ("max_fails 0", ["2:11 must be at least 1, found `0`"]),
         ("max_fails 3 4", ["2:13 too many arguments for `max_fails`: found `4`, expected 1 argument"]),
         ("max_conns x", ["2:11 expected a whole number, found `x`: only digits can be in it"]),
@@ -258,8 +259,11 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
         ("try_interval -1s", ["2:14 expected a duration of 0 or more, found `-1s`"]),
         ("try_duration off", ["2:14 retries always end"]),
         ("upstream a b", ["2:12 too many arguments for `upstream`"]),
-        ("upstream a weight=3", ["2:12 `weight=` of `upstream` is not in this release yet"]),
-        ("upstream a max_conns=3", ["2:12 `max_conns=` of `upstream` is not in this release yet"]),
+        ("upstream a weight=0", ["2:12 expected a weight from 1 to 1000, found `weight=0`"]),
+        (
+            "upstream a role=backup",
+            ["2:12 expected `role=fallback` (or `role=primary`), found `role=backup`"],
+        ),
         (
             "without api",
             ["2:9 the prefix of `without` must begin with `/`, found `api`: it would never match"],
@@ -300,8 +304,6 @@ LATER = {
     "health_check_grpc": "service",
     "tls_server_name": "name",
     "queue": "100 1s",
-    "slow_start": "10s",
-    "hash_balance": "125%",
     "proxy_protocol": "v2 1s",
 }
 
@@ -320,3 +322,22 @@ def test_what_is_still_to_come_is_one_mistake(
 def test_every_property_of_the_table_is_tested_above() -> None:
     later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["queue"].read}
     assert later == set(LATER)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "timeout"),
+    [
+        ("retry_on connect timeout", ("connect", "timeout"), 30.0),
+        ("retry_on connect timeout 503 all_methods", ("connect", "timeout", "503"), 30.0),
+        ("retry_on connect timeout transparent", ("connect", "timeout"), 30.0),
+        ("retry_on timeout timeout 5s", ("timeout",), 5.0),
+        ("retry_on connect timeout 5s", ("connect",), 5.0),
+        ('retry_on connect "timeout" timeout 5s', ("connect", "timeout"), 5.0),
+    ],
+)
+def test_the_kind_of_failure_that_is_also_a_property(
+    read_site: ReadSite, text: str, kinds: tuple[str, ...], timeout: float
+) -> None:
+    for block in (f"{{ {text} }}", f"{{\n{text}\n}}"):
+        (route,) = read_site(f"proxy / a {block}").routes
+        assert (route.pool.retry.kinds, route.pool.timeouts.connect) == (kinds, timeout)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.backend import Backend
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.upstream_h1 import UpstreamH1

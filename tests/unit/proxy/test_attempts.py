@@ -614,3 +614,70 @@ def test_out_of_descriptors_is_not_the_backends_fault() -> None:
     assert not play.backend("a").is_marked(play.world.now)
     assert play.world.log.lines[0][1] == "exchange failed"
     assert play.over() == ["502 a connect"]
+
+
+# -- what policies are told ------------------------------------------------------------------------------------
+
+
+def seen(play: Play, host: str = "a") -> float:
+    """Seconds that the policy expects of a backend."""
+    return play.backend(host).latency.estimate(play.world.now, 10.0)
+
+
+def test_ewma_is_told_when_the_head_came() -> None:
+    play = Play(route("a", "b", policy="ewma"))
+    play.request()
+    [host] = play.dialled()
+    play.world.now += 0.25
+    connection = play.connect(host)
+    play.world.now += 0.5
+    connection.answers(body=b"half", more=True)
+    assert seen(play, host) == 0.5, "without dialling: kept connections would look quicker than they are"
+    play.world.now += 5.0
+    connection.sends(b"rest")
+    connection.ends()
+    assert seen(play, host) < 0.5, "how long the body takes is not the question"
+    assert play.over() == [f"200 {host}"]
+
+
+def test_ewma_is_not_told_how_slow_the_client_is() -> None:
+    play = Play(route("a", policy="ewma"))
+    exchange = play.request(*PUT, body=b"one", more=True)
+    connection = play.connect()
+    play.world.now += 9.0
+    exchange.on_request_body(b"two")
+    exchange.on_request_end([])
+    play.world.now += 0.5
+    connection.answers()
+    assert seen(play) == 0.5
+
+
+def test_ewma_is_not_told_of_answers_to_half_a_request() -> None:
+    play = Play(route("a", policy="ewma"))
+    play.request(*PUT, body=b"one", more=True)
+    connection = play.connect()
+    play.world.now += 9.0
+    connection.answers("413 Content Too Large")
+    assert not play.backend("a").latency.is_known
+
+
+def test_ewma_is_told_of_failures_and_upgrades() -> None:
+    play = Play(route("a", policy="ewma"))
+    play.request()
+    play.connect().breaks(FailureKind.RESET)
+    assert seen(play) == 1.0
+    upgraded = Play(route("a", policy="ewma"))
+    upgraded.request("GET / HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket")
+    connection = upgraded.connect()
+    upgraded.world.now += 2.0
+    connection.upgrades("Connection: Upgrade", "Upgrade: websocket")
+    assert seen(upgraded) == 2.0
+    upgraded.lose_tunnel()
+
+
+def test_others_are_told_nothing() -> None:
+    play = Play(route("a", policy="random"))
+    play.request()
+    play.world.now += 2.0
+    play.connect().answers()
+    assert not play.backend("a").latency.is_known

@@ -12,7 +12,8 @@ import pytest
 
 from e2e.tls_backends import TLSBackend
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.backend import Backend
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, TLSSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.connector import Dialled
