@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -50,7 +50,7 @@ class BuiltSite:
     """
 
     __slots__ = (
-        *("_checks", "_held", "_logs", "_runtime", "_stamps", "memberships", "pools", "rotations"),
+        *("_checks", "_ending", "_held", "_logs", "_runtime", "_stamps", "memberships", "pools", "rotations"),
         *("site", "spec"),
     )
 
@@ -63,6 +63,7 @@ class BuiltSite:
         self._checks: dict[str, list[Check]] = {}
         self._logs: list[LogKey] = []
         self._runtime = runtime
+        self._ending: list[Pool] = []
         self._held = 0
         self._stamps = stamps_of(spec)  # before the files are read: what changes meanwhile is noticed
 
@@ -120,6 +121,10 @@ class BuiltSite:
         """One generation more has it."""
         self._held += 1
 
+    def leave(self, successors: Container[str]) -> None:
+        """The generation that serves from now on does not have it; pools of these names go on from its own."""
+        self._ending = [pool for name, pool in self.pools.items() if name not in successors]
+
     def let_go(self) -> None:
         """One generation less has it; the last one gives back what it holds."""
         self._held -= 1
@@ -129,6 +134,8 @@ class BuiltSite:
         for key in keys:
             self._runtime.logs.give_back(key)
         self.memberships.clear()  # each knows this site
+        for pool in self._ending:
+            pool.end()
 
 
 def stamps_of(spec: SiteSpec) -> tuple[Stamp, ...]:

@@ -88,6 +88,8 @@ class Generation:
         if successor is not None:
             left, fresh = _pools_of(successor.left), _pools_of(successor.fresh)
             self._runtime.leave(left.values(), fresh.values())
+            for built in successor.left:
+                built.leave(fresh)
             successor.left, successor.fresh = [], []
         else:
             self._runtime.discoverer.drop_unfollowed()
