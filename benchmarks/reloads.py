@@ -1,4 +1,4 @@
-"""`make reload-bench`: one-line changes of a large Caddyfile under load; when they are live, and who waited meanwhile.
+"""`make reloads`: one-line changes of a large Caddyfile under load; when they are live, and who waited meanwhile.
 
 Three kinds of change: a value in a line; a line more, which moves every site after it; a site more. A change is live
 when a new connection is answered by it. Stalls are the longest that any of the clients waited for an answer, beside the
@@ -210,7 +210,7 @@ async def _answer(port: int, host: str) -> bytes:
 
 def main() -> int:
     """Measure and print; 1 if a request was lost."""
-    parser = argparse.ArgumentParser(prog="make reload-bench ARGS=…", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make reloads ARGS=…", description=__doc__)
     parser.add_argument("--sites", type=int, default=5000)
     parser.add_argument("--reloads", type=int, default=10, help="of each kind")
     arguments = parser.parse_args()

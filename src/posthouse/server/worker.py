@@ -288,17 +288,16 @@ class Worker:
         except BaseException:
             generation.retire()
             raise
+        self._tell_notices(config, self._config)
         self._config = config
-        self._tell_notices(config)
         await self._serve(config, generation, bound)
-        took = round((self._loop.time() - began) * 1000)
         self._log.info(
             "reloaded",
             cause=cause,
             generation=generation.number,
             sites=len(config.sites),
             changed=len(delta.built),
-            took_ms=took,
+            took_ms=round((self._loop.time() - began) * 1000),
         )
         memory.settle_new(len(delta.built))
 
@@ -313,9 +312,12 @@ class Worker:
             reason = str(error) if isinstance(error, StartError) else repr(error)
         self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
 
-    def _tell_notices(self, config: Config) -> None:
+    def _tell_notices(self, config: Config, before: Config | None = None) -> None:
+        """Those that are new: an edit that moves lines must not tell thousands again."""
+        known = {(one.place.file, one.message) for one in before.notices} if before is not None else set()
         for notice in config.notices:
-            self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+            if (notice.place.file, notice.message) not in known:
+                self._log.warn("configuration", place=str(notice.place), notice=notice.message)
 
     # --- stop
 
