@@ -41,8 +41,8 @@ class Adapted:
 
     config: Config
     sources: dict[str, str]
-    words: int = 0
-    """About how many it was read from, with everything imported."""
+    words: tuple[int, ...] = ()
+    """How many each site was read from, with everything imported."""
 
 
 class AdaptError(ConfigError):
@@ -146,6 +146,7 @@ class _Adaptation:
         self.defaults = defaults
         self.lines = ""
         self.policies: list[PolicySpec] = []
+        self.words: list[int] = []
         self.sources: dict[str, str] = {}
         self.mistakes: list[Mistake] = []
         self.notices: list[Notice] = []
@@ -174,8 +175,7 @@ class _Adaptation:
         if self.reuse is not None:
             self.reuse.finish(self.sources, parsed.words)
         notices = sorted(dict.fromkeys([*self.notices, *verdict.notices]), key=order)
-        words = parsed.words if self.reuse is None else self.reuse.words
-        return Adapted(Config(sites, tuple(notices)), self.sources, words)
+        return Adapted(Config(sites, tuple(notices)), self.sources, tuple(self.words))
 
     def _read(self, pattern: str) -> list[tuple[str, str]]:
         if self.lines and pattern == LINES:
@@ -189,9 +189,11 @@ class _Adaptation:
 
     def _site(self, block: Block) -> SiteSpec:
         if self.reuse is not None and (known := self.reuse.take(block)) is not None:
-            site, notices = known
+            site, notices, words = known
             self.notices += notices
+            self.words.append(words)
             return site
+        self.words.append(block.words)
         draft = SiteDraft(block.addresses[0].text, block.addresses[0].place)
         for token in block.addresses:
             if not token.text:

@@ -14,13 +14,12 @@ from typing import Protocol
 from posthouse.caddyfile.imports import MAX_SIZE
 from posthouse.caddyfile.lexer import MAX_TOKENS
 from posthouse.caddyfile.parser import Block
-from posthouse.caddyfile.unchanged import STAND_IN, Start, Unchanged, find_unchanged
+from posthouse.caddyfile.unchanged import STAND_IN, Kept, Start, Unchanged, find_unchanged
 from posthouse.config.places import moved
 from posthouse.config.specs import Config, SiteSpec
 from posthouse.errors import Notice, Place
 
 _RENAMED = re.compile(r"#\d+\Z")
-_STAND_IN_WORDS = 3
 
 
 class Before(Protocol):
@@ -31,7 +30,7 @@ class Before(Protocol):
     @property
     def sources(self) -> Mapping[str, str]: ...
     @property
-    def words(self) -> int: ...
+    def words(self) -> Sequence[int]: ...
 
 
 class CannotReuse(Exception):
@@ -39,17 +38,13 @@ class CannotReuse(Exception):
 
 
 class Reuse:
-    """For one reading. `reduce` each file, `take` each block, `finish`.
-
-    words  about how many the configuration has, after `finish`
-    """
+    """For one reading. `reduce` each file, `take` each block, `finish`."""
 
     def __init__(self, before: Before) -> None:
-        self.words = before.words
         self._before = before
         self._found: dict[str, Unchanged] = {}
         self._waiting: set[tuple[str, int]] = set()
-        self._taken = 0
+        self._spared = 0
         self._sites: dict[str, list[tuple[int, Start]]] = {}
         self._notices: dict[str, list[Notice]] = {}
         places: set[Place] = set()
@@ -80,8 +75,8 @@ class Reuse:
         self._waiting.update((file, index) for index in found.kept)
         return found.text
 
-    def take(self, block: Block) -> tuple[SiteSpec, Sequence[Notice]] | None:
-        """The site that a block is the stand-in of, with the notices about it; None: it is none.
+    def take(self, block: Block) -> tuple[SiteSpec, Sequence[Notice], int] | None:
+        """The site that a block is the stand-in of, the notices about it, and its words; None: it is none.
 
         Raises CannotReuse where a stand-in is not what it was put there as.
         """
@@ -93,32 +88,29 @@ class Reuse:
             raise CannotReuse
         self._waiting.remove((file, index))
         found, (number, start) = self._found[file], self._sites[file][index]
+        kept = found.kept[index]
         is_sound = len(block.addresses) == 1 and block.is_braced and not block.directives
-        if not is_sound or (first.place.line, first.place.column) != (found.line(start.line), start.column):
+        if not is_sound or (first.place.line, first.place.column) != (start.line + kept.shift, start.column):
             raise CannotReuse
-        self._taken += 1
-        return self._moved(number, start.line, found.kept[index], found)
+        words = self._before.words[number]
+        self._spared += words - block.words
+        return *self._moved(number, kept, found), words
 
     def finish(self, sources: Mapping[str, str], words: int) -> None:
-        """All is read. Raises CannotReuse if it is not all there, or may be more than is allowed."""
-        if self._waiting or sum(map(len, sources.values())) > MAX_SIZE:
-            raise CannotReuse
-        self.words += words - _STAND_IN_WORDS * self._taken
-        if self.words >= MAX_TOKENS:
+        """All is read, so many words. Raises CannotReuse if not all is there, or more than is allowed."""
+        is_large = sum(map(len, sources.values())) > MAX_SIZE or words + self._spared > MAX_TOKENS
+        if self._waiting or is_large:
             raise CannotReuse
 
-    def _moved(
-        self, number: int, first: int, last: int, found: Unchanged
-    ) -> tuple[SiteSpec, Sequence[Notice]]:
-        """A site that stood in these lines."""
+    def _moved(self, number: int, kept: Kept, found: Unchanged) -> tuple[SiteSpec, Sequence[Notice]]:
         site = self._before.config.sites[number]
         file = site.addresses[0].place.file
-        notices = self._notices_between(file, first, last)
-        if found.line(first) == first:
+        notices = self._notices_between(file, kept.first, kept.last)
+        if not kept.shift:  # a snippet that it imports stands above it, and has not moved either
             return site, notices
 
         def move(place: Place) -> Place:
-            return Place(file, found.line(place.line), place.column) if place.file == file else place
+            return Place(file, found.line(place.line, kept), place.column) if place.file == file else place
 
         return moved(site, move), [replace(one, place=move(one.place)) for one in notices]
 

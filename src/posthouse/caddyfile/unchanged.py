@@ -1,8 +1,9 @@
 """Which blocks of a file stand unchanged in a later version of it, so that they need not be read again.
 
 Two versions are compared by what they have in common at their beginning and at their end; what lies between is the
-change. A block outside it is unchanged, and is replaced by a stand-in of as many lines: the parser reads the rest as
-ever, and says by where it finds the stand-ins whether they are still blocks of their own.
+change, and blocks of the old one are looked for in it. A block that is found is replaced by a stand-in of as many
+lines: the parser reads the rest as ever, and says by where it finds the stand-ins whether they are still blocks of
+their own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ _TO_BRACE = re.compile(
 )
 
 
+_AHEAD: Final = 1 << 16
+"""Characters behind the last block that was found, in which the next one is looked for. So one that was moved to the
+end of the file does not keep all others from being found, and one that is gone costs microseconds."""
+
+
 class Start(NamedTuple):
     """Where a block begins: at its first address, of which there are so many. Line and column from 1."""
 
@@ -34,24 +40,32 @@ class Start(NamedTuple):
     addresses: int
 
 
+class Kept(NamedTuple):
+    """A block of the earlier version: its first and last line there, and how far down it stands now."""
+
+    first: int
+    last: int
+    shift: int
+
+
 @dataclass(frozen=True, slots=True)
 class Unchanged:
     """A later version of a file, against an earlier one.
 
     text      the later one, normalized, with stand-ins
-    kept      the numbers of the blocks that stand-ins are for, each with its last line in the earlier version
-    boundary  lines of the earlier version after this one have moved by `shift`
-    words     about how many words the blocks are that were replaced
+    kept      what stand-ins are for, by the number of the block
+    boundary  lines of the earlier version after this one, outside of blocks, have moved by `shift`
     """
 
     text: str
-    kept: dict[int, int]
+    kept: dict[int, Kept]
     boundary: int = 0
     shift: int = 0
-    words: int = 0
 
-    def line(self, line: int) -> int:
-        """Where a line of the earlier version stands now."""
+    def line(self, line: int, kept: Kept) -> int:
+        """Where a line that a block was read from stands now: one of its own, or of a snippet that it imports."""
+        if kept.first <= line <= kept.last:
+            return line + kept.shift
         return line + self.shift if line > self.boundary else line
 
 
@@ -77,30 +91,53 @@ def find_unchanged(old: str, new: str, starts: Sequence[Start], *, can_import: b
     spans = [_span(old, lines, start) for start in starts]
     can_import = can_import and any(span is not None and _holds(span, change, new) for span in spans)
     first_moved = bisect_right(lines, change.end)
-    kept: dict[int, int] = {}
+    finder = _Finder(old, new, change, lines[first_moved] if first_moved < len(lines) else len(old) + 1)
+    kept: dict[int, Kept] = {}
     pieces: list[str] = []
-    done = words = 0
+    done = line = 0  # characters and lines of the new text that are done with
     for number, span in enumerate(spans):
         if span is None or not _may_stay(old[span[0] : span[1]], can_import=can_import):
             continue
-        begin, end = span
-        if end < change.begin:
-            by = 0
-        elif first_moved < len(lines) and begin >= lines[first_moved]:
-            by = change.growth
-        else:
+        begin = finder.find(span, starts[number].column, done)
+        if begin < 0:
             continue
-        if begin + by < done:
-            continue
-        block = old[begin:end]
-        pieces += [new[done : begin + by], f"{STAND_IN}{number} {{{chr(10) * block.count(chr(10)) or ' '}}}"]
-        done = end + by
-        kept[number] = starts[number].line + block.count("\n")
-        words += len(block.split())
+        height = old.count("\n", *span)
+        pieces += [new[done:begin], f"{STAND_IN}{number} {{{chr(10) * height or ' '}}}"]
+        line += new.count("\n", done, begin)
+        first = starts[number].line
+        kept[number] = Kept(first, first + height, line + 1 - first)
+        line += height
+        done = begin + span[1] - span[0]
     pieces.append(new[done:])
-    boundary = old.count("\n", 0, change.end) + 1
-    shift = new.count("\n") - old.count("\n")
-    return Unchanged("".join(pieces), kept, boundary, shift, words)
+    return Unchanged("".join(pieces), kept, first_moved, new.count("\n") - old.count("\n"))
+
+
+class _Finder:
+    """Where blocks of the old text stand in the new one.
+
+    moved  where the first line of the old text begins that comes after the change
+    """
+
+    def __init__(self, old: str, new: str, change: _Change, moved: int) -> None:
+        self._old = old
+        self._new = new
+        self._change = change
+        self._moved = moved
+
+    def find(self, span: tuple[int, int], column: int, done: int) -> int:
+        """Where the block begins, behind `done`; -1: it does not stand there as it was."""
+        begin, end = span
+        if end < self._change.begin:
+            return begin
+        if begin >= self._moved:
+            return begin + self._change.growth
+        block, new = self._old[begin:end], self._new
+        found = new.find(block, done, done + _AHEAD + len(block))
+        behind = found + len(block)
+        is_apart = behind == len(new) or new.startswith("\n", behind)
+        if found < 0 or not is_apart or found - new.rfind("\n", 0, found) != column:
+            return -1
+        return found
 
 
 def _span(text: str, lines: Sequence[int], start: Start) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.caddyfile.lexer import lex
-from posthouse.caddyfile.unchanged import Start, Unchanged, find_unchanged
+from posthouse.caddyfile.unchanged import Kept, Start, Unchanged, find_unchanged
 
 OLD = "a.test {\n  x 1\n}\n\nb.test {\n  y\n}\nc.test {\n  z\n}\n"
 STARTS = [Start(1, 1, 1), Start(5, 1, 1), Start(8, 1, 1)]
@@ -23,8 +23,10 @@ def found(new: str, old: str = OLD, starts: list[Start] = STARTS, *, can_import:
         (OLD.replace("y", "yy\n yyy"), [0, 2]),
         (OLD.replace("z", "zz"), [0, 1]),
         (OLD + "d.test {\n}\n", [0, 1, 2]),
-        ("# first\n" + OLD, [1, 2]),
-        (OLD.replace("\n\n", "\n"), [0, 2]),
+        ("# first\n" + OLD, [0, 1, 2]),
+        ("# first\n" + OLD.replace("y", "yy") + "# last\n", [0, 2]),
+        (OLD[OLD.index("b.") :] + OLD[: OLD.index("b.")], [0]),
+        (OLD.replace("\n\n", "\n"), [0, 1, 2]),
         ("", []),
         (OLD.replace("\n", " "), []),
     ],
@@ -41,9 +43,8 @@ def test_a_stand_in_has_the_place_and_the_lines_of_its_block() -> None:
     )
     closing = [token.place.line for token in lex(new, "f") if token.text == "}"]
     assert [token.place.line for token in lex(unchanged.text, "f") if token.text == "}"] == closing
-    assert [unchanged.line(start.line) for start in STARTS] == [1, 6, 9]
-    assert unchanged.kept == {1: 7, 2: 10}
-    assert unchanged.words == 8
+    assert unchanged.kept == {1: Kept(5, 7, 1), 2: Kept(8, 10, 1)}
+    assert [unchanged.line(line, unchanged.kept[1]) for line in (1, 5, 7, 8)] == [1, 6, 8, 9]
 
 
 def test_the_change_may_touch_neither_end() -> None:
@@ -81,6 +82,12 @@ def test_braces_are_those_of_the_lexer(block: str) -> None:
 def test_what_is_never_kept(block: str, addresses: int) -> None:
     old = f"{block}\nb.test {{\n}}\n"
     assert found(old + "#\n", old, [Start(1, 1, addresses)]).kept == {}
+
+
+def test_a_block_that_went_far_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posthouse.caddyfile.unchanged._AHEAD", 8)
+    moved_to_the_end = OLD[OLD.index("b.") :] + OLD[: OLD.index("b.")]
+    assert list(found("# 1\n" + moved_to_the_end).kept) == [1, 2]
 
 
 def test_a_start_that_is_not_there() -> None:
