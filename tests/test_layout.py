@@ -37,10 +37,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "discovery": {"config.specs"},
     "steps": {"protocol", "observe", "config.specs", "config.step_specs", "config.patterns"}
     | {"proxy.answer", "proxy.reply"},
+    "admin": {"protocol"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
-    | {"net", "files", "probe", "discovery", "steps", "__version__"},
+    | {"net", "files", "probe", "discovery", "steps", "admin", "__version__"},
     "_build": {"server.loops"},
-    "commands": {"server", "adapt", "config", "caddyfile", "_build", "__version__"},
+    "commands": {"server", "adapt", "config", "caddyfile", "admin", "_build", "__version__"},
     "cli": {"commands"},
     "__main__": {"cli"},
     "testing": {"config", "protocol", "balance", "observe", "proxy", "steps", "net"} | {"discovery"},

@@ -151,6 +151,7 @@ class Backend:
         if comes_back and not self.has_failed:
             self.cool()
         self._place()
+        self._watch.tell()
 
     def cool(self) -> None:
         """It comes back, or is new among others: its slow start begins, if the pool has one."""
@@ -286,9 +287,9 @@ class Backend:
 
     def _tell(self, was: Phase) -> None:
         breaker = self.comeback.breaker
+        self._place()
         if breaker is not None and breaker.until is not None:
             self._watch.mark(self, breaker.until)
-        self._place()
         if self._watch.on_breaker is not None:
             self._watch.on_breaker(self, was)
 
@@ -316,10 +317,10 @@ class Backend:
             self.comeback.lone = None
             if self.marked_since is None:
                 self.marked_since = now
-            if not was_marked or until < self._mark_due:
-                self._mark_due = until
-                self._watch.mark(self, until)
         self._place()
+        if self._is_marked and (not was_marked or until < self._mark_due):
+            self._mark_due = until
+            self._watch.mark(self, until)
 
     @property
     def has_failed(self) -> bool:
@@ -356,6 +357,8 @@ class Backend:
             self.in_flight = held
             raise RuntimeError(f"release of a backend that nobody holds: {self!r}")
         self._count()
+        if not self.is_usable:  # but somebody may wait for it whose session it has
+            self._watch.tell()
 
     def _count(self) -> None:
         self._settle()

@@ -23,6 +23,7 @@ from posthouse.balance.policy import Choice, Policy, Setting, setting_of
 from posthouse.balance.ready import Ready
 from posthouse.balance.tally import Tally
 from posthouse.balance.trials import Trials
+from posthouse.balance.waiting import Queue
 from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PoolSpec
 from posthouse.errors import FailureKind
@@ -39,6 +40,7 @@ class Pool:
 
     usable    those that are chosen from, in the order of the file, as of the last `select`: the usable ones of
               the first tier that has any (role, then priority)
+    queue     who waits because all that are up are full; shared with the pool of this name before and after a reload
     sessions  `policy sticky`, or None
     observes  whether it wants to be told response times
     tls       the TLS identity of its https backends
@@ -46,7 +48,7 @@ class Pool:
 
     __slots__ = (
         *("_decay", "_pick", "_ready", "_seen", "_tally", "_watch", "backends", "name"),
-        *("observes", "sessions", "spec", "tls", "usable"),
+        *("observes", "queue", "sessions", "spec", "tls", "usable"),
     )
 
     def __init__(
@@ -68,6 +70,7 @@ class Pool:
         self._ready = Ready(setting)
         self._watch = watch
         self._seen = _NOT_STARTED
+        self.queue = Queue(watch)
 
     def __repr__(self) -> str:
         policy = self.spec.policy.name
@@ -137,7 +140,7 @@ class Pool:
         """
         watch = self._watch
         if now >= watch.expires or self._seen != watch.changes:
-            self._look(now)
+            self.look(now)
         usable = self.usable
         if not usable:
             held_by = None if self.sessions is None else self.sessions.held_by(choice, tried, now)
@@ -154,7 +157,7 @@ class Pool:
 
     def has_untried(self, now: float, tried: Sequence[Backend]) -> bool:
         """Whether a usable backend is left that this exchange has not tried."""
-        self._look(now)
+        self.look(now)
         return any(backend not in tried for tier in self._tiers() for backend in tier)
 
     def acquire(self, backend: Backend) -> Trials | None:
@@ -189,6 +192,16 @@ class Pool:
         """The head of a response of `backend` came after so long. Only for pools that ask for it (`observes`)."""
         backend.latency.observe(seconds, now, self._decay)
 
+    @property
+    def can_queue(self) -> bool:
+        """Whether one more may wait."""
+        return len(self.queue) < self.spec.queue.size
+
+    @property
+    def changes_at(self) -> float:
+        """When a backend may become usable by time alone, monotonic seconds; `NEVER` if none does."""
+        return self._watch.expires
+
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
         for backend in self.backends:
@@ -199,7 +212,9 @@ class Pool:
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""
         if kind is FailureKind.FULL:
-            return "every backend that is up is at max_conns"
+            size = self.spec.queue.size
+            rest = f", and {size} wait already" if 0 < size <= len(self.queue) else ""
+            return f"every backend that is up is at max_conns{rest}"
         if not self.backends:
             sources = ", ".join(source.text for source in self.spec.sources)
             return f"no backend was found: {sources}" if sources else "there is no backend"
@@ -212,13 +227,18 @@ class Pool:
         rest = ", or left out because of failures" if State.UP in states else ""
         return f"every backend is {beliefs} (health checks){rest}"
 
-    def retry_after(self, now: float) -> float | None:
-        """Seconds (above 0) until the first mark falls; None if no backend is kept back by failures alone.
-        O(n)."""
+    def retry_after(self, now: float, kind: FailureKind = FailureKind.NO_BACKEND) -> float | None:
+        """Seconds (above 0) until asking again may help, after a failure of this kind; None if nobody knows. O(n).
+
+        NO_BACKEND: until the first mark falls. Else until all who wait now will have been served or sent away.
+        """
+        if kind is not FailureKind.NO_BACKEND:
+            return self.spec.queue.wait or 1.0
         falls = [backend.comes_back() for backend in self.backends if backend.is_up]
         return min((fall - now for fall in falls if fall > now), default=None)
 
-    def _look(self, now: float) -> None:
+    def look(self, now: float) -> None:
+        """Take in what has changed, and what time alone has."""
         if self._seen == _NOT_STARTED:
             self.start()
         if now >= self._watch.expires:
@@ -290,4 +310,7 @@ def build_pool(
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
     setting = setting_of(spec, backends, rng)
-    return Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
+    pool = Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
+    if previous is not None:
+        pool.queue = previous.queue
+    return pool

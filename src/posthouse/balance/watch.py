@@ -30,12 +30,13 @@ class Watch:
     tally       where a large pool counts its load, or None; the pool that serves sets it
     budget      of the pool's retries
     ejections   who is left out where not all may be, None where all may
+    on_change   told after each change; None while nobody waits for a backend (waiting.py)
     on_breaker  is told of each backend whose breaker has changed, and what it was; or None
     """
 
     __slots__ = (
         *("_marked", "_order", "_warming", "budget", "changed", "changes"),
-        *("ejections", "expires", "on_breaker", "tally"),
+        *("ejections", "expires", "on_breaker", "on_change", "tally"),
     )
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class Watch:
         self.budget = RetryBudget()
         self.ejections: Ejections | None = None
         self.on_breaker: Callable[[Backend, Phase], None] | None = None
+        self.on_change: Callable[[], None] | None = None
         self._marked: list[tuple[float, int, Backend]] = []
         self._order = 0
         self._warming: dict[Backend, None] = {}
@@ -68,6 +70,12 @@ class Watch:
         self.changed.append(backend)
         if self.tally is not None:
             self.tally.update(backend)
+        self.tell()
+
+    def tell(self) -> None:
+        """Something is different for those who wait: also a full backend that is marked, or goes down."""
+        if self.on_change is not None:
+            self.on_change()
 
     def warm(self, backend: Backend) -> None:
         """`backend` begins its slow start with the next look."""
@@ -79,6 +87,7 @@ class Watch:
         self._order += 1  # so that the heap never has to compare backends
         heappush(self._marked, (until, self._order, backend))
         self.expires = min(self.expires, until)
+        self.tell()
 
     def expire(self, now: float) -> None:
         """Let the marks fall whose time has come, O(log n) for each of them, and slow starts go on, O(1) for each."""

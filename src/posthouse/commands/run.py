@@ -31,7 +31,8 @@ def _act(given: Given) -> int:
             sites.pop()
         return last
 
-    return serving.serve(given, first, again)
+    config = configuration.path_of(given) if can_change else ""
+    return serving.serve(given, first, again, config=config)
 
 
 COMMAND = Command(

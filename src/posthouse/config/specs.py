@@ -25,6 +25,7 @@ from posthouse.config.file_specs import FilesSpec
 from posthouse.config.log_specs import ErrorsSpec as ErrorsSpec
 from posthouse.config.log_specs import LogSpec as LogSpec
 from posthouse.config.log_specs import RotationSpec as RotationSpec
+from posthouse.config.queue_spec import DEFAULT_QUEUE, QueueSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
 
@@ -138,6 +139,7 @@ class PoolSpec:
     sources: tuple[SourceSpec, ...] = ()
     slow_start: float = 0.0
     hash_balance: int = 0
+    queue: QueueSpec = DEFAULT_QUEUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +234,7 @@ HookEvent = Literal["startup", "shutdown", "certrenew"]
 class HookSpec:
     """`on EVENT COMMAND [ARGS]`: a program with its arguments, run without a shell.
 
-    is_background  started and left to itself
-    place          of the program
+    is_background  started and left to itself; `place` is that of the program
     """
 
     event: HookEvent

@@ -10,6 +10,7 @@ from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
 from posthouse.caddyfile.parser import Segment
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import FileSpec, PolicySpec
 from posthouse.directives import failure_properties as failure
 from posthouse.directives import health_properties as health
@@ -150,6 +151,25 @@ def _hash_balance(one: Property, route: RouteDraft) -> None:
 def _max_conns(one: Property, route: RouteDraft) -> None:
     """Below 0 means unlimited, as in v1."""
     route.max_conns = 0 if one.args[0].text == OFF else max(0, count(one.args[0]))
+
+
+def _queue(one: Property, route: RouteDraft) -> None:
+    """`queue SIZE [D]`, `queue off`."""
+    length, *waits = one.args
+    if length.text == OFF:
+        if waits:
+            raise Rejected(waits[0], "`queue off` takes no duration: nobody waits")
+        route.queue = QueueSpec(size=0)
+        return
+    most = count(length)
+    if most < 1:
+        raise Rejected(length, "a queue holds at least 1 request", "write `queue off` if nobody is to wait")
+    seconds = QueueSpec().wait
+    if waits:
+        seconds = wait(waits[0])
+        if seconds is None and waits[0].text != OFF:
+            raise Rejected(waits[0], "a wait of 0 is none", "write `queue off` if nobody is to wait")
+    route.queue = QueueSpec(most, seconds)
 
 
 def _header_upstream(one: Property, route: RouteDraft) -> None:
@@ -294,6 +314,7 @@ PROPERTIES: dict[str, PropertyReader] = {
     "exchange_timeout": PropertyReader(_ONE, _exchange_timeout),
     "replay_limit": PropertyReader(_ONE, failure.replay_limit),
     "name": PropertyReader(_ONE, _name),
+    "queue": PropertyReader(Arity(1, 2), _queue),
     "health_check_status": PropertyReader(_ANY, health.status),
     "health_check_header": PropertyReader(Arity(2, 2), health.header),
     "health_check_method": PropertyReader(_ONE, health.method),
@@ -315,7 +336,6 @@ PROPERTIES: dict[str, PropertyReader] = {
     # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
     "health_check_grpc": PropertyReader(Arity(0, 1), _later),
     "tls_server_name": PropertyReader(_ONE, _later),
-    "queue": PropertyReader(Arity(1, 2), _later),
     "proxy_protocol": PropertyReader(Arity(1, 2), _later),
 }
 ARITIES = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from posthouse.caddyfile.lexer import Token
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import (
     EndpointSpec,
     HeaderRule,
@@ -20,6 +21,7 @@ from posthouse.directives.health_draft import HealthDraft
 from posthouse.errors import Place
 
 _POLICY = PolicySpec()
+_QUEUE = QueueSpec()
 _TIMEOUTS = UpstreamTimeouts()
 _TLS = TLSSpec()
 
@@ -46,6 +48,7 @@ class RouteDraft:
         self.keepalive = 64
         self.slow_start = 0.0
         self.hash_balance = 0
+        self.queue: QueueSpec | None = None
         self.tls = _TLS
         self.without = ""
         self.excepts: list[str] = []
@@ -91,7 +94,13 @@ class RouteDraft:
             sources=tuple(self.sources),
             slow_start=self.slow_start,
             hash_balance=self.hash_balance,
+            queue=self.queue or self._queue(),
         )
+
+    def _queue(self) -> QueueSpec:
+        """Without a `queue` line. `try_duration` promised in v1 that a full pool is waited for so long."""
+        assert _QUEUE.wait is not None
+        return replace(_QUEUE, wait=max(_QUEUE.wait, self.failure.retry.duration))
 
 
 def join_paths(base: str, path: str) -> str:

@@ -36,6 +36,7 @@ from posthouse.proxy.ports import (
 
 if TYPE_CHECKING:
     from posthouse.proxy.plan import ListenerPlan
+    from posthouse.proxy.waiter import Waiter
 
 
 _SHOWN_METHODS: Final = frozenset((b"POST", b"PUT"))
@@ -75,6 +76,7 @@ class Exchange(Dispatching):
         self.encoder: Encoder | None = None
         self.coding: Coding | None = None
         self.sending: Sending | None = None
+        self.waiter: Waiter | None = None
         self.last_failure: Failure | None = None
         self.response: ResponseHead | None = None
         self.tried: tuple[Backend, ...] = ()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import (
     HeaderRule,
     PassiveSpec,
@@ -201,6 +202,25 @@ def test_connections(read_route: ReadRoute, text: str, max_conns: int, keepalive
     assert (pool.max_conns, pool.keepalive) == (max_conns, keepalive)
 
 
+@pytest.mark.parametrize(
+    ("text", "queue"),
+    [
+        ("", QueueSpec(100, 1.0)),
+        ("queue 5 250ms", QueueSpec(5, 0.25)),
+        ("queue 5", QueueSpec(5, 1.0)),
+        ("queue 5 off", QueueSpec(5, None)),
+        ("queue off", QueueSpec(0, 1.0)),
+        ("try_duration 5s", QueueSpec(100, 5.0)),
+        ("try_duration 250ms", QueueSpec(100, 1.0)),
+        ("try_duration 5s queue 100", QueueSpec(100, 1.0)),
+        ("queue off try_duration 5s", QueueSpec(0, 1.0)),
+    ],
+)
+def test_queue(read_route: ReadRoute, text: str, queue: QueueSpec) -> None:
+    """v1 asked a full pool again for as long as `try_duration` says; who writes nothing else waits so long."""
+    assert read_route(text).pool.queue == queue
+
+
 def test_header_rules_accumulate_in_the_order_of_the_file(read_route: ReadRoute) -> None:
     route = read_route(
         "header_upstream A b\nheader_downstream -Server\nheader_upstream +A {host}\nheader_upstream -B x"
@@ -254,6 +274,12 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
         ("max_fails 0", ["2:11 must be at least 1, found `0`"]),
         ("max_fails 3 4", ["2:13 too many arguments for `max_fails`: found `4`, expected 1 argument"]),
         ("max_conns x", ["2:11 expected a whole number, found `x`: only digits can be in it"]),
+        ("queue off 1s", ["2:11 `queue off` takes no duration: nobody waits"]),
+        ("queue 0", ["2:7 a queue holds at least 1 request"]),
+        ("queue -1 1s", ["2:7 a queue holds at least 1 request"]),
+        ("queue 1s 1s", ["2:7 expected a whole number, found `1s`: only digits can be in it"]),
+        ("queue 10 0", ["2:10 a wait of 0 is none"]),
+        ("queue 10 -1s", ["2:10 expected a duration of 0 or more, found `-1s`"]),
         ("keepalive -1", ["2:11 must be at least 0, found `-1`"]),
         ("timeout -1s", ["2:9 expected a duration of 0 or more, found `-1s`"]),
         ("try_interval -1s", ["2:14 expected a duration of 0 or more, found `-1s`"]),
@@ -303,7 +329,6 @@ def test_all_mistakes_of_a_block_come_at_once(find_mistakes: FindMistakes) -> No
 LATER = {
     "health_check_grpc": "service",
     "tls_server_name": "name",
-    "queue": "100 1s",
     "proxy_protocol": "v2 1s",
 }
 
@@ -320,7 +345,7 @@ def test_what_is_still_to_come_is_one_mistake(
 
 
 def test_every_property_of_the_table_is_tested_above() -> None:
-    later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["queue"].read}
+    later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["tls_server_name"].read}
     assert later == set(LATER)
 
 
