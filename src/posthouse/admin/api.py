@@ -6,7 +6,7 @@ Requests are judged by the codec that judges those of clients. Each connection c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -27,14 +27,22 @@ class Functions(Protocol):
     def status(self) -> Report:
         """What there is and how it is (docs/admin.md)."""
 
+    async def reload(self) -> Report:
+        """Reload the configuration; how it went, with `error` where the old one stays."""
 
-ENDPOINTS: Final[Mapping[str, Mapping[str, Callable[[Functions], Report]]]] = {
-    "/status": {"GET": lambda functions: functions.status()},
+
+async def _status(functions: Functions) -> Report:
+    return functions.status()
+
+
+ENDPOINTS: Final[Mapping[str, Mapping[str, Callable[[Functions], Awaitable[Report]]]]] = {
+    "/status": {"GET": _status},
+    "/reload": {"POST": lambda functions: functions.reload()},
 }
-"""Path → method → who answers."""
+"""Path → method → who answers. A report with an `error` is answered with 422."""
 
 
-def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
+async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
     """The whole answer to one request head (with its empty line)."""
     try:
         head = codec.read_request(data, len(data) - 4, LIMITS)
@@ -50,7 +58,8 @@ def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
     act = methods.get(method)
     if act is None:
         return refusal(405, f"{path} takes {', '.join(methods)}", f"Allow: {', '.join(methods)}\r\n")
-    return _written(200, act(functions))
+    report = await act(functions)
+    return _written(422 if "error" in report else 200, report)
 
 
 def refusal(status: int, reason: str, lines: str = "") -> bytes:

@@ -41,7 +41,7 @@ class Watch:
     def __init__(
         self,
         files: Callable[[], Iterable[str]],
-        changed: Callable[[], None],
+        changed: Callable[[], object],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._files = files

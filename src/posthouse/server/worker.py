@@ -20,12 +20,12 @@ from typing import Any
 
 from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config, HookEvent, HookSpec
-from posthouse.errors import ConfigError, StartError
 from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
 from posthouse.server.ready import ready_line
+from posthouse.server.reloads import Outcome, Reloads, refused
 from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
 from posthouse.server.watch import Watch
@@ -75,8 +75,6 @@ class Worker:
         self._retired: list[Serving] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
-        self._is_reloading = False
-        self._reload_again = ""
         self.began = time.monotonic()
 
     def __repr__(self) -> str:
@@ -87,6 +85,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_bug)
         self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._reloads = Reloads(self._reload, self._loop, self._spawn)
         settings = self._settings
         admission = Admission(settings.connections, self._loop, self._log)
         self._listeners = Listeners(self._parts.listener, admission, self._loop)
@@ -196,40 +195,41 @@ class Worker:
 
     # --- reload
 
-    def reload(self, cause: str) -> None:
+    def reload(self, cause: str) -> asyncio.Future[Outcome]:
         """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
 
-        Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
+        Asked again meanwhile, it is done once more afterwards. The answer says how it went.
         """
         if cause != "watch":
             self._parts.reopen_logs()
         if self._is_stopping or self._generation is None:
-            return
-        if self._is_reloading:
-            self._reload_again = cause
-            return
-        self._is_reloading = True
-        self._spawn(self._reload(cause))
+            ended = self._loop.create_future()
+            ended.set_result(
+                Outcome(refusal="it is starting" if self._generation is None else "it is stopping")
+            )
+            return ended
+        return self._reloads.ask(cause)
 
-    async def _reload(self, cause: str) -> None:
+    async def _reload(self, cause: str) -> Outcome:
+        sources: Mapping[str, str] = {}
         try:
             found = await in_thread(self._loop, self._read_again)
             if self._is_stopping:
-                return
+                return Outcome(refusal="it is stopping")
             if found is None:
                 self._log.info(CANNOT_RELOAD, cause=cause)
-                return
+                return Outcome(refusal=CANNOT_RELOAD)
             delta, sources = found
-            if cause != "watch" or not delta.is_nothing(self._config):
-                await self.apply(delta, cause)
+            if cause == "watch" and delta.is_nothing(self._config):
+                self._sources = sources
+                return Outcome(self._generation.number if self._generation else 0, len(self._config.sites))
+            outcome = await self.apply(delta, cause)
             self._sources = sources
+            return outcome
         except Exception as error:  # whatever it is, it must not take down what serves
-            self._tell_refusal(error, cause)
-        finally:
-            self._is_reloading = False
-            if self._reload_again:
-                again, self._reload_again = self._reload_again, ""
-                self.reload(again)
+            outcome = refused(error, sources)
+            self._tell_refusal(outcome, cause)
+            return outcome
 
     def _read_again(self) -> tuple[Delta, Mapping[str, str]] | None:
         """In a thread: what has changed in the configuration, and the files it came from."""
@@ -237,7 +237,7 @@ class Worker:
             loaded = self._parts.load()
             return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
 
-    async def apply(self, delta: Delta, cause: str) -> None:
+    async def apply(self, delta: Delta, cause: str) -> Outcome:
         """Serve what the delta makes of the configuration that serves (for the cost, see `generation.rebuild`).
 
         Raises ConfigError or StartError; nothing has changed then.
@@ -246,12 +246,12 @@ class Worker:
         config = apply_delta(self._config, delta)
         await self._parts.prepare(config)
         if self._is_stopping:
-            return
+            return Outcome(refusal="it is stopping")
         generation = await self._parts.rebuild(config, self._generation)
         try:
             if self._is_stopping:
                 generation.retire()
-                return
+                return Outcome(refusal="it is stopping")
             bound = self._listeners.bind(generation.listen)
         except BaseException:
             generation.retire()
@@ -259,25 +259,19 @@ class Worker:
         self._tell_notices(config, self._config)
         self._config = config
         await self._serve(config, generation, bound)
-        self._log.info(
-            "reloaded",
-            cause=cause,
-            generation=generation.number,
-            sites=len(config.sites),
-            changed=len(delta.built),
-            took_ms=round((self._loop.time() - began) * 1000),
-        )
+        took = round((self._loop.time() - began) * 1000)
+        outcome = Outcome(generation.number, len(config.sites), len(delta.built), took)
+        facts: dict[str, Any] = outcome.report()
+        self._log.info("reloaded", cause=cause, **facts)
         memory.settle_new(len(delta.built))
+        return outcome
 
-    def _tell_refusal(self, error: Exception, cause: str) -> None:
-        if isinstance(error, ConfigError):
-            for mistake in error.mistakes:
-                place = str(mistake.place)
-                what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
-                self._log.error("configuration", key=place, place=place, mistake=what)
-            reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
-        else:
-            reason = str(error) if isinstance(error, StartError) else repr(error)
+    def _tell_refusal(self, outcome: Outcome, cause: str) -> None:
+        for mistake in outcome.mistakes:
+            place = str(mistake.place)
+            what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+            self._log.error("configuration", key=place, place=place, mistake=what)
+        reason = outcome.refusal
         self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
 
     def _tell_notices(self, config: Config, before: Config | None = None) -> None:
