@@ -11,8 +11,9 @@ import math
 from collections.abc import Generator, Iterator, Sequence
 
 from posthouse.balance.pool import Pool
-from posthouse.config.specs import Config, LimitsSpec, RotationSpec, TimeoutsSpec
+from posthouse.config.specs import Config, LimitsSpec, ProxyProtocolSpec, RotationSpec, TCPSpec, TimeoutsSpec
 from posthouse.errors import ConfigError
+from posthouse.net.entrance import Introducers
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.plan import ListenerPlan
@@ -23,6 +24,7 @@ from posthouse.server.runtime import Runtime
 from posthouse.server.site_builder import SiteBuilder, rotation_mistake
 from posthouse.server.slices import at_once, in_slices
 from posthouse.server.sockets import ListenKey
+from posthouse.server.tcp_settings import DEFAULT, tcp_settings
 
 
 class Generation:
@@ -181,6 +183,7 @@ class _Listening:
         self._sites: dict[ListenKey, Sites] = {}
         self._limits: dict[ListenKey, list[LimitsSpec]] = {}
         self._timeouts: dict[ListenKey, list[TimeoutsSpec]] = {}
+        self._proxy_protocol: dict[ListenKey, ProxyProtocolSpec | None] = {}
 
     def add(self, built: BuiltSite) -> None:
         spec = built.spec
@@ -190,6 +193,7 @@ class _Listening:
             if sites is None:
                 sites = self._sites[key] = Sites((), self._runtime.reactor.codec.targets)
                 self._limits[key], self._timeouts[key] = [], []
+                self._proxy_protocol[key] = spec.proxy_protocol  # config/check.py: all of them say the same
             sites.add(address.host, address.path, built.site)
             if spec.limits.given:
                 self._limits[key].append(spec.limits)
@@ -197,16 +201,17 @@ class _Listening:
                 self._timeouts[key].append(spec.timeouts)
 
     def plans(self) -> dict[ListenKey, ListenerPlan]:
-        return {
-            key: ListenerPlan(
-                sites,
-                merge_limits(self._limits[key]),
-                merge_timeouts(self._timeouts[key]),
-                self._runtime,
-                self._generation,
-            )
-            for key, sites in self._sites.items()
-        }
+        tcp = tcp_settings(self._generation.config)
+        return {key: self._plan(key, sites, tcp.get(key, DEFAULT)) for key, sites in self._sites.items()}
+
+    def _plan(self, key: ListenKey, sites: Sites, tcp: TCPSpec) -> ListenerPlan:
+        limits, timeouts = merge_limits(self._limits[key]), merge_timeouts(self._timeouts[key])
+        plan = ListenerPlan(sites, limits, timeouts, self._runtime, self._generation)
+        plan.has_nodelay = tcp.nodelay
+        proxy_protocol = self._proxy_protocol[key]
+        if proxy_protocol is not None:
+            plan.introducers = Introducers(proxy_protocol.ranges)
+        return plan
 
 
 def _pools_of(sites: Sequence[BuiltSite]) -> dict[str, Pool]:
