@@ -29,7 +29,7 @@ from posthouse.server.reloads import Outcome, Reloads, refused
 from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tcp_settings import DEFAULT, tcp_settings
-from posthouse.server.watch import Watch
+from posthouse.server.watch import Watch, look
 
 DRAIN_LOOK_SECONDS = 0.02
 """How often a draining worker looks whether the last exchange is over."""
@@ -70,6 +70,8 @@ class Worker:
         self._config = loaded.config
         self._sources = loaded.sources
         self._settings = settings
+        # Before the start, which may take long: what changes meanwhile is to be noticed.
+        self._looks = look(loaded.sources) if settings.is_watching else {}
         self._parts = parts
         self._log = parts.log
         self._generation: Serving | None = None
@@ -92,7 +94,9 @@ class Worker:
         self._listeners = Listeners(self._parts.listener, admission, self._loop)
         if not await self._start():
             return await self._exit
-        watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if settings.is_watching else None
+        watch = None
+        if settings.is_watching:
+            watch = Watch(self._files, lambda: self.reload("watch"), self._loop, self._looks)
         try:
             return await self._exit
         finally:
