@@ -7,7 +7,7 @@ SHELL := /bin/bash
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format test bench faults soak fuzz build clean
+.PHONY: help install demo check format test bench reloads faults soak fuzz build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 16
@@ -49,6 +49,9 @@ bench: $(VENV)/.bench ## Posthouse beside nginx, HAProxy, Caddy and Envoy; ARGS=
 faults: $(VENV)/.bench ## backends that die, hang and come back behind four proxies; ARGS="--quick" for a first look
 	@scripts/peers nginx haproxy
 	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+reloads: $(VENV)/.dev ## one-line changes of 5,000 sites under load: when they are live, and who waits
+	$(BIN)/python -m benchmarks.reloads $(ARGS)
 
 soak: $(VENV)/.dev ## mixed traffic for 20 minutes (SECONDS=60 changes that), then everything must come back
 	$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)

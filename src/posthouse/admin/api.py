@@ -38,6 +38,9 @@ class Functions(Protocol):
     def status(self) -> Report:
         """What there is and how it is (docs/admin.md)."""
 
+    async def reload(self) -> Report:
+        """Reload the configuration; how it went, with `error` where the old one stays."""
+
     async def metrics(self, accept: bytes | None) -> Text:
         """What was counted, in the format that `Accept` asks for."""
 
@@ -48,7 +51,7 @@ class Functions(Protocol):
         """Whether requests are served."""
 
 
-Act = Callable[[Functions, RequestHead], Report | Text | Awaitable[Text]]
+Act = Callable[[Functions, RequestHead], Report | Text | Awaitable[Report | Text]]
 
 
 def _reads(act: Act) -> Mapping[str, Act]:
@@ -57,11 +60,12 @@ def _reads(act: Act) -> Mapping[str, Act]:
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Act]]] = {
     "/status": {"GET": lambda functions, head: functions.status()},
+    "/reload": {"POST": lambda functions, head: functions.reload()},
     "/metrics": _reads(lambda functions, head: functions.metrics(head.fields.value(b"accept"))),
     "/health": _reads(lambda functions, head: functions.health()),
     "/ready": _reads(lambda functions, head: functions.ready()),
 }
-"""Path → method → who answers."""
+"""Path → method → who answers. A report with an `error` is answered with 422."""
 PUBLIC: Final = ("/metrics", "/health", "/ready")
 
 
@@ -87,7 +91,7 @@ async def answer(
     if isinstance(made, Awaitable):
         made = await made
     if isinstance(made, dict):
-        return _written(200, made)
+        return _written(422 if "error" in made else 200, made)
     return _head(made.status, made.kind, len(made.body)) + (b"" if method == "HEAD" else made.body)
 
 

@@ -1,6 +1,7 @@
 """AdminServer: listens on the admin socket, or where `--admin-listen` says. It is not the data path.
 
-A peer that is slow to ask or to take its answer is cut.
+But for a reload, a request is answered within a turn of the loop; a peer that is slow to ask or to take its answer is
+cut.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from posthouse.errors import StartError
 from posthouse.protocol.h1 import Codec
 
 REQUEST_SECONDS: Final = 5.0
-"""For one request and for taking its answer."""
+"""For sending a request, and again for taking its answer. Making it may take longer: reloads wait for names."""
 MOST_AT_ONCE: Final = 16
 """Connections of one server; one more is cut. Whoever asks, asks for one thing at a time."""
 
@@ -91,8 +92,9 @@ class AdminServer:
             return
         self._open += 1
         try:
+            answer = await self._answer(reader)
             async with asyncio.timeout(REQUEST_SECONDS):
-                writer.write(await self._answer(reader))
+                writer.write(answer)
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
@@ -104,7 +106,8 @@ class AdminServer:
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             return api.refusal(431, f"head over {api.HEAD_BYTES} bytes")
         return await api.answer(head, self._functions, self._codec, self._place.paths)

@@ -118,6 +118,10 @@ class Pool:
         """Who hears of each backend whose breaker changes, and what it was before."""
         self._watch.on_breaker = tell
 
+    def end(self) -> None:
+        """It has no successor, and no exchange uses it any more."""
+        self._watch.end()
+
     def lanes(self) -> list[Hashable]:
         """What idle connections of each backend are kept under, as long as this pool's settings are in force."""
         return [

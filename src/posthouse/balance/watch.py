@@ -56,6 +56,14 @@ class Watch:
         warming = f" warming={len(self._warming)}" if self._warming else ""
         return f"<Watch changes={self.changes} marked={len(self._marked)}{warming}>"
 
+    def end(self) -> None:
+        """No pool uses it any more: forget the backends, each of which knows it, so that all is freed at once."""
+        self.changed.clear()
+        self._marked.clear()
+        self._warming.clear()
+        self.expires = NEVER
+        self.tally = self.ejections = self.on_breaker = None
+
     def note(self, backend: Backend) -> None:
         """`backend` has become usable or stopped being so."""
         self.changes += 1

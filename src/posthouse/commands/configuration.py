@@ -49,9 +49,10 @@ def can_change(given: Given) -> bool:
     return not is_command_line(given) and given.last("--config") != STDIN
 
 
-def load(given: Given) -> Adapted:
+def load(given: Given, before: Adapted | None = None) -> Adapted:
     """Read and adapt the configuration, with the environment as it is now.
 
+    before  what came of it last time, so that only what has changed is read again
     Raises AdaptError (with the mistakes of policies in it, which only building judges), StartError if a file
     cannot be read, UsageError.
     """
@@ -61,7 +62,7 @@ def load(given: Given) -> Adapted:
     env = environment(given.last("--env-file"))
     if is_command_line(given):
         return with_all_mistakes(lambda: adapt_lines(given.lines, env=env, defaults=fallback))
-    return with_all_mistakes(lambda: adapt_file(path_of(given), env=env, defaults=fallback))
+    return with_all_mistakes(lambda: adapt_file(path_of(given), env=env, defaults=fallback, before=before))
 
 
 def with_all_mistakes(adapt: Callable[[], Adapted]) -> Adapted:

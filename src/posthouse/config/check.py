@@ -64,9 +64,14 @@ def with_root(site: SiteSpec, root: str) -> SiteSpec:
 def with_unique_pool_names(sites: Iterable[SiteSpec]) -> tuple[SiteSpec, ...]:
     """The sites, with the second pool of a name called "NAME#2", in the order of the file."""
     taken: set[str] = set()
-    return tuple(
-        replace(site, routes=tuple(_renamed(route, taken) for route in site.routes)) for site in sites
-    )
+    return tuple(_with_unique_names(site, taken) for site in sites)
+
+
+def _with_unique_names(site: SiteSpec, taken: set[str]) -> SiteSpec:
+    routes = tuple([_renamed(route, taken) for route in site.routes])
+    # The same object where nothing is renamed: a reload knows by that what has not changed.
+    is_same = all(new is old for new, old in zip(routes, site.routes, strict=True))
+    return site if is_same else replace(site, routes=routes)
 
 
 def _renamed(route: RouteSpec, taken: set[str]) -> RouteSpec:

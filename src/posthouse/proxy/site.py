@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
+from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -242,11 +243,15 @@ class Sites:
         """sites: (host, path, site) for every address of every site on this listener."""
         self._targets = targets
         self._by_host: dict[str, list[tuple[str, Site]]] = {}
-        for host, path, site in sites:
-            self._by_host.setdefault(_fallback(host), []).append((path_key(path or "/", targets), site))
-        for found in self._by_host.values():
-            found.sort(key=lambda pair: -len(pair[0]))
         self._memo: dict[str, list[tuple[str, Site]]] = {}
+        for host, path, site in sites:
+            self.add(host, path, site)
+
+    def add(self, host: str, path: str, site: Site) -> None:
+        """One address more, before the first request."""
+        found = self._by_host.setdefault(_fallback(host), [])
+        # The longest path first; of equal ones the first that came.
+        insort(found, (path_key(path or "/", self._targets), site), key=lambda pair: -len(pair[0]))
 
     def find(self, host: str, target: Target) -> tuple[Site, str, str, bytes] | None:
         """(site, key, path, wire path) of a request; the last three without the site's own path prefix."""

@@ -1,8 +1,8 @@
-"""What the admin socket can be asked, put together: status, metrics, health, readiness."""
+"""What the admin socket can be asked, put together: status, reload, metrics, health, readiness."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from posthouse.admin.api import Report, Text
 from posthouse.observe.exposition import media_type
@@ -10,15 +10,25 @@ from posthouse.proxy.answer import Answer
 from posthouse.server.metrics_pages import PLAIN, Group, metrics_answer, state_answer
 
 
-class AdminFunctions:
-    """See `admin.api.Functions`. report: what `GET /status` says."""
+class Reporting(Protocol):
+    """What is asked of `server.status.Status`."""
 
-    def __init__(self, report: Callable[[], Report], group: Group) -> None:
-        self._report = report
+    def status(self) -> Report: ...
+    async def reload(self) -> Report: ...
+
+
+class AdminFunctions:
+    """See `admin.api.Functions`."""
+
+    def __init__(self, reporting: Reporting, group: Group) -> None:
+        self._reporting = reporting
         self._group = group
 
     def status(self) -> Report:
-        return self._report()
+        return self._reporting.status()
+
+    async def reload(self) -> Report:
+        return await self._reporting.reload()
 
     async def metrics(self, accept: bytes | None) -> Text:
         return _text(await metrics_answer(self._group, media_type(accept)))

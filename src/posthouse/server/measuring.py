@@ -19,7 +19,7 @@ from posthouse.observe.families import NO_ROUTE
 from posthouse.observe.metrics import Metrics
 from posthouse.observe.snapshot import Labels, Rows, Sample, Snapshot
 from posthouse.server.process_facts import process_rows
-from posthouse.server.reloads import Reloads
+from posthouse.server.reload_count import ReloadCount
 
 STATES = ("up", "failing", "open", "half_open", "draining", "down")
 """As `posthouse status` says it."""
@@ -52,7 +52,7 @@ class Working(Protocol):
     @property
     def connections(self) -> int: ...
     @property
-    def reloads(self) -> Reloads | None:
+    def reloads(self) -> ReloadCount | None:
         """None: another process of the group counts them."""
 
 

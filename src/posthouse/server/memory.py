@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 KEPT_BYTES: Final = 1 << 20
@@ -14,19 +16,46 @@ Above what the event loop reads at once with a head before it; not by much, beca
 (bodies kept for another attempt) would leave holes in the heap. The buffers of pumps are not the heap's business
 (net/reactor.py)."""
 
+MANY_SITES: Final = 200
+"""A reload that builds so many makes more objects than the collector should look at again and again: 300 for each."""
+
 # malloc.h of glibc.
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
 
 def settle() -> None:
-    """What was made to start lives on: later collections need not look at it again."""
-    gc.unfreeze()
-    gc.collect()
+    """What was made to start lives on: later collections need not look at it.
+
+    Nothing is collected first: with 5,000 sites that takes most of a second, in which nobody would be answered, and
+    what imports and parsing leave behind is a few hundred KiB.
+    """
     gc.freeze()
     # The request path makes no cycles; with the default of 700 the collector would look at the memos all the time.
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+
+
+def settle_new(sites: int) -> None:
+    """After a reload that has built so many sites. Nothing is collected, which would stop everything for most of a
+    second where the configuration is large. What was built leaves no cycles (`Generation.on_last_finished`), so it is
+    freed with the last exchange on it, whether the collector looks at it or not."""
+    if sites >= MANY_SITES:
+        gc.freeze()
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """While a configuration is read beside what serves: a large one is half a million objects, none of them in a cycle,
+    and the collector would look at all of them, and stop everything, as soon as it could."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def keep_freed() -> bool:

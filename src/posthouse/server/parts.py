@@ -84,6 +84,9 @@ class Parts(Protocol):
     def build(self, config: Config, previous: Any) -> Serving:
         """A generation that does not serve yet. Raises ConfigError or StartError."""
 
+    async def rebuild(self, config: Config, previous: Any) -> Serving:
+        """The same while `previous` serves, which gets its turns: what is one object in both is not built again."""
+
     def listener(self, plan: Any) -> Listener:
         """A listening address that hands its connections to `plan`."""
 

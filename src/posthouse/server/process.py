@@ -69,6 +69,9 @@ class Process:
     def build(self, config: Config, previous: Any) -> generation.Generation:
         return generation.build(config, self._runtime, previous)
 
+    async def rebuild(self, config: Config, previous: Any) -> generation.Generation:
+        return await generation.rebuild(config, self._runtime, previous)
+
     async def prepare(self, config: Config) -> None:
         """See `worker.Parts`."""
         sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]
@@ -100,7 +103,7 @@ class Process:
             places.append(TCPPlace(*settings.admin_listen))
             runtime.measuring.count()
         status = Status(worker, config, runtime.probes, lambda: Moment(runtime.clock(), time.time()))
-        functions = AdminFunctions(status.status, runtime.measuring)
+        functions = AdminFunctions(status, runtime.measuring)
         return AdminServers([AdminServer(place, functions, self.log) for place in places])
 
     def _close(self) -> None:

@@ -18,17 +18,19 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config, HookEvent, HookSpec
-from posthouse.errors import ConfigError, StartError
 from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
 from posthouse.server.ready import ready_line
-from posthouse.server.reloads import Reloads
+from posthouse.server.reload_count import ReloadCount
+from posthouse.server.reloads import Outcome, Reloads, refused
+from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tcp_settings import DEFAULT, tcp_settings
-from posthouse.server.watch import Watch
+from posthouse.server.watch import Watch, look
 
 DRAIN_LOOK_SECONDS = 0.02
 """How often a draining worker looks whether the last exchange is over."""
@@ -68,17 +70,18 @@ class Worker:
     """
 
     def __init__(self, loaded: Loaded, settings: Settings, parts: Parts) -> None:
-        self._loaded = loaded
+        self._config = loaded.config
+        self._sources = loaded.sources
         self._settings = settings
+        # Before the start, which may take long: what changes meanwhile is to be noticed.
+        self._looks = look(loaded.sources) if settings.is_watching else {}
         self._parts = parts
         self._log = parts.log
         self._generation: Serving | None = None
         self._retired: list[Serving] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
-        self._is_reloading = False
-        self._reload_again = ""
-        self.reloads = Reloads()
+        self.reloads = ReloadCount()
         self.began = time.monotonic()
 
     def __repr__(self) -> str:
@@ -89,11 +92,15 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_bug)
         self._exit: asyncio.Future[int] = self._loop.create_future()
-        admission = Admission(self._settings.connections, self._loop, self._log)
+        self._reloads = Reloads(self._reload, self._loop, self._spawn)
+        settings = self._settings
+        admission = Admission(settings.connections, self._loop, self._log)
         self._listeners = Listeners(self._parts.listener, admission, self._loop)
         if not await self._start():
             return await self._exit
-        watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if self._is_watching else None
+        watch = None
+        if settings.is_watching:
+            watch = Watch(self._files, lambda: self.reload("watch"), self._loop, self._looks)
         try:
             return await self._exit
         finally:
@@ -134,16 +141,12 @@ class Worker:
         """Whether it serves: neither starting nor draining."""
         return self._generation is not None and not self._is_stopping
 
-    @property
-    def _is_watching(self) -> bool:
-        return self._settings.is_watching
-
     def _files(self) -> list[str]:
-        return list(self._loaded.sources)
+        return list(self._sources)
 
     async def _start(self) -> bool:
         """Whether it serves; False: it was stopped before."""
-        config = self._loaded.config
+        config = self._config
         if not await self._unless_stopped(self._parts.prepare(config)):
             return False
         generation = self._parts.build(config, None)
@@ -209,78 +212,93 @@ class Worker:
 
     # --- reload
 
-    def reload(self, cause: str) -> None:
+    def reload(self, cause: str) -> asyncio.Future[Outcome]:
         """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
 
-        Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
+        Asked again meanwhile, it is done once more afterwards. The answer says how it went.
         """
         if cause != "watch":
             self._parts.reopen_logs()
         if self._is_stopping or self._generation is None:
-            return
-        if self._is_reloading:
-            self._reload_again = cause
-            return
-        self._is_reloading = True
-        self._spawn(self._reload(cause))
+            ended = self._loop.create_future()
+            ended.set_result(
+                Outcome(refusal="it is starting" if self._generation is None else "it is stopping")
+            )
+            return ended
+        return self._reloads.ask(cause)
 
-    async def _reload(self, cause: str) -> None:
+    async def _reload(self, cause: str) -> Outcome:
+        sources: Mapping[str, str] = {}
         try:
-            loaded = await self._loop.run_in_executor(None, self._parts.load)
+            found = await in_thread(self._loop, self._read_again)
             if self._is_stopping:
-                return
-            if loaded is None:
+                return Outcome(refusal="it is stopping")
+            if found is None:
                 self._log.info(CANNOT_RELOAD, cause=cause)
-            elif cause != "watch" or loaded.config != self._loaded.config:
-                await self._swap(loaded, cause)
+                return Outcome(refusal=CANNOT_RELOAD)
+            delta, sources = found
+            if cause == "watch" and delta.is_nothing(self._config):
+                self._sources = sources
+                return Outcome(self._generation.number if self._generation else 0, len(self._config.sites))
+            outcome = await self.apply(delta, cause)
+            self._sources = sources
+            return outcome
         except Exception as error:  # whatever it is, it must not take down what serves
-            self._tell_refusal(error, cause)
-        finally:
-            self._is_reloading = False
-            if self._reload_again:
-                again, self._reload_again = self._reload_again, ""
-                self.reload(again)
+            outcome = refused(error, sources)
+            self._tell_refusal(outcome, cause)
+            return outcome
 
-    async def _swap(self, loaded: Loaded, cause: str) -> None:
+    def _read_again(self) -> tuple[Delta, Mapping[str, str]] | None:
+        """In a thread: what has changed in the configuration, and the files it came from."""
+        with memory.no_collections():
+            loaded = self._parts.load()
+            return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
+
+    async def apply(self, delta: Delta, cause: str) -> Outcome:
+        """Serve what the delta makes of the configuration that serves (for the cost, see `generation.rebuild`).
+
+        Raises ConfigError or StartError; nothing has changed then.
+        """
         began = self._loop.time()
-        await self._parts.prepare(loaded.config)
+        config = apply_delta(self._config, delta)
+        await self._parts.prepare(config)
         if self._is_stopping:
-            return
-        generation = self._parts.build(loaded.config, self._generation)
+            return Outcome(refusal="it is stopping")
+        generation = await self._parts.rebuild(config, self._generation)
         try:
+            if self._is_stopping:
+                generation.retire()
+                return Outcome(refusal="it is stopping")
             bound = self._listeners.bind(generation.listen)
         except BaseException:
             generation.retire()
             raise
-        self._loaded = loaded
-        self._tell_notices(loaded.config)
-        await self._serve(loaded.config, generation, bound)
+        self._tell_notices(config, self._config)
+        self._config = config
+        await self._serve(config, generation, bound)
         self.reloads.succeed(time.time())
         took = round((self._loop.time() - began) * 1000)
-        self._log.info(
-            "reloaded",
-            cause=cause,
-            generation=generation.number,
-            sites=len(loaded.config.sites),
-            took_ms=took,
-        )
-        memory.settle()
+        outcome = Outcome(generation.number, len(config.sites), len(delta.built), took)
+        facts: dict[str, Any] = outcome.report()
+        self._log.info("reloaded", cause=cause, **facts)
+        memory.settle_new(len(delta.built))
+        return outcome
 
-    def _tell_refusal(self, error: Exception, cause: str) -> None:
+    def _tell_refusal(self, outcome: Outcome, cause: str) -> None:
         self.reloads.fail()
-        if isinstance(error, ConfigError):
-            for mistake in error.mistakes:
-                place = str(mistake.place)
-                what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
-                self._log.error("configuration", key=place, place=place, mistake=what)
-            reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
-        else:
-            reason = str(error) if isinstance(error, StartError) else repr(error)
+        for mistake in outcome.mistakes:
+            place = str(mistake.place)
+            what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+            self._log.error("configuration", key=place, place=place, mistake=what)
+        reason = outcome.refusal
         self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
 
-    def _tell_notices(self, config: Config) -> None:
+    def _tell_notices(self, config: Config, before: Config | None = None) -> None:
+        """Those that are new: an edit that moves lines must not tell thousands again."""
+        known = {(one.place.file, one.message) for one in before.notices} if before is not None else set()
         for notice in config.notices:
-            self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+            if (notice.place.file, notice.message) not in known:
+                self._log.warn("configuration", place=str(notice.place), notice=notice.message)
 
     # --- stop
 
@@ -307,7 +325,7 @@ class Worker:
             await asyncio.sleep(0)  # the connections learn of it, so that their exchanges are logged
             await asyncio.sleep(0)
             if self._generation is not None:
-                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
+                await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
             self._log.flush()  # how many lines were held back: the last line says that it is over
             self._log.info("stopped", cut=cut)
         finally:

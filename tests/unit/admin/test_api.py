@@ -26,10 +26,17 @@ class Functions:
     def ready(self) -> api.Text:
         return api.Text(503, "text/plain", b"not ready")
 
+    async def reload(self) -> api.Report:
+        await asyncio.sleep(0)
+        return self.reloaded
 
-def ask(head: str) -> tuple[bytes, list[bytes], Any]:
+    def __init__(self, reloaded: api.Report | None = None) -> None:
+        self.reloaded = reloaded or {}
+
+
+def ask(head: str, reloaded: api.Report | None = None) -> tuple[bytes, list[bytes], Any]:
     data = head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n"
-    lines, _, body = asyncio.run(api.answer(data, Functions(), Codec())).partition(b"\r\n\r\n")
+    lines, _, body = asyncio.run(api.answer(data, Functions(reloaded), Codec())).partition(b"\r\n\r\n")
     status, *fields = lines.split(b"\r\n")
     assert f"Content-Length: {len(body)}".encode() in fields
     assert b"Connection: close" in fields and b"Content-Type: application/json" in fields
@@ -41,13 +48,22 @@ def test_status() -> None:
     assert (status, report) == (b"HTTP/1.1 200 OK", {"pools": ["ä"]})
 
 
+def test_reload() -> None:
+    """Who asks can tell by the status alone whether the new configuration serves."""
+    asked = "POST /reload HTTP/1.1\nHost: localhost"
+    assert ask(asked, {"generation": 2})[::2] == (b"HTTP/1.1 200 OK", {"generation": 2})
+    status, _, report = ask(asked, {"error": "1 mistake"})
+    assert (status, report) == (b"HTTP/1.1 422 Unprocessable Entity", {"error": "1 mistake"})
+
+
 @pytest.mark.parametrize(
     ("head", "status", "said"),
     [
-        ("GET / HTTP/1.1\nHost: x", 404, "there is no '/'; there are /status"),
+        ("GET / HTTP/1.1\nHost: x", 404, "there is no '/'; there are /status, /reload"),
         ("GET /status? HTTP/1.1\nHost: x", 404, "there is no '/status?'"),
         ("GET //status HTTP/1.1\nHost: x", 404, "there is no '//status'"),
         ("POST /status HTTP/1.1\nHost: x", 405, "/status takes GET"),
+        ("GET /reload HTTP/1.1\nHost: x", 405, "/reload takes POST"),
         ("GET /status HTTP/1.1\nHost: x\nContent-Length: 3", 400, "no request of this API has a body"),
         ("GET /status HTTP/1.1", 400, "missing Host"),
         ("GET /status HTTP/2.0\nHost: x", 400, "version is neither"),
@@ -60,7 +76,8 @@ def test_refused(head: str, status: int, said: str) -> None:
     line, fields, report = ask(head)
     assert line.startswith(f"HTTP/1.1 {status} ".encode())
     assert list(report) == ["error"] and said in report["error"]
-    assert (b"Allow: GET" in fields) == (status == 405)
+    allowed = said.rpartition(" ")[2].encode()
+    assert (b"Allow: " + allowed in fields) == (status == 405)
 
 
 def raw(head: str, paths: tuple[str, ...] = tuple(api.ENDPOINTS)) -> tuple[bytes, bytes]:

@@ -37,6 +37,10 @@ class Functions:
     def ready(self) -> Text:
         return Text(503, "text/plain", b"not ready\n")
 
+    async def reload(self) -> dict[str, object]:
+        await asyncio.sleep(0.05)
+        return {"generation": 2}
+
 
 class Log:
     def __init__(self) -> None:
@@ -174,3 +178,15 @@ def test_without_a_place_it_warns_or_refuses(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match="no socket"):
         AdminServer(SocketFile(str(tmp_path / "file"), is_default=False), Functions(), log).claim()
+
+
+def test_an_answer_may_take_longer_than_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is for the peer: a reload may wait for names."""
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.04)
+
+    async def main() -> None:
+        async with served(tmp_path / "a.sock"):
+            answer = await ask(tmp_path / "a.sock", ASK.replace(b"GET /status", b"POST /reload"))
+            assert answer.startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(main())

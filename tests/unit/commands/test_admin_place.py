@@ -9,6 +9,7 @@ import pytest
 from posthouse.admin.socket_file import default_path
 from posthouse.commands import admin_place
 from posthouse.commands.command_line import Given, UsageError
+from posthouse.errors import StartError
 
 
 def test_by_the_name_of_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -72,3 +73,18 @@ def test_nowhere_by_itself() -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match=r"--admin-listen is .*, expected an IP address and a port"):
         admin_place.listen_of(Given({"--admin-listen": [text]}, []))
+
+
+def test_whom_it_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert admin_place.asked(Given({"--config": ["/etc/Caddyfile"]}, [])) == admin_place.default(
+        "/etc/Caddyfile"
+    )
+    with pytest.raises(StartError, match="there is no Caddyfile in the working directory"):
+        admin_place.asked(Given({}, []))
+    Path("Caddyfile").write_text("")
+    assert admin_place.asked(Given({}, [])) == admin_place.default(str(tmp_path / "Caddyfile"))
+    with pytest.raises(UsageError, match="who serves stdin has no name"):
+        admin_place.asked(Given({"--config": ["-"]}, []))
+    with pytest.raises(UsageError, match="off"):
+        admin_place.asked(Given({"--admin": ["off"]}, []))

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from posthouse.admin import client
-from posthouse.commands import admin_place
-from posthouse.commands.command_line import Given, UsageError
-from posthouse.commands.status import COMMAND, aligned, describe, socket_path, span
-from posthouse.errors import StartError
+from posthouse.commands.status import COMMAND, aligned, describe, span
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -115,16 +111,3 @@ def test_json_is_what_was_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert COMMAND.run(["--admin=/x.sock"]) == 0
     assert capsys.readouterr().out.startswith("posthouse 1.2.3, pid 12")
     assert asked == [("/x.sock", "/status")] * 2
-
-
-def test_whom_it_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert socket_path(Given({"--config": ["/etc/Caddyfile"]}, [])) == admin_place.default("/etc/Caddyfile")
-    with pytest.raises(StartError, match="there is no Caddyfile in the working directory"):
-        socket_path(Given({}, []))
-    Path("Caddyfile").write_text("")
-    assert socket_path(Given({}, [])) == admin_place.default(str(tmp_path / "Caddyfile"))
-    with pytest.raises(UsageError, match="who serves stdin has no name"):
-        socket_path(Given({"--config": ["-"]}, []))
-    with pytest.raises(UsageError, match="off"):
-        socket_path(Given({"--admin": ["off"]}, []))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from posthouse.admin.api import Functions, Text
+from posthouse.admin.api import Functions, Report, Text
 from posthouse.observe.exposition import OPEN_METRICS, TEXT
 from posthouse.observe.snapshot import Snapshot
 from posthouse.server import metrics_pages
@@ -21,13 +21,22 @@ class Group:
         return Snapshot({"posthouse_workers": {(): 2}})
 
 
+class Reporting:
+    def status(self) -> Report:
+        return {"well": True}
+
+    async def reload(self) -> Report:
+        return {"generation": 2}
+
+
 def functions(group: Group) -> Functions:
-    return AdminFunctions(lambda: {"well": True}, group)
+    return AdminFunctions(Reporting(), group)
 
 
 def test_everything_that_can_be_asked() -> None:
     made = functions(Group())
     assert made.status() == {"well": True}
+    assert asyncio.run(made.reload()) == {"generation": 2}
     assert made.health() == Text(200, "text/plain; charset=utf-8", b"alive\n")
     assert made.ready() == Text(503, "text/plain; charset=utf-8", b"not ready\n")
     text = asyncio.run(made.metrics(None))

@@ -16,7 +16,7 @@ from posthouse.observe.families import FAMILIES, NO_ROUTE
 from posthouse.observe.metrics import CELLS_AT_ONCE, Metrics
 from posthouse.observe.snapshot import Rows, Snapshot
 from posthouse.server.measuring import BACKENDS_AT_ONCE, STATES, Measuring, backend_rows, gather_backends
-from posthouse.server.reloads import Reloads
+from posthouse.server.reload_count import ReloadCount
 from unit.proxy.samples import route
 
 
@@ -39,7 +39,13 @@ def pool(**facts: Any) -> Pool:
 
 def working(**facts: Any) -> Any:
     serving = SimpleNamespace(number=3, config=Config(()), pools={"p": pool()})
-    settings = {"serving": serving, "is_ready": True, "exchanges": 7, "connections": 9, "reloads": Reloads()}
+    settings = {
+        "serving": serving,
+        "is_ready": True,
+        "exchanges": 7,
+        "connections": 9,
+        "reloads": ReloadCount(),
+    }
     return SimpleNamespace(**{**settings, **facts})
 
 

@@ -35,6 +35,33 @@ memory.settle()
 print(gc.isenabled(), first > 1000, gc.get_freeze_count() - first >= 1000, gc.get_threshold()[0])
 """
 
+RELOADS = """
+import gc
+from posthouse.server import memory
+memory.settle()
+before = gc.get_freeze_count()
+kept = [[] for _ in range(1000)]
+memory.settle_new(memory.MANY_SITES - 1)
+few = gc.get_freeze_count() - before
+memory.settle_new(memory.MANY_SITES)
+print(few < 1000, gc.get_freeze_count() - before >= 1000)
+"""
+
+READING = """
+import gc
+from posthouse.server import memory
+memory.settle()
+before = gc.get_freeze_count()
+with memory.no_collections():
+    print(gc.isenabled())
+    kept = [[] for _ in range(1000)]
+print(gc.isenabled(), gc.get_freeze_count() - before >= 1000)
+gc.disable()
+with memory.no_collections():
+    pass
+print(gc.isenabled())
+"""
+
 
 def said(script: str, *words: str) -> str:
     """What a script prints in a process of its own."""
@@ -55,3 +82,11 @@ def test_large_blocks_go_back_to_the_system() -> None:
 
 def test_what_was_made_to_start_is_frozen_at_each_settling() -> None:
     assert said(COLLECTOR) == "True True True 20000"
+
+
+def test_a_reload_freezes_what_it_has_built_where_that_is_much() -> None:
+    assert said(RELOADS) == "True True"
+
+
+def test_nothing_is_collected_while_a_configuration_is_read() -> None:
+    assert said(READING).split("\n") == ["False", "True True", "False"]

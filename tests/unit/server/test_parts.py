@@ -34,7 +34,7 @@ def test_the_real_parts_fit() -> None:
     probes: Probes = Runtime(loop, ProcessLog()).probes
     worker = Worker(adapt(":80\n", "Caddyfile"), Settings(), process)
     status = Status(worker, None, probes, lambda: Moment(0.0, 0.0))
-    functions = AdminFunctions(status.status, Measuring(Runtime(loop, ProcessLog())))
+    functions = AdminFunctions(status, Measuring(Runtime(loop, ProcessLog())))
     admin = as_admin(
         AdminServers([AdminServer(SocketFile("/nowhere", is_default=False), functions, ProcessLog())])
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.config.delta import Delta, Kept
 from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
 from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, StartError
 from posthouse.server import listeners, sockets, watch, worker
@@ -101,6 +102,9 @@ class Cast:
         generation = CountingGeneration(previous.number + 1 if previous else 1, config, self.story)
         self.generations.append(generation)
         return generation
+
+    async def rebuild(self, config: Config, previous: Any) -> CountingGeneration:
+        return self.build(config, previous)
 
     def listener(self, plan: Any) -> EchoListener:
         self.made.append(EchoListener(plan))
@@ -391,12 +395,13 @@ def test_signals_reach_the_worker(stage: Stage) -> None:
     assert stage.play(conversation) == 2
 
 
-def test_notices_are_told(stage: Stage) -> None:
+def test_notices_are_told_once_wherever_they_move(stage: Stage) -> None:
     async def conversation() -> None:
-        notice = Notice(Place("Caddyfile", 1, 2), "listens on 2015")
-        stage.cast.next = lambda: Loaded(Config(config_for(0).sites, (notice,)))
-        stage.worker.reload("USR1")
-        await stage.wait_for("reloaded")
+        for line in (1, 5):
+            notice = Notice(Place("Caddyfile", line, 2), "listens on 2015")
+            stage.cast.next = lambda one=notice: Loaded(Config(config_for(0).sites, (one,)))  # type: ignore[misc]
+            stage.worker.reload("USR1")
+            await stage.wait_for("reloaded")
 
     stage.play(conversation)
     (line,) = stage.log.of("configuration")
@@ -418,6 +423,45 @@ def test_reload_swaps_and_retires(stage: Stage) -> None:
     stage.play(conversation)
     assert stage.cast.story == ["start 1", "start 2", "retire 1 for 2"]
     assert stage.cast.reopened == 1
+
+
+def test_a_delta_is_applied_without_any_file(stage: Stage) -> None:
+    """What a supervisor sends. Sites that stay are the same objects, which is how a generation knows them."""
+
+    async def conversation() -> None:
+        (kept,) = stage.cast.generations[0].config.sites
+        (came,) = config_for(0).sites
+        delta = Delta((came, Kept(0, 1)))
+        await stage.worker.apply(delta, "supervisor")
+        assert stage.log.of("reloaded")[-1] | {"took_ms": 0} == {
+            "level": "INFO",
+            "what": "reloaded",
+            "cause": "supervisor",
+            "generation": 2,
+            "sites": 2,
+            "changed": 1,
+            "took_ms": 0,
+        }
+        assert stage.cast.generations[1].config.sites[1] is kept
+        stage.cast.building = ConfigError(Mistake(NOWHERE, "a mistake"))
+        with pytest.raises(ConfigError):
+            await stage.worker.apply(Delta((came,)), "supervisor")
+        stage.cast.building = None
+        await stage.worker.apply(Delta((Kept(0, 2),)), "supervisor")
+        assert len(stage.cast.generations[2].config.sites) == 2, "what failed has changed nothing"
+
+    stage.play(conversation)
+
+
+def test_a_reload_hands_over_what_stays(stage: Stage) -> None:
+    async def conversation() -> None:
+        stage.cast.next = lambda: Loaded(config_for(0))
+        stage.worker.reload("USR1")
+        assert (await stage.wait_for("reloaded"))["changed"] == 0
+        first, second = stage.cast.generations
+        assert second.config.sites[0] is first.config.sites[0]
+
+    stage.play(conversation)
 
 
 def test_asked_again_meanwhile_it_is_done_once_more(stage: Stage) -> None:
