@@ -101,6 +101,7 @@ class Pool:
             self._tally.begin()
         self.usable = self._ready.rebuild()
         self._seen = watch.changes
+        watch.tell()
 
     def _watch_load(self) -> None:
         """From now on it is this pool's tally that is kept up to date, if it has one."""
