@@ -56,6 +56,10 @@ class Listener:
         for connection in tuple(self.connections):
             connection.close_if_idle()
 
+    def idle(self, before: float) -> list[tuple[float, DownstreamAnswer]]:
+        """The connections on which nothing has run since `before` (monotonic seconds), each with since when."""
+        return [(since, one) for one in self.connections if (since := one.idle_since) <= before]
+
     def abort(self) -> int:
         """Cut what is left; answers how many connections that were."""
         left = tuple(self.connections)

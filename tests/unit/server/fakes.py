@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -36,6 +37,7 @@ class Echo(asyncio.Protocol):
     def __init__(self, listener: EchoListener) -> None:
         self.listener = listener
         self.is_busy = False
+        self.since = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.WriteTransport, transport)
@@ -45,8 +47,14 @@ class Echo(asyncio.Protocol):
         self.is_busy = data == b"work"
         self.transport.write(f"{self.listener.plan}:".encode() + data)
 
+    def close_if_idle(self) -> None:
+        if not self.is_busy:
+            self.is_busy = True
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.listener.connections.discard(self)
+        self.is_busy = True
         if self.listener.on_closed is not None:
             self.listener.on_closed()
 
@@ -65,6 +73,9 @@ class EchoListener:
 
     def connection(self) -> Echo:
         return Echo(self)
+
+    def idle(self, before: float) -> list[tuple[float, Echo]]:
+        return [(one.since, one) for one in self.connections if not one.is_busy and one.since <= before]
 
     def drain(self) -> None:
         self.is_draining = True
