@@ -48,6 +48,8 @@ class Plan(Protocol):
     timeouts: DownstreamTimeouts
     has_totals: bool
     """Whether `timeouts read` or `timeouts write` is set."""
+    is_refusing: bool
+    """New requests are answered with 503: the worker has not the memory for them."""
 
     def begin(self, stream: Any, head: RequestHead, now: float) -> Handler:
         """The handler of a new request."""

@@ -15,10 +15,11 @@ class Listener:
 
     plan         what happens with requests; swapped by a reload, read anew for each request
     is_draining  no request follows the current one on any connection
+    is_refusing  requests are answered with 503, and their connections end
     on_closed    called after a connection went, so that a paused accept can go on; may be None
     """
 
-    __slots__ = ("connections", "is_draining", "on_closed", "plan", "reactor", "scheme")
+    __slots__ = ("connections", "is_draining", "is_refusing", "on_closed", "plan", "reactor", "scheme")
 
     def __init__(self, reactor: Reactor, plan: Plan, scheme: str = "http") -> None:
         self.reactor = reactor
@@ -26,6 +27,7 @@ class Listener:
         self.scheme = scheme
         self.connections: set[DownstreamAnswer] = set()
         self.is_draining = False
+        self.is_refusing = False
         self.on_closed: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
@@ -38,8 +40,14 @@ class Listener:
     def use(self, plan: Plan) -> None:
         """A new generation serves: no connection holds on to what it worked out with the old one."""
         self.plan = plan
+        plan.is_refusing = self.is_refusing
         for connection in self.connections:
             connection.memo = None
+
+    def refuse(self, is_refusing: bool) -> None:
+        """Answer every request from now on with 503, or serve again; what runs goes on."""
+        self.is_refusing = is_refusing
+        self.use(self.plan)
 
     def forget(self, connection: DownstreamAnswer) -> None:
         """A connection has ended."""

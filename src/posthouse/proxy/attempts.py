@@ -262,7 +262,7 @@ class Attempts(Answering):
     def _answer_failure(self, route: Route, now: float) -> None:
         failure = self.last_failure
         assert failure is not None
-        status = reply.failure_status(failure.kind)
+        status = reply.failure_status(failure.kind, failure.side)
         fields: tuple[Field, ...] = ()
         if status == 503:
             seconds = route.pool.retry_after(now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import ResponseHead
 from posthouse.proxy import reply
 from posthouse.proxy.answer import Answer, Wait
@@ -18,6 +19,8 @@ from posthouse.proxy.ports import NEVER
 MOST_REDIRECTS: Final = 10
 """Internal redirects of one request, as in v1: more is a circle."""
 ACCEL_REDIRECT: Final = b"x-accel-redirect"
+RETRY_LATER: Final = (Field(b"Retry-After", b"5"),)
+"""For who is refused for want of memory. It is looked at each second; what holds it takes a while to end."""
 
 
 class Dispatching(Judging):
@@ -29,6 +32,10 @@ class Dispatching(Judging):
         if self.course.site is not None:
             if status == 508:
                 self.services.log.error("loop", site=self.site, uri=self.head.target.raw.decode("latin-1"))
+            if status == 503:
+                self.stream.close_after_answer()
+                self.answer(503, RETRY_LATER, "memory over its limit (--max-memory)")
+                return
             self.answer(status, cause="limits body" if status == 413 else "")
         elif status == 200:
             self.send(Answer(200, (), b""))

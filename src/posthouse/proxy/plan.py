@@ -22,9 +22,12 @@ class Tally(Protocol):
 
 
 class ListenerPlan:
-    """Sites, limits and timeouts of one listening address. `timeouts` is net's, handed through."""
+    """Sites, limits and timeouts of one listening address. `timeouts` is net's, handed through.
 
-    __slots__ = ("has_totals", "limits", "services", "sites", "tally", "timeouts")
+    is_refusing  new requests are answered with 503; whoever changes it makes the connections forget their courses
+    """
+
+    __slots__ = ("has_totals", "is_refusing", "limits", "services", "sites", "tally", "timeouts")
 
     def __init__(
         self, sites: Sites, limits: HeadLimits, timeouts: Any, services: Services, tally: Tally
@@ -33,6 +36,7 @@ class ListenerPlan:
         self.limits = limits
         self.timeouts = timeouts
         self.has_totals: bool = timeouts.read != NEVER or timeouts.write != NEVER
+        self.is_refusing = False
         self.services = services
         self.tally = tally
 

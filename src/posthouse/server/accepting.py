@@ -116,7 +116,7 @@ class Acceptor:
     async def _open(self, duplicate: socket.socket) -> None:
         server = await self._loop.create_server(self._factory, sock=duplicate, backlog=self.burst)
         if not self._is_wanted or self._server is not None:  # paused or closed while the server was made
-            server.close()
+            self._close(server)
             return
         self._server = server
         # The loop has called listen(burst) on what is the same kernel socket.
@@ -126,12 +126,26 @@ class Acceptor:
         """Stop accepting; clients that connect wait in the kernel's queue."""
         self._is_wanted = False
         if self._server is not None:
-            self._server.close()
+            self._close(self._server)
             self._server = None
+
+    def _close(self, server: asyncio.AbstractServer) -> None:
+        """End a server, not before those whom it has accepted have their transports.
+
+        asyncio makes them in a task each, and none for a server that is closed meanwhile: such a connection would hang,
+        with its descriptor, until it is collected. uvloop makes them at once, and would go on accepting.
+        """
+        if isinstance(self._loop, asyncio.BaseEventLoop) and isinstance(server, asyncio.Server):
+            for duplicate in server.sockets:
+                self._loop.remove_reader(duplicate)
+            self._loop.call_soon(server.close)
+        else:
+            server.close()
 
     async def close(self) -> None:
         """Stop listening for good. Who has already connected is still served: the queue is emptied first."""
         self.pause()
+        await asyncio.sleep(0)  # until the duplicate is closed as well
         waiting = sockets.take_waiting(self.socket)
         self.socket.close()
         for connection in waiting:
@@ -195,9 +209,12 @@ class Admission:
 
     def rest(self) -> None:
         """The kernel had no descriptor for somebody: accept nobody for a moment, and close who has been idle."""
-        if self._is_resting:
-            return
-        self._is_resting = True
+        if not self._is_resting:
+            self._is_resting = True
+            # Connections that were accepted in this turn count from the next one on.
+            self._loop.call_soon(self._loop.call_soon, self._rest)
+
+    def _rest(self) -> None:
         count = self.count()
         closed = self._close_idle(self._acceptors.values(), max(1, count // 16))
         self._log.warn(

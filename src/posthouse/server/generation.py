@@ -75,6 +75,11 @@ class Generation:
         """The addresses to listen on."""
         return tuple(self._plans)
 
+    @property
+    def outputs(self) -> int:
+        """How many log outputs it holds open."""
+        return len(set(self._logs))
+
     def handler(self, key: ListenKey) -> ListenerPlan:
         """What an address does."""
         return self._plans[key]

@@ -23,6 +23,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
+from posthouse.server import memory
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.logs import Logs
 from posthouse.server.password_checks import PasswordChecks
@@ -105,6 +106,24 @@ class Runtime:
                 if backend.in_flight:
                     self.idle.leave(lane)
                     self._leaving[lane] = backend
+
+    @property
+    def on_exhausted(self) -> Callable[[], None]:
+        """See `server.pressure.Relief`."""
+        return self._connector.on_exhausted
+
+    @on_exhausted.setter
+    def on_exhausted(self, tell: Callable[[], None]) -> None:
+        self._connector.on_exhausted = tell
+
+    def keep_warm(self, most: int) -> int:
+        """Keep so many idle connections to backends, those that were used last; how many were closed."""
+        return self.idle.trim(most)
+
+    def free(self) -> None:
+        """Give back what can be had again: warm connections, memory that is free within the process."""
+        self.idle.close_all()
+        memory.give_back()
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""

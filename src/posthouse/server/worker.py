@@ -23,6 +23,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listener, Listeners, Served
+from posthouse.server.pressure import Limits, Pressure, Relief
 from posthouse.server.ready import ready_line
 from posthouse.server.sockets import ListenKey
 from posthouse.server.watch import Watch
@@ -53,6 +54,8 @@ class Serving(Protocol):
     @property
     def listen(self) -> tuple[ListenKey, ...]: ...
     @property
+    def outputs(self) -> int: ...
+    @property
     def in_flight(self) -> int: ...
     def handler(self, key: ListenKey) -> Any: ...
     def start(self) -> None: ...
@@ -76,6 +79,8 @@ class Parts(Protocol):
     def log(self) -> ProcessLog: ...
     @property
     def hooks(self) -> Commands: ...
+    @property
+    def relief(self) -> Relief: ...
 
     async def prepare(self, config: Config) -> None:
         """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
@@ -104,13 +109,13 @@ class Settings:
     """What the command line says of a worker.
 
     grace        seconds that stopping waits for exchanges
-    connections  downstream connections at most
+    limits       descriptors, connections and memory
     is_quiet     no ready line
     bound        sockets that listen already, by address
     """
 
     grace: float = 30.0
-    connections: int = 512
+    limits: Limits = field(default_factory=Limits)
     pidfile: str = ""
     is_watching: bool = False
     is_quiet: bool = False
@@ -143,8 +148,10 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._on_bug)
         self._exit: asyncio.Future[int] = self._loop.create_future()
-        admission = Admission(self._settings.connections, self._loop, self._log)
+        limits = self._settings.limits
+        self._admission = admission = Admission(limits.descriptors, self._loop, self._log)
         self._listeners = Listeners(self._parts.listener, admission, self._loop)
+        self._pressure = Pressure(limits, admission, self._listeners, self._parts, self._in_flight)
         if not await self._start():
             return await self._exit
         watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if self._is_watching else None
@@ -169,6 +176,7 @@ class Worker:
         if not await self._unless_stopped(self._parts.prepare(config)):
             return False
         generation = self._parts.build(config, None)
+        self._pressure.check()
         bound = self._listeners.bind(generation.listen, self._settings.bound)
         has_started = False
         try:
@@ -191,6 +199,7 @@ class Worker:
         self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
         memory.keep_freed()
         memory.settle()
+        self._pressure.start()
         return True
 
     async def _run_startup_commands(self, config: Config) -> bool:
@@ -214,6 +223,7 @@ class Worker:
         self, config: Config, generation: Serving, bound: Mapping[ListenKey, socket.socket]
     ) -> None:
         """From here on nothing can fail: `generation` takes the place of the one that serves now."""
+        self._pressure.fit(len(generation.listen), generation.outputs)
         old, self._generation = self._generation, generation
         generation.start()
         limits = connection_limits(config)
@@ -305,6 +315,7 @@ class Worker:
             self._end(STOPPED_TWICE)
             return
         self._is_stopping = True
+        self._pressure.stop()
         self._spawn(self._drain(cause))
 
     async def _drain(self, cause: str) -> None:
@@ -349,8 +360,10 @@ class Worker:
         """An exception that nobody caught: one line with its place; the connection it happened on is gone."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            self._log.error("no descriptor left for a further connection", error=os.strerror(error.errno))
+            self._admission.rest()
             return
+        if isinstance(error, ValueError) and "_start_serving" in context.get("message", ""):
+            return  # asyncio wanted to go on accepting a second after that, and accepting rests
         where = ""
         trace = error.__traceback__ if isinstance(error, BaseException) else None
         while trace is not None:

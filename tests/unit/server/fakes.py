@@ -66,7 +66,7 @@ class EchoListener:
         self.use(plan)
         self.connections: set[Echo] = set()
         self.on_closed: Callable[[], None] | None = None
-        self.is_draining = False
+        self.is_draining = self.is_refusing = False
 
     def use(self, plan: Any) -> None:
         self.plan = plan
@@ -79,6 +79,9 @@ class EchoListener:
 
     def drain(self) -> None:
         self.is_draining = True
+
+    def refuse(self, is_refusing: bool) -> None:
+        self.is_refusing = is_refusing
 
     def close_idle(self) -> None:
         for connection in [one for one in self.connections if not one.is_busy]:
