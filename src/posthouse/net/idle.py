@@ -68,6 +68,7 @@ class IdleConnections:
         oldest = heapq.nsmallest(surplus, chain(*self._lanes.values()), key=lambda one: one.deadline)
         for connection in oldest:
             connection.close()
+            connection.transport.abort()  # the goodbye of TLS is on its way; its descriptor is wanted now
         return surplus
 
     def leave(self, key: Hashable) -> None:

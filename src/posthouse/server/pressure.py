@@ -147,9 +147,12 @@ class Pressure:
             self._keep_memory(self.gauge)
 
     def _keep_descriptors(self) -> None:
-        """What is warm must leave each client the connection to a backend that it may need."""
+        """Connections to backends, busy or warm, have as many descriptors as clients have.
+
+        A dial that finds none meanwhile closes warm ones itself (`net/connector.py`).
+        """
         admission = self._admission
-        closed = self._relief.keep_warm(max(0, 2 * (admission.limit - admission.count())))
+        closed = self._relief.keep_warm(max(0, admission.limit - self._in_flight()))
         if closed:
             self._log.warn(
                 "idle connections to backends closed: descriptors run short",
@@ -160,6 +163,8 @@ class Pressure:
             )
 
     def _keep_memory(self, gauge: Gauge) -> None:
+        if gauge.is_over:
+            self._relieve()
         resident = self.resident()
         change = gauge.look(resident, self._in_flight())
         facts: dict[str, Any] = {"resident": shown(resident), "most": shown(gauge.limit)}
@@ -167,16 +172,18 @@ class Pressure:
             self._since = self.clock()
             self._log.warn("memory over its limit, new requests get 503", **facts)
             self._doors.refuse(True)
+            self._relieve()
         elif change is not Change.NONE:
             what = "memory below its limit, serving again"
             if change is Change.SERVE_ANYWAY:
                 what = "memory over its limit with next to nothing running, serving again"
             self._log.warn(what, **facts, seconds=round(self.clock() - self._since))
             self._doors.refuse(False)
-        if gauge.is_over:
-            # Not those that are younger: their request may be on its way, and 503 says more than a close.
-            self._doors.close_idle(self.clock() - IDLE_SECONDS)
-            self._relief.free()
+
+    def _relieve(self) -> None:
+        # Not clients that are idle for less: their request may be on its way, and 503 says more than a close.
+        self._doors.close_idle(self.clock() - IDLE_SECONDS)
+        self._relief.free()
 
 
 def shown(size: int) -> str:

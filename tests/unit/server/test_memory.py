@@ -24,6 +24,16 @@ for _ in range(2):  # what the first pieces allocate is not counted
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+GIVEN_BACK = """
+from posthouse.server import memory
+held = [bytes(20_000) for _ in range(2000)]  # each below what gets a mapping of its own
+pin = bytes(20_000)  # so that the heap cannot shrink from its end
+full = memory.resident()
+del held
+assert memory.give_back()
+print(full - memory.resident(), full)
+"""
+
 COLLECTOR = """
 import gc
 from posthouse.server import memory
@@ -55,3 +65,21 @@ def test_large_blocks_go_back_to_the_system() -> None:
 
 def test_what_was_made_to_start_is_frozen_at_each_settling() -> None:
     assert said(COLLECTOR) == "True True True 20000"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
+def test_what_is_free_goes_back_to_the_system() -> None:
+    given, full = map(int, said(GIVEN_BACK).split())
+    assert full > 40_000_000
+    assert given > 30_000_000
+
+
+def test_resident_needs_no_descriptor_after_the_first_time() -> None:
+    script = """
+import resource
+from posthouse.server import memory
+assert memory.resident() > 1 << 20
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+print(memory.resident() > 1 << 20)
+"""
+    assert said(script) == "True"
