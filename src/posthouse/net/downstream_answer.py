@@ -237,6 +237,34 @@ class DownstreamAnswer:
             self._remaining = DRAIN_BYTES
         self._expect_body()
 
+    def _drain(self, data: bytes) -> None:
+        """Read and drop the rest of a request body that was answered early."""
+        if self._state == DRAIN_SIZED:
+            left = self._remaining - len(data)
+            if left > 0:
+                self._remaining = left
+                return
+            self._buffer = data[left:] if left else b""
+        else:
+            reader = self._chunked
+            assert reader is not None
+            self._remaining -= len(data)
+            try:
+                reader.feed(data)
+                while reader.has_more and self._remaining >= 0:
+                    reader.feed(b"")
+            except ProtocolError:
+                self._linger()
+                return
+            if not reader.is_done:
+                if self._remaining < 0:
+                    self._linger()
+                return
+            self._buffer = reader.leftover
+        self._state = COMPLETE
+        self._chunked = None
+        self._reuse()
+
     # -- the end -------------------------------------------------------------------------------------------------
 
     def close_if_idle(self) -> None:

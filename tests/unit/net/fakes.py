@@ -132,6 +132,7 @@ class FakePlan:
         self.limits = limits or HeadLimits()
         self.timeouts = timeouts or DownstreamTimeouts()
         self.has_totals = timeouts is not None
+        self.is_refusing = False
         self.exchanges: list[FakeExchange] = []
         self.refused: list[ProtocolError] = []
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from posthouse.errors import FailureKind
 from posthouse.net.downstream_answer import LINGER_SECONDS
-from posthouse.net.downstream_h1 import LAST_HEAD_BYTES, PIPELINE_BYTES
+from posthouse.net.downstream_h1 import HEADS_A_TURN, LAST_HEAD_BYTES, PIPELINE_BYTES
 from posthouse.net.pump import PUMP_FROM
+from posthouse.protocol.chunked import CHUNKS_AT_ONCE
 from posthouse.protocol.h1 import TARGET_BYTES, HeadLimits
 from unit.net.fakes import OK, OK_CLOSE, Client, FakeExchange, FakePlan, Told, answer_at_end, wait
 from unit.net.messages import CHUNKED, CHUNKED_HEAD, CHUNKS, GET, LATE, POST, names, refusal
@@ -162,6 +163,99 @@ def test_many_small_requests_that_waited_are_all_answered() -> None:
     client.stand.turn()
     assert client.wire.take() == OK * 3001
     assert not client.wire.is_paused
+
+
+def test_so_many_requests_begin_in_a_turn() -> None:
+    """One client that sends nothing but requests that are answered at once leaves the others their turns."""
+    client = Client(plan := FakePlan())
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:] + GET * (HEADS_A_TURN - 1))
+    assert len(plan.exchanges) == HEADS_A_TURN
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:] + GET * (HEADS_A_TURN + 1))
+    client.wire.feed(GET)
+    assert len(plan.exchanges) == 2 * HEADS_A_TURN, "what arrives meanwhile is kept for the next turn"
+    assert not client.wire.is_paused
+    client.stand.turn()
+    assert client.wire.take() == OK * (2 * HEADS_A_TURN + 3)
+    assert client.connection.is_idle
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_flood_of_requests_is_not_read_further_than_a_mark(pieces: int) -> None:
+    client = Client(FakePlan())
+    count = PIPELINE_BYTES // len(GET) + HEADS_A_TURN + 1
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:])
+    for number in range(pieces):
+        client.wire.feed(GET * (count * (number + 1) // pieces - count * number // pieces))
+    client.wire.feed(GET)
+    assert client.wire.is_paused
+    client.stand.turn()
+    assert client.wire.take() == OK * (count + 2)
+    assert not client.wire.is_paused
+
+
+def test_a_client_that_leaves_between_its_requests() -> None:
+    client = Client(plan := FakePlan())
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:] + GET * HEADS_A_TURN)
+    client.wire.lose()
+    client.stand.turn()
+    assert len(plan.exchanges) == HEADS_A_TURN
+
+
+# -- a read full of chunks
+
+
+def test_so_many_chunks_are_read_in_a_turn() -> None:
+    client = Client(plan := FakePlan(wait))
+    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * (2 * CHUNKS_AT_ONCE + 1) + b"0\r\n\r\n" + GET)
+    assert plan.last.events[1:] == [("body", b"a" * CHUNKS_AT_ONCE)]
+    assert client.wire.is_paused
+    client.stand.turn()
+    assert plan.last.events[1:] == [("body", b"a" * (2 * CHUNKS_AT_ONCE + 1)), ("end", [])]
+    plan.react = answer_at_end
+    plan.last.answer()
+    client.stand.turn()
+    assert client.wire.take() == OK * 2
+    assert not client.wire.is_paused
+
+
+def test_chunks_that_arrive_later_are_cut_into_turns_too() -> None:
+    client = Client(plan := FakePlan())
+    client.wire.feed(CHUNKED_HEAD)
+    client.wire.feed(b"1\r\na\r\n" * (CHUNKS_AT_ONCE + 1))
+    assert client.wire.is_paused
+    client.stand.turn()
+    assert not client.wire.is_paused, "what is there is read: the client may go on"
+    assert client.send(b"0\r\n\r\n") == OK
+    assert plan.last.events[1:] == [("body", b"a" * (CHUNKS_AT_ONCE + 1)), ("end", [])]
+
+
+def test_a_bad_chunk_in_a_later_turn() -> None:
+    client = Client(plan := FakePlan())
+    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * CHUNKS_AT_ONCE + b"x\r\n")
+    client.stand.turn()
+    assert plan.last.events[-1] == ("broken", 400, FailureKind.CLIENT_MALFORMED)
+
+
+def test_an_early_answer_while_chunks_wait() -> None:
+    """The rest is dropped, and the next request answered."""
+    client = Client(plan := FakePlan(wait))
+    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * (CHUNKS_AT_ONCE * 3) + b"0\r\n\r\n" + GET)
+    plan.react = answer_at_end
+    plan.last.answer()
+    client.stand.turn()
+    assert client.wire.take() == OK * 2
+
+
+def test_a_client_that_leaves_while_chunks_wait() -> None:
+    client = Client(plan := FakePlan(wait))
+    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * (CHUNKS_AT_ONCE + 1))
+    client.wire.lose()
+    client.stand.turn()
+    assert plan.last.names == ["head", "body", "lost"]
 
 
 # -- the same events, however the bytes are cut
