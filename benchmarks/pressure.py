@@ -112,7 +112,9 @@ def measure(each: Running, idle: int, count: int) -> None:
     before = pss_bytes(pids)
     crowd = IdleCrowd(each.port, idle)
     full = pss_bytes(pids)
-    print(f"    {idle} idle connections       {(full - before) / idle / 1024:.2f} KiB each, {crowd.alive()} kept")
+    print(
+        f"    {idle} idle connections       {(full - before) / idle / 1024:.2f} KiB each, {crowd.alive()} kept"
+    )
     print(f"    beside them                  {asker.ask_for(QUIET_SECONDS)}", flush=True)
     crowd.close()
     time.sleep(SETTLE_SECONDS)

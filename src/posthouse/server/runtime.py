@@ -121,8 +121,12 @@ class Runtime:
         return self.idle.trim(most)
 
     def free(self) -> None:
-        """Give back what can be had again: warm connections, memory that is free within the process."""
+        """Give up what can be had again, warm connections, and what is free."""
         self.idle.close_all()
+        memory.give_back()
+
+    def give_back(self) -> None:
+        """Give back memory that is free within the process."""
         memory.give_back()
 
     def listener(self, plan: Any) -> Listener:

@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.errors import StartError
 from posthouse.server.accepting import Admission
-from posthouse.server.pressure import Limits, Pressure, shown
+from posthouse.server.pressure import CROWD, Limits, Pressure, shown
 from unit.server.fakes import Remembering, until
 
 MB = 1 << 20
@@ -22,7 +22,10 @@ class Runtime:
     def __init__(self) -> None:
         self.on_exhausted: Callable[[], None] = lambda: None
         self.warm = 0
-        self.freed = 0
+        self.freed = self.given_back = 0
+
+    def give_back(self) -> None:
+        self.given_back += 1
 
     def keep_warm(self, most: int) -> int:
         surplus = max(0, self.warm - most)
@@ -140,6 +143,29 @@ def test_what_nobody_holds_is_no_reason_to_refuse(loop: asyncio.AbstractEventLoo
     scene.second(120 * MB)
     assert not scene.doors.is_refusing
     assert log.of("memory over its limit with next to nothing running, serving again")
+
+
+@pytest.mark.parametrize(
+    ("counts", "times"),
+    [
+        ([CROWD - 1, 0], 0),
+        ([CROWD, 0, 0], 1),
+        ([3 * CROWD, 3 * CROWD // 2 + 1], 0),
+        ([3 * CROWD, 3 * CROWD // 2, CROWD // 2 + 1, CROWD // 2], 2),
+    ],
+)
+def test_when_a_crowd_has_left_its_memory_goes_back(
+    counts: list[int],
+    times: int,
+    loop: asyncio.AbstractEventLoop,
+    log: Remembering,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(Limits(), loop, log)
+    for count in counts:
+        monkeypatch.setattr(Admission, "count", lambda _, count=count: count)
+        scene.second(0)
+    assert scene.parts.relief.given_back == times
 
 
 @pytest.mark.parametrize(("resident", "is_enough"), [(90 * MB, True), (90 * MB + 1, False)])

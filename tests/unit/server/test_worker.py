@@ -78,6 +78,7 @@ class NoRelief:
         return 0
 
     def free(self) -> None: ...
+    def give_back(self) -> None: ...
 
 
 class Cast:
