@@ -173,7 +173,7 @@ LIMITS = {
 
 def test_limits() -> None:
     rows = table("docs/limits-and-timeouts.md", "limit", "default")
-    assert rows.pop("connections")[0] == "half of the descriptors"
+    assert rows.pop("connections")[0] == "about half of the descriptors"
     assert code("server/descriptors.py: connection_limit")(1000) == 500
     assert {name: value(cells[0]) for name, cells in rows.items()} == LIMITS
     assert LimitsSpec().body == ()
@@ -348,6 +348,15 @@ SENTENCES = {
         ("answers, at most {}.", "server/discoverer.py: FIRST_SECONDS"),
         ("may have {} and", "discovery/file_source.py: MOST_BYTES"),
         ("and {} backends.", "discovery/list_file.py: MOST_MEMBERS"),
+    ],
+    "docs/pressure.md": [
+        ("It keeps {} for itself", "server/descriptors.py: OWN"),
+        ("accepting rests for {} |", "server/accepting.py: RETRY_SECONDS"),
+        ("has been idle for {}: its", "server/accepting.py: IDLE_SECONDS"),
+        ("finds none, {} warm", "net/connector.py: _ROOM"),
+        ("occupied ({} for", "server/gauge.py: EXCHANGE_BYTES"),
+        ("In a turn, {} requests", "net/downstream_h1.py: HEADS_A_TURN"),
+        ("and {} of its chunks", "protocol/chunked.py: CHUNKS_AT_ONCE"),
     ],
     "docs/status-and-internal.md": [("happen up to {} times", "proxy/dispatching.py: MOST_REDIRECTS")],
     "docs/headers.md": [("brings {} of them", "proxy/route.py: LOOP_LIMIT")],
