@@ -174,7 +174,7 @@ LIMITS = {
 def test_limits() -> None:
     rows = table("docs/limits-and-timeouts.md", "limit", "default")
     assert rows.pop("connections")[0] == "about half of the descriptors"
-    assert code("server/descriptors.py: connection_limit")(1000) == 500
+    assert code("server/descriptors.py: connection_limit")(1000) == 484
     assert {name: value(cells[0]) for name, cells in rows.items()} == LIMITS
     assert LimitsSpec().body == ()
 
