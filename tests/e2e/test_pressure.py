@@ -100,7 +100,7 @@ def test_fewer_descriptors_than_were_promised(stage: Stage) -> None:
     used = cpu_seconds(posthouse.pid)
 
     refused = client.exchange(request("GET", "/x"))
-    assert (refused.status, refused.field("retry-after")) == (503, b"2")
+    assert (refused.status, refused.field("retry-after")) == (503, b"1")
     assert of_file.exchange(request("GET", "/file.txt")).status == 503
     posthouse.wait_stderr('exchange failed failure=connect reason="Too many open files"')
     posthouse.wait_stderr("accepting rests: no descriptor left")
@@ -184,9 +184,8 @@ def test_over_its_memory_it_refuses_and_comes_back() -> None:
         assert (refused.status, refused.field("retry-after")) == (503, b"5")
         assert refused.field("connection") == b"close"
         assert idle.end() == "fin", "idle clients are closed"
-        asked = len(stage.backend.requests)
         assert stage.get("/y").status == 503
-        assert len(stage.backend.requests) == asked
+        assert b"/y" not in [asked.target for asked in stage.backend.requests]
 
         hanging.held[0].send(response(201))
         assert puts[0].read_response().status == 201, "what runs goes on"

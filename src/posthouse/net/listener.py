@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from posthouse.net.downstream_answer import DownstreamAnswer
 from posthouse.net.downstream_h1 import DownstreamH1
+from posthouse.net.entrance import Entrance
 from posthouse.net.handler import Plan
 from posthouse.net.reactor import Reactor
+
+
+class Downstream(Protocol):
+    """What a listener needs of its connections."""
+
+    memo: object
+
+    @property
+    def idle_since(self) -> float: ...
+    def close_if_idle(self) -> None: ...
+    def reset_connection(self) -> None: ...
 
 
 class Listener:
@@ -25,7 +37,7 @@ class Listener:
         self.reactor = reactor
         self.plan = plan
         self.scheme = scheme
-        self.connections: set[DownstreamAnswer] = set()
+        self.connections: set[Downstream] = set()
         self.is_draining = False
         self.is_refusing = False
         self.on_closed: Callable[[], None] | None = None
@@ -33,8 +45,12 @@ class Listener:
     def __repr__(self) -> str:
         return f"<Listener connections={len(self.connections)} draining={self.is_draining}>"
 
-    def connection(self) -> DownstreamH1:
+    def connection(self) -> DownstreamH1 | Entrance:
         """The protocol of a new connection (asyncio's protocol factory)."""
+        return DownstreamH1(self) if self.plan.introducers is None else Entrance(self)
+
+    def speak(self) -> DownstreamH1:
+        """What speaks with a client once it is known who that is."""
         return DownstreamH1(self)
 
     def use(self, plan: Plan) -> None:
@@ -49,7 +65,7 @@ class Listener:
         self.is_refusing = is_refusing
         self.use(self.plan)
 
-    def forget(self, connection: DownstreamAnswer) -> None:
+    def forget(self, connection: Downstream) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
         if self.on_closed is not None:
@@ -64,7 +80,7 @@ class Listener:
         for connection in tuple(self.connections):
             connection.close_if_idle()
 
-    def idle(self, before: float) -> list[tuple[float, DownstreamAnswer]]:
+    def idle(self, before: float) -> list[tuple[float, Downstream]]:
         """The connections on which nothing has run since `before` (monotonic seconds), each with since when."""
         return [(since, one) for one in self.connections if (since := one.idle_since) <= before]
 

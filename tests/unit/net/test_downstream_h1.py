@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 
 from posthouse.errors import FailureKind
 from posthouse.net.downstream_answer import LINGER_SECONDS
-from posthouse.net.downstream_h1 import HEADS_A_TURN, LAST_HEAD_BYTES, PIPELINE_BYTES
+from posthouse.net.downstream_body import PIPELINE_BYTES
+from posthouse.net.downstream_h1 import HEADS_A_TURN, LAST_HEAD_BYTES
+from posthouse.net.idle import IdleConnections
 from posthouse.net.pump import PUMP_FROM
-from posthouse.protocol.chunked import CHUNKS_AT_ONCE
 from posthouse.protocol.h1 import TARGET_BYTES, HeadLimits
-from unit.net.fakes import OK, OK_CLOSE, Client, FakeExchange, FakePlan, Told, answer_at_end, wait
+from unit.net.fakes import OK, OK_CLOSE, Backend, Client, FakeExchange, FakePlan, Told, answer_at_end, wait
 from unit.net.messages import CHUNKED, CHUNKED_HEAD, CHUNKS, GET, LATE, POST, names, refusal
 from unit.net.wire import Wire
 from unit.protocol.rows import rows
@@ -88,7 +90,7 @@ def test_the_exchange_sees_the_client() -> None:
 def test_peers(name: object, peer: str) -> None:
     """An IPv4 peer of a dual-stack socket is written as IPv4; Unix sockets have no peer."""
     client = Client(FakePlan())
-    Wire(client.stand.loop, connection := client.listener.connection(), name)
+    Wire(client.stand.loop, connection := client.listener.speak(), name)
     assert connection.peer == peer
 
 
@@ -203,59 +205,6 @@ def test_a_client_that_leaves_between_its_requests() -> None:
     client.wire.lose()
     client.stand.turn()
     assert len(plan.exchanges) == HEADS_A_TURN
-
-
-# -- a read full of chunks
-
-
-def test_so_many_chunks_are_read_in_a_turn() -> None:
-    client = Client(plan := FakePlan(wait))
-    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * (2 * CHUNKS_AT_ONCE + 1) + b"0\r\n\r\n" + GET)
-    assert plan.last.events[1:] == [("body", b"a" * CHUNKS_AT_ONCE)]
-    assert client.wire.is_paused
-    client.stand.turn()
-    assert plan.last.events[1:] == [("body", b"a" * (2 * CHUNKS_AT_ONCE + 1)), ("end", [])]
-    plan.react = answer_at_end
-    plan.last.answer()
-    client.stand.turn()
-    assert client.wire.take() == OK * 2
-    assert not client.wire.is_paused
-
-
-def test_chunks_that_arrive_later_are_cut_into_turns_too() -> None:
-    client = Client(plan := FakePlan())
-    client.wire.feed(CHUNKED_HEAD)
-    client.wire.feed(b"1\r\na\r\n" * (CHUNKS_AT_ONCE + 1))
-    assert client.wire.is_paused
-    client.stand.turn()
-    assert not client.wire.is_paused, "what is there is read: the client may go on"
-    assert client.send(b"0\r\n\r\n") == OK
-    assert plan.last.events[1:] == [("body", b"a" * (CHUNKS_AT_ONCE + 1)), ("end", [])]
-
-
-def test_a_bad_chunk_in_a_later_turn() -> None:
-    client = Client(plan := FakePlan())
-    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * CHUNKS_AT_ONCE + b"x\r\n")
-    client.stand.turn()
-    assert plan.last.events[-1] == ("broken", 400, FailureKind.CLIENT_MALFORMED)
-
-
-def test_an_early_answer_while_chunks_wait() -> None:
-    """The rest is dropped, and the next request answered."""
-    client = Client(plan := FakePlan(wait))
-    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * (CHUNKS_AT_ONCE * 3) + b"0\r\n\r\n" + GET)
-    plan.react = answer_at_end
-    plan.last.answer()
-    client.stand.turn()
-    assert client.wire.take() == OK * 2
-
-
-def test_a_client_that_leaves_while_chunks_wait() -> None:
-    client = Client(plan := FakePlan(wait))
-    client.wire.feed(CHUNKED_HEAD + b"1\r\na\r\n" * (CHUNKS_AT_ONCE + 1))
-    client.wire.lose()
-    client.stand.turn()
-    assert plan.last.names == ["head", "body", "lost"]
 
 
 # -- the same events, however the bytes are cut
@@ -590,3 +539,24 @@ def test_reactions_may_answer_at_the_head() -> None:
     client = Client(plan := FakePlan(at_once))
     assert client.send(POST[:-5], b"hello" + GET, CHUNKED_HEAD, CHUNKS + GET) == OK * 4
     assert len(plan.exchanges) == 4
+
+
+def test_nodelay_is_only_touched_where_it_is_off() -> None:
+    plan = FakePlan()
+    assert Client(plan).wire.sock.options == []
+    plan.has_nodelay = False
+    assert Client(plan).wire.sock.options == [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)]
+
+
+def test_what_was_kept_for_a_client_ends_with_it() -> None:
+    for leave in ("connection_lost", "tunnel_ended"):
+        client = Client(FakePlan())
+        client.connection.own = own = IdleConnections()
+        kept = Backend(client.stand)
+        own.release(kept.connection, 1)
+        if leave == "tunnel_ended":
+            client.connection.tunnel_ended()
+        else:
+            client.wire.lose(None)
+            client.stand.turn()
+        assert kept.wire.is_closed and not own.release(Backend(client.stand).connection, 1)

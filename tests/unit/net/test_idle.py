@@ -120,3 +120,11 @@ def test_trimmed_those_go_that_would_be_closed_first() -> None:
     assert len(stand.idle) == 2
     assert stand.idle.trim(0) == 2
     assert stand.idle.acquire("b") is None
+
+
+def test_after_the_end_nothing_is_kept() -> None:
+    stand = Stand()
+    waiting, out = warm(stand), Backend(stand, "c")
+    stand.idle.end()
+    assert waiting.wire.is_closed
+    assert not stand.idle.release(out.connection, 9) and len(stand.idle) == 0
