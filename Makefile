@@ -7,7 +7,7 @@ SHELL := /bin/bash
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format test bench reloads faults soak fuzz build clean
+.PHONY: help install demo check format test bench reloads pressure faults soak fuzz build clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 16
@@ -45,6 +45,10 @@ test: $(VENV)/.dev ## the whole test suite; ARGS="-k name" narrows it
 bench: $(VENV)/.bench ## Posthouse beside nginx, HAProxy, Caddy and Envoy; ARGS="--quick" for a first look
 	@scripts/peers nginx haproxy wrk openssl
 	$(BIN)/python -m benchmarks $(ARGS)
+
+pressure: $(VENV)/.dev ## 9,500 idle connections, and 5,000 at once, beside nginx and HAProxy
+	@scripts/peers nginx haproxy
+	$(BIN)/python -m benchmarks.pressure $(ARGS)
 
 faults: $(VENV)/.bench ## backends that die, hang and come back behind four proxies; ARGS="--quick" for a first look
 	@scripts/peers nginx haproxy

@@ -182,8 +182,8 @@ LIMITS = {
 
 def test_limits() -> None:
     rows = table("docs/limits-and-timeouts.md", "limit", "default")
-    assert rows.pop("connections")[0] == "half of the descriptors"
-    assert code("server/descriptors.py: connection_limit")(1000) == 500
+    assert rows.pop("connections")[0] == "about half of the descriptors"
+    assert code("server/descriptors.py: connection_limit")(1000) == 484
     assert {name: value(cells[0]) for name, cells in rows.items()} == LIMITS
     assert LimitsSpec().body == ()
 
@@ -332,7 +332,7 @@ SENTENCES = {
         ("may be late by {}", "net/timers.py: TICK"),
         ("while there is no backend yet | {}", "proxy/attempts.py: PENDING_BYTES"),
         ("`replay_limit`, {};", "config/specs.py: RetrySpec.replay_limit"),
-        ("on the same connection | {}", "net/downstream_h1.py: PIPELINE_BYTES"),
+        ("on the same connection | {}", "net/downstream_body.py: PIPELINE_BYTES"),
         ("on its way | {} in each direction", "net/pump.py: _HIGH_WATER"),
         ("idle | {},", "net/idle.py: IDLE_SECONDS"),
         ("{} per backend (`keepalive`)", "config/specs.py: PoolSpec.keepalive"),
@@ -375,6 +375,15 @@ SENTENCES = {
         ("answers, at most {}.", "server/discoverer.py: FIRST_SECONDS"),
         ("may have {} and", "discovery/file_source.py: MOST_BYTES"),
         ("and {} backends.", "discovery/list_file.py: MOST_MEMBERS"),
+    ],
+    "docs/pressure.md": [
+        ("It keeps {} for itself", "server/descriptors.py: OWN"),
+        ("accepting rests for {} |", "server/accepting.py: RETRY_SECONDS"),
+        ("has been idle for {}: its", "server/accepting.py: IDLE_SECONDS"),
+        ("finds none, {} warm", "net/connector.py: _ROOM"),
+        ("occupied ({} for", "server/gauge.py: EXCHANGE_BYTES"),
+        ("In a turn, {} requests", "net/downstream_h1.py: HEADS_A_TURN"),
+        ("and {} of its chunks", "protocol/chunked.py: CHUNKS_AT_ONCE"),
     ],
     "docs/status-and-internal.md": [("happen up to {} times", "proxy/dispatching.py: MOST_REDIRECTS")],
     "docs/headers.md": [("brings {} of them", "proxy/route.py: LOOP_LIMIT")],

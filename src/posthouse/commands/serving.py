@@ -24,6 +24,8 @@ OPTIONS = (
     Option("--user", "USER[:GROUP]", "not in this release yet"),
     admin_place.OPTION,
     admin_place.LISTEN_OPTION,
+    Option("--max-connections", "N", "clients' connections per worker (default: what descriptors allow)"),
+    Option("--max-memory", "SIZE", "memory of all workers, above which requests get 503 (default: off)"),
     Option("--log", "FILE|stderr|stdout", "where the process log goes (default: stderr)"),
     Option("--log-format", "text|json", "its format (default: text)"),
 )
@@ -48,6 +50,34 @@ def check(given: Given) -> None:
             raise UsageError(f"{name} needs the name of a file")
     admin_place.listen_of(given)
     grace(given)
+    most_connections(given)
+    most_memory(given)
+
+
+def most_connections(given: Given) -> int | None:
+    """--max-connections, or None. Raises UsageError."""
+    text = given.last("--max-connections", "off")
+    if text == "off":
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise UsageError(f"--max-connections is {text!r}, expected a number from 1 or off")
+    return int(text)
+
+
+def most_memory(given: Given) -> int:
+    """--max-memory in bytes, 0 = off. Raises UsageError."""
+    from posthouse.config.units import parse_size
+
+    text = given.last("--max-memory", "off")
+    if text == "off":
+        return 0
+    try:
+        size = parse_size(text)
+        if size <= 0:
+            raise ValueError("it is 0")
+    except ValueError as wrong:
+        raise UsageError(f"--max-memory is {text!r}, expected a size as 512MB or off: {wrong}") from None
+    return size
 
 
 def grace(given: Given, default: str = DEFAULT_GRACE) -> float:
@@ -81,12 +111,18 @@ def serve(
     """
     from posthouse.adapt import CASE_SENSITIVE
     from posthouse.server import descriptors
+    from posthouse.server.gauge import share
+    from posthouse.server.pressure import Limits
     from posthouse.server.process import Process, open_log
     from posthouse.server.worker import Settings
 
     settings = Settings(
         grace=grace(given, default_grace),
-        connections=descriptors.connection_limit(descriptors.raise_limit()),
+        limits=Limits(
+            descriptors=descriptors.raise_limit(),
+            connections=most_connections(given),
+            memory=share(most_memory(given), workers=1),
+        ),
         pidfile=given.last("--pidfile"),
         is_watching=given.has("--watch"),
         is_quiet=given.has("-quiet"),

@@ -104,7 +104,7 @@ class DownstreamAnswer:
         self._is_advancing = False
         self._is_chunking = False
         self._is_full = False
-        self._is_late = False
+        self._is_late = True  # the wait for the first head begins with the connection
         self._version_10 = False
         self.transport: asyncio.Transport
         self.flow: Flow
@@ -275,6 +275,20 @@ class DownstreamAnswer:
     def is_idle(self) -> bool:
         """Whether no request runs."""
         return self._state == HEAD and not self._buffer
+
+    @property
+    def idle_since(self) -> float:
+        """Since when nothing has run and no byte has come (monotonic seconds); NEVER: that is not so.
+
+        Worked out from the deadline, so that no request pays for it. Where idle connections have no deadline
+        (`timeouts idle off`) it is 0.0: they may be the oldest of all.
+        """
+        if not self.is_idle:
+            return NEVER
+        if self.deadline == NEVER:
+            return 0.0
+        timeouts = self._plan.timeouts
+        return self.deadline - (timeouts.header if self._is_late else timeouts.idle)
 
     def _close(self) -> None:
         if self._state == COMPLETE and not self._buffer:

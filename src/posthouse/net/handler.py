@@ -51,6 +51,8 @@ class Plan(Protocol):
     timeouts: DownstreamTimeouts
     has_totals: bool
     """Whether `timeouts read` or `timeouts write` is set."""
+    is_refusing: bool
+    """New requests are answered with 503: the worker has not the memory for them."""
 
     introducers: Introducers | None
     """The peers that have to begin with a PROXY protocol header; None: there are none."""

@@ -30,6 +30,8 @@ CONTINUE_SECONDS: Final = 1.0
 """How long a backend may think about `Expect` before we say 100 ourselves (as RFC 9110 10.1.1 allows a client)."""
 PENDING_BYTES: Final = 64 * 1024
 """Body bytes taken from the client while there is no backend yet; reading pauses at this mark."""
+OUR_RETRY_SECONDS: Final = 1.0
+"""For who is told that we had no descriptor: by then others may have given theirs back."""
 _SAYS_LESS: Final = frozenset((FailureKind.NO_BACKEND, FailureKind.FULL))
 """What does not replace an earlier failure of the same exchange: that one says why there is no backend left."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -287,10 +289,12 @@ class Attempts(Answering):
     def _answer_failure(self, route: Route, now: float) -> None:
         failure = self.last_failure
         assert failure is not None
-        status = reply.failure_status(failure.kind)
+        status = reply.failure_status(failure.kind, failure.side)
         fields: tuple[Field, ...] = ()
         if status == 503:
             seconds = route.pool.retry_after(now, failure.kind)
+            if failure.side is Side.POSTHOUSE and failure.kind not in _SAYS_LESS:
+                seconds = OUR_RETRY_SECONDS
             if seconds is not None:
                 fields = (Field(b"Retry-After", b"%d" % math.ceil(seconds)),)
         where = f"{self.upstream}: " if self.upstream else ""

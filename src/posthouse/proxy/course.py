@@ -111,6 +111,8 @@ class Course:
             return 404
         site, self.key, self.path, self.wire_path = found
         self.site = site
+        if plan.is_refusing:
+            return 503
         if head.fields.via and forwarding.count_passages(head.fields.via) >= LOOP_LIMIT:
             return 508
         self.body_limit = site.body_limit(self.key)

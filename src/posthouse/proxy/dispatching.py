@@ -21,6 +21,8 @@ MOST_REDIRECTS: Final = 10
 ACCEL_REDIRECT: Final = b"x-accel-redirect"
 _SHOWN_BYTES: Final = 200
 """Of a target that leads nowhere, in the error log."""
+RETRY_LATER: Final = (Field(b"Retry-After", b"5"),)
+"""For who is refused for want of memory. It is looked at each second; what holds it takes a while to end."""
 
 
 class Dispatching(Judging):
@@ -32,6 +34,10 @@ class Dispatching(Judging):
         if self.course.site is not None:
             if status == 508:
                 self.services.log.error("loop", site=self.site, uri=self.head.target.raw.decode("latin-1"))
+            if status == 503:
+                self.stream.close_after_answer()
+                self.answer(503, RETRY_LATER, "memory over its limit (--max-memory)")
+                return
             self.answer(status, cause="limits body" if status == 413 else "")
         elif status == 200:
             self.send(Answer(200, (), b""))

@@ -24,10 +24,14 @@ class Tally(Protocol):
 
 
 class ListenerPlan:
-    """Sites, limits and timeouts of one listening address. `timeouts` and `introducers` are net's, handed through."""
+    """Sites, limits and timeouts of one listening address. `timeouts` and `introducers` are net's, handed through.
+
+    is_refusing  new requests are answered with 503; whoever changes it makes the connections forget their courses
+    """
 
     __slots__ = (
-        *("has_nodelay", "has_totals", "introducers", "limits", "services", "sites", "tally", "timeouts"),
+        *("has_nodelay", "has_totals", "introducers", "is_refusing", "limits", "services", "sites", "tally"),
+        "timeouts",
     )
 
     def __init__(
@@ -37,6 +41,7 @@ class ListenerPlan:
         self.limits = limits
         self.timeouts = timeouts
         self.has_totals: bool = timeouts.read != NEVER or timeouts.write != NEVER
+        self.is_refusing = False
         self.introducers: Any = None
         self.has_nodelay = True
         self.services = services

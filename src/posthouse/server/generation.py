@@ -62,6 +62,11 @@ class Generation:
         """All pools by name, in the order of the file. O(pools)."""
         return _pools_of(self.sites)
 
+    @property
+    def outputs(self) -> int:
+        """How many log outputs it holds open."""
+        return len({key for built in self.sites for key in built.logs})
+
     def handler(self, key: ListenKey) -> ListenerPlan:
         """What an address does."""
         return self._plans[key]

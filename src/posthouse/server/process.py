@@ -62,6 +62,7 @@ class Process:
         self._runtime = Runtime(
             self.loop, self.log, is_case_sensitive=is_case_sensitive, name_servers=servers
         )
+        self.relief = self._runtime
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
         self.admin: AdminServers | None = None

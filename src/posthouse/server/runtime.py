@@ -25,7 +25,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
-from posthouse.server import session_key
+from posthouse.server import memory, session_key
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.logs import Logs
 from posthouse.server.measuring import Measuring
@@ -136,6 +136,28 @@ class Runtime:
     def accepted(self) -> int:
         """Connections of clients so far."""
         return self.reactor.accepted
+
+    @property
+    def on_exhausted(self) -> Callable[[], None]:
+        """See `server.pressure.Relief`."""
+        return self._connector.on_exhausted
+
+    @on_exhausted.setter
+    def on_exhausted(self, tell: Callable[[], None]) -> None:
+        self._connector.on_exhausted = tell
+
+    def keep_warm(self, most: int) -> int:
+        """Keep so many idle connections to backends, those that were used last; how many were closed."""
+        return self.idle.trim(most)
+
+    def free(self) -> None:
+        """Give up what can be had again, warm connections, and what is free."""
+        self.idle.close_all()
+        memory.give_back()
+
+    def give_back(self) -> None:
+        """Give back memory that is free within the process."""
+        memory.give_back()
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""

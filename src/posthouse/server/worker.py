@@ -24,6 +24,7 @@ from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
 from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
+from posthouse.server.pressure import Limits, Pressure
 from posthouse.server.ready import ready_line
 from posthouse.server.reload_count import ReloadCount
 from posthouse.server.reloads import Outcome, Reloads, refused
@@ -46,7 +47,7 @@ class Settings:
     """What the command line says of a worker.
 
     grace        seconds that stopping waits for exchanges
-    connections  downstream connections at most
+    limits       descriptors, connections and memory
     admin        where the admin socket is to be; None: there is none
     admin_listen  IP address and port for metrics, health and readiness; None: nowhere
     is_quiet     no ready line
@@ -54,7 +55,7 @@ class Settings:
     """
 
     grace: float = 30.0
-    connections: int = 512
+    limits: Limits = field(default_factory=Limits)
     pidfile: str = ""
     is_watching: bool = False
     is_quiet: bool = False
@@ -94,8 +95,9 @@ class Worker:
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._reloads = Reloads(self._reload, self._loop, self._spawn)
         settings = self._settings
-        admission = Admission(settings.connections, self._loop, self._log)
+        self._admission = admission = Admission(settings.limits.descriptors, self._loop, self._log)
         self._listeners = Listeners(self._parts.listener, admission, self._loop)
+        self._pressure = Pressure(settings.limits, admission, self._listeners, self._parts, self._in_flight)
         if not await self._start():
             return await self._exit
         watch = None
@@ -150,6 +152,7 @@ class Worker:
         if not await self._unless_stopped(self._parts.prepare(config)):
             return False
         generation = self._parts.build(config, None)
+        self._pressure.check()
         bound = self._listeners.bind(generation.listen, self._settings.bound)
         has_started = False
         try:
@@ -175,6 +178,7 @@ class Worker:
         self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
         memory.keep_freed()
         memory.settle()
+        self._pressure.start()
         return True
 
     async def _run_startup_commands(self, config: Config) -> bool:
@@ -198,6 +202,7 @@ class Worker:
         self, config: Config, generation: Serving, bound: Mapping[ListenKey, socket.socket]
     ) -> None:
         """From here on nothing can fail: `generation` takes the place of the one that serves now."""
+        self._pressure.fit(len(generation.listen), generation.outputs)
         old, self._generation = self._generation, generation
         generation.start()
         limits, tcp = connection_limits(config), tcp_settings(config)
@@ -309,6 +314,7 @@ class Worker:
             self._end(STOPPED_TWICE)
             return
         self._is_stopping = True
+        self._pressure.stop()
         self._spawn(self._drain(cause))
 
     async def _drain(self, cause: str) -> None:
@@ -354,8 +360,10 @@ class Worker:
         """An exception that nobody caught: one line with its place; the connection it happened on is gone."""
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            self._log.error("no descriptor left for a further connection", error=os.strerror(error.errno))
+            self._admission.rest()
             return
+        if isinstance(error, ValueError) and "_start_serving" in context.get("message", ""):
+            return  # asyncio wanted to go on accepting a second after that, and accepting rests
         where = ""
         trace = error.__traceback__ if isinstance(error, BaseException) else None
         while trace is not None:

@@ -133,6 +133,7 @@ class FakePlan:
         self.limits = limits or HeadLimits()
         self.timeouts = timeouts or DownstreamTimeouts()
         self.has_totals = timeouts is not None
+        self.is_refusing = False
         self.introducers: Introducers | None = None
         self.has_nodelay = True
         self.refused_peers: list[tuple[str, str, str]] = []

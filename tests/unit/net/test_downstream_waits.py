@@ -6,7 +6,7 @@ import pytest
 
 from posthouse.errors import FailureKind
 from posthouse.net.downstream_answer import DRAIN_GRACE, LINGER_SECONDS, SIZED
-from posthouse.net.downstream_h1 import LOOK_OUT_SECONDS
+from posthouse.net.downstream_body import LOOK_OUT_SECONDS
 from posthouse.net.flow import NO_PEER, PEER_FULL
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.net.timers import NEVER
@@ -195,7 +195,7 @@ def test_totals_end_with_http(way: str) -> None:
 def test_a_client_that_leaves_unread_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """While we don't read, the loop tells us nothing: the kernel is asked a few times a second."""
     hung_up: list[int] = []
-    monkeypatch.setattr("posthouse.net.downstream_h1.has_hung_up", lambda descriptor: descriptor in hung_up)
+    monkeypatch.setattr("posthouse.net.downstream_body.has_hung_up", lambda descriptor: descriptor in hung_up)
     client = Client(plan := FakePlan(wait))
     client.wire.sock.descriptor = 7
     client.send(POST[:-3])

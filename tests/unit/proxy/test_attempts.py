@@ -622,7 +622,7 @@ def test_out_of_descriptors_is_not_the_backends_fault() -> None:
     dial.end(Failure(FailureKind.CONNECT, Side.POSTHOUSE, "too many open files", Sent.NOTHING))
     assert not play.backend("a").is_marked(play.world.now)
     assert play.world.log.lines[0][1] == "exchange failed"
-    assert play.over() == ["502 a connect"]
+    assert play.over() == ["503 a connect"]
 
 
 # -- what policies are told ------------------------------------------------------------------------------------

@@ -39,6 +39,25 @@ def test_no_limit_counts_as_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> No
     assert descriptors.raise_limit() == descriptors.FALLBACK
 
 
-@pytest.mark.parametrize(("of", "limit"), [(20_000, 10_000), (257, 128), (1, 1)])
-def test_half_of_the_descriptors_are_for_clients(of: int, limit: int) -> None:
-    assert descriptors.connection_limit(of) == limit
+@pytest.mark.parametrize(
+    ("of", "listeners", "logs", "limit"),
+    [
+        (20_000, 0, 0, 9984),
+        (20_000, 100, 8, 9880),
+        (64, 1, 1, 14),
+        (34, 0, 0, 1),
+        (33, 0, 0, 1),
+        (1, 5, 5, 1),
+    ],
+)
+def test_half_of_the_descriptors_are_for_clients(of: int, listeners: int, logs: int, limit: int) -> None:
+    assert descriptors.connection_limit(of, listeners, logs) == limit
+
+
+def test_what_the_process_needs_itself_is_left_out() -> None:
+    """More than an event loop opens for itself, with the standard streams."""
+    script = (
+        "import asyncio, os, uvloop; uvloop.new_event_loop(); print(len(os.listdir('/proc/self/fd')) - 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) + 12 < descriptors.OWN

@@ -55,6 +55,10 @@ class CountingGeneration:
     def listen(self) -> tuple[ListenKey, ...]:
         return tuple((site.bind, site.addresses[0].port) for site in self.config.sites)
 
+    @property
+    def outputs(self) -> int:
+        return 0
+
     def handler(self, key: ListenKey) -> int:
         return self.number
 
@@ -64,6 +68,19 @@ class CountingGeneration:
     def retire(self, successor: Any = None) -> None:
         after = f" for {successor.number}" if successor else ""
         self.story.append(f"retire {self.number}{after}")
+
+
+class NoRelief:
+    """A runtime that has nothing to give."""
+
+    def __init__(self) -> None:
+        self.on_exhausted: Callable[[], None] = lambda: None
+
+    def keep_warm(self, most: int) -> int:
+        return 0
+
+    def free(self) -> None: ...
+    def give_back(self) -> None: ...
 
 
 class Cast:
@@ -79,6 +96,7 @@ class Cast:
         self.next: Callable[[], Loaded | None] = lambda: None
         self.building: Exception | None = None
         self.hooks = self
+        self.relief = NoRelief()
         self.admin: Admin | None = None
         self.commanded: list[HookSpec] = []
         self.preparing: Callable[[], Coroutine[Any, Any, None]] | None = None
@@ -346,6 +364,7 @@ def test_stopping_waits_for_what_runs(stage: Stage) -> None:
         stage.cast.generations[0].in_flight = 1
         stage.worker.stop("TERM")
         await stage.wait_for("stopping")
+        await asyncio.sleep(0.01)  # what waits in the queue is taken before the socket closes
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", stage.port), 2)
         assert stage.log.of("stopped") == []
@@ -609,10 +628,14 @@ def test_a_bug_in_a_callback_is_one_line(stage: Stage) -> None:
 def test_no_descriptors_is_no_bug(stage: Stage) -> None:
     async def conversation() -> None:
         error = OSError(24, "Too many open files")
-        asyncio.get_running_loop().call_exception_handler({"message": "accept failed", "exception": error})
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": "accept failed", "exception": error})
+        again = {"message": "Exception in callback _start_serving()", "exception": ValueError("fd: -1")}
+        loop.call_exception_handler(again)
+        await until(lambda: stage.log.of("accepting rests: no descriptor left"))
 
     stage.play(conversation)
-    assert len(stage.log.of("no descriptor left for a further connection")) == 1
+    assert len(stage.log.of("accepting rests: no descriptor left")) == 1
     assert stage.log.of("internal error") == []
 
 
