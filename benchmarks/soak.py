@@ -11,6 +11,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -137,9 +138,13 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
         await backend.start()
     first, second = (backend.port for backend in backends)
     port = free_port()
+    dead = socket.socket()  # bound and never listening: refused, and nobody else can get the port meanwhile
+    dead.bind(("127.0.0.1", 0))
     conf = folder / "Caddyfile"
     log = folder / "access.log"
-    conf.write_text(CADDYFILE.format(port=port, log=log, first=first, second=second, dead=free_port()))
+    conf.write_text(
+        CADDYFILE.format(port=port, log=log, first=first, second=second, dead=dead.getsockname()[1])
+    )
     program = Program(
         "posthouse", [sys.executable, "-m", "posthouse", "run", "--config", str(conf)], folder, None
     )
@@ -155,6 +160,7 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
         status = await asyncio.to_thread(program.stop)
     finally:
         program.stop()
+        dead.close()
         for backend in backends:
             backend.close()
     print(f"after: {after.memory / 2**20:.1f} MiB, {after.files} files; {dict(tally.done)}")

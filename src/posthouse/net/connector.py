@@ -113,8 +113,9 @@ class Connector:
             # Whatever it is, the exchange must learn of it: it waits for nothing else.
             failure = Failure(FailureKind.CONNECT, Side.POSTHOUSE, repr(error), Sent.NOTHING)
         except asyncio.CancelledError:
+            # Not raised again: a task keeps the error that cancelled it, with all frames, and they hold the task.
             connection.abandon()
-            raise
+            return
         if failure is None and connection.transport.is_closing():
             failure = _failure(FailureKind.CONNECT, "closed as soon as it was open")
         if failure is not None:

@@ -322,10 +322,6 @@ class DownstreamAnswer:
             self._total.cancel()
             self._total = None
 
-    def _expect_body(self) -> None:
-        """The client has `timeouts body` for its next byte."""
-        self._reactor.timers.set(self, self._reactor.clock() + self._plan.timeouts.body)
-
     def _has_room(self) -> None:
         if self._is_full:
             self._is_full = False
