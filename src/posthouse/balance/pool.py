@@ -200,10 +200,19 @@ class Pool:
 
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
-        for backend in self.backends:
-            if backend.is_up and backend.is_full and not backend.is_marked(now):
-                return FailureKind.FULL
-        return FailureKind.NO_BACKEND
+        self.look(now)
+        if self.spec.passive.panic:
+            is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
+        else:
+            is_full = any(one.is_only_full for one in self.backends)
+        return FailureKind.FULL if is_full else FailureKind.NO_BACKEND
+
+    @property
+    def has_room_for_sessions(self) -> bool:
+        """Whether some may be served who have a session, though nobody else can: by a draining backend. O(n)."""
+        if self.sessions is None:
+            return False
+        return any(one.state is State.DRAINING and not one.is_full for one in self.backends)
 
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""

@@ -94,6 +94,9 @@ class Generation:
         self._replace_probes()
         discoverer = self._runtime.discoverer
         discoverer.follow({one.apply: one.sources for one in self._memberships})
+        for one in self._memberships:
+            # Between build and start others may have had their turn (commands of `startup`), and a set may have come.
+            one.apply(one.sources[0])
 
     def use(self, site: SiteSpec, route: Route) -> None:
         """A route of this generation, which serves, has another pool."""
