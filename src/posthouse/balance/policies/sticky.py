@@ -186,7 +186,10 @@ def _cookie_name(text: str) -> bytes:
 
 
 def _ttl(text: str) -> int:
-    seconds = parse_duration(text)
+    try:
+        seconds = parse_duration(text)
+    except ValueError as wrong:
+        raise ValueError(f"expected a ttl such as `1h`, found {text!r}: {wrong}") from None
     if seconds < 1:
         raise ValueError(f"expected a ttl of at least 1s, found {text!r}")
     return int(seconds)
