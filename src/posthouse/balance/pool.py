@@ -252,15 +252,22 @@ class Pool:
             self._refresh()
 
     def _expire(self, now: float) -> None:
-        """Let marks fall. Where nobody could be used, whoever comes back gets one request first."""
+        """Let marks fall. Where nobody could be used, whoever comes back gets one request first.
+
+        Those who wait are told when that is settled: before it they would all come at once.
+        """
         ups = [backend for backend in self.backends if backend.is_up]
         out = [backend for backend in ups if backend.has_failed]
         was_out = all(backend.has_failed or backend.comeback.lone is not None for backend in ups)
-        self._watch.expire(now)
+        watch = self._watch
+        tell, watch.on_change = watch.on_change, None
+        watch.expire(now)
         if was_out and not self.spec.passive.panic:
             for backend in out:
                 if backend.is_usable:
                     backend.try_alone(now)
+        watch.on_change = tell
+        watch.tell()
 
     def _desperate(self) -> Sequence[Backend]:
         """With `panic on`, where nobody can be used: all that are neither full nor draining."""

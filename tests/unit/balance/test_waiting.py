@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -14,7 +15,7 @@ from posthouse.balance.backend import Backend
 from posthouse.balance.health import NEVER
 from posthouse.balance.pool import Pool
 from posthouse.config.queue_spec import QueueSpec
-from posthouse.config.specs import PassiveSpec
+from posthouse.config.specs import BreakerSpec, PassiveSpec
 from posthouse.errors import FailureKind
 from unit.balance.samples import Request, make_pool, pool_spec
 
@@ -372,3 +373,23 @@ def test_with_panic_a_full_pool_is_waited_for() -> None:
     pool.backends[0].believe(State.DRAINING)
     assert pool.select(ASKS, 0.0) is None
     assert pool.why_not(0.0) is FailureKind.NO_BACKEND
+
+
+def test_who_comes_back_alone_gets_one_of_those_who_wait() -> None:
+    """A breaker's trial is waited for, as it is at the only place; meanwhile the mark of the other one falls."""
+    breaker = BreakerSpec(minimum=2, open=5.0, trials=2)
+    spec = pool_spec("ab", passive=PassiveSpec(fail_timeout=1.0, breaker=breaker))
+    spec = replace(spec, endpoints=(replace(spec.endpoints[0], max_conns=1), spec.endpoints[1]))
+    pool, clock = make_pool(spec), Clock()
+    a, b = pool.backends
+    for _ in range(2):
+        a.succeed(0.0, 0.1, None, "answered 500")
+    pool.fail(b, 4.5)
+    clock.now = 5.0
+    assert pool.select(ASKS, clock.now) is a
+    assert pool.acquire(a) is not None
+    guests = [Guest(pool, clock).wait() for _ in range(3)]
+    clock.now = 5.6
+    assert pool.select(ASKS, clock.now) is None
+    assert [guest.backend for guest in guests] == [b, None, None]
+    assert b.in_flight == 1
