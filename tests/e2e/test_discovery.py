@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,9 @@ http://file.test:PORT { bind 127.0.0.1
 http://plain.test:PORT { bind 127.0.0.1
     proxy / FIRST
 }
+http://sessions.test:PORT { bind 127.0.0.1
+    proxy / srv://sessions.test { policy sticky  max_conns 1  queue 10 10s  unhealthy_status 500  fail_timeout 1h }
+}
 """
 
 
@@ -61,6 +65,7 @@ class Found:
         self.dns.put("_http._tcp.web.test", "SRV", self.record(0))
         self.dns.put("app.test", "A", "127.0.0.1")
         self.dns.put("mixed.test", "SRV", self.record(1))
+        self.dns.put("sessions.test", "SRV", self.record(0))
         self.dns.put("checked.test", "SRV", self.record(0, 10), self.record(1, 20))
         for number, backend in enumerate(self.backends):
             backend.on_request = self.saying(number)
@@ -69,7 +74,7 @@ class Found:
             FIRST=self.backends[0].address,
             SHARED=str(self.backends[0].port),
             LIST=str(self.list),
-            env={"POSTHOUSE_RESOLVER": self.dns.address},
+            env={"POSTHOUSE_RESOLVER": self.dns.address, "XDG_DATA_HOME": str(folder)},
         )
         self.port = self.posthouse.named_port()
 
@@ -230,6 +235,38 @@ def test_a_list_in_a_file(found: Found) -> None:
     assert found.all_of("file.test") == {"1", "2"}, "a broken list changes nothing"
     found.list.write_text("[]")
     found.until("file.test", {"503"})
+
+
+def test_new_members_get_sessions_and_those_who_wait(found: Found) -> None:
+    """And a session whose backend has left begins anew, also where the answer is still on its way."""
+    let_go = threading.Event()
+
+    def hold(asked: Request, connection: BackendConnection) -> bytes:
+        assert let_go.wait(10)
+        return response(200, body=b"0")
+
+    found.backends[0].on_request = hold
+    try:
+        with RawClient(found.port) as first, RawClient(found.port) as second:
+            count = len(found.backends[0].requests)
+            first.send(request("GET", host="sessions.test"))
+            found.backends[0].wait_requests(count + 1)
+            second.send(request("GET", host="sessions.test"))
+            found.dns.put("sessions.test", "SRV", found.record(1))
+            answer = second.read_response()
+            assert answer.body == b"1", "waited for one, got another"
+            name, _, _ = (answer.field(b"set-cookie") or b"").partition(b";")
+            let_go.set()
+            answer = first.read_response()
+            assert (answer.body, answer.field(b"set-cookie")) == (b"0", None)
+    finally:
+        let_go.set()
+        found.backends[0].on_request = found.saying(0)
+    found.dns.put("sessions.test", "SRV", found.record(0), found.record(1))
+    found.until("sessions.test", {"0", "1"})
+    for _ in range(4):
+        answer = get(found.port, fields=[(b"Cookie", name)], host="sessions.test")
+        assert (answer.body, answer.field(b"set-cookie")) == (b"1", None)
 
 
 def test_a_reload_keeps_what_was_found(found: Found) -> None:

@@ -174,6 +174,21 @@ class Backend:
     def is_full(self) -> bool:
         return self.in_flight >= self._full_at
 
+    @property
+    def is_only_full(self) -> bool:
+        """Whether nothing keeps it from being usable but that it is full, as of the last time `Watch.expire` ran."""
+        return self._is_up and self.is_full and (not self._is_watched or self._may_try)
+
+    @property
+    def _is_watched(self) -> bool:
+        return self._is_barred or self.comeback.lone is not None
+
+    @property
+    def _may_try(self) -> bool:
+        """Where it is left out, or only tried: whether one more may try."""
+        trials = self.comeback.trials
+        return not self._is_marked and trials is not None and trials.has_room
+
     def is_marked(self, now: float) -> bool:
         """Whether as many failures as the pool tolerates are remembered at `now`."""
         return self._window.count(now) >= self._max_fails
@@ -184,7 +199,8 @@ class Backend:
 
     def may_finish(self, now: float) -> bool:
         """Draining, but able to go on with sessions that it has."""
-        return self.state is State.DRAINING and not self.is_full and not self.is_marked(now)
+        is_left_out = self.comeback.is_tripped or self.is_marked(now)
+        return self.state is State.DRAINING and not self.is_full and not is_left_out
 
     def failures(self, now: float) -> int:
         """How many failures are remembered at `now`."""
@@ -370,8 +386,8 @@ class Backend:
         # Below its limit an exchange comes and goes without a look at anything else, unless someone counts.
         self._alert_at = self._full_at if trials is None and self._watch.tally is None else 0
         is_usable = self._is_up and self.in_flight < self._full_at
-        if self._is_barred or self.comeback.lone is not None:
-            is_usable = is_usable and not self._is_marked and trials is not None and trials.has_room
+        if self._is_watched:
+            is_usable = is_usable and self._may_try
         if is_usable != self.is_usable:
             self.is_usable = is_usable
             self._watch.note(self)

@@ -205,10 +205,19 @@ class Pool:
 
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
-        for backend in self.backends:
-            if backend.is_up and backend.is_full and not backend.is_marked(now):
-                return FailureKind.FULL
-        return FailureKind.NO_BACKEND
+        self.look(now)
+        if self.spec.passive.panic:
+            is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
+        else:
+            is_full = any(one.is_only_full for one in self.backends)
+        return FailureKind.FULL if is_full else FailureKind.NO_BACKEND
+
+    @property
+    def has_room_for_sessions(self) -> bool:
+        """Whether some may be served who have a session, though nobody else can: by a draining backend. O(n)."""
+        if self.sessions is None:
+            return False
+        return any(one.state is State.DRAINING and not one.is_full for one in self.backends)
 
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""
@@ -248,15 +257,22 @@ class Pool:
             self._refresh()
 
     def _expire(self, now: float) -> None:
-        """Let marks fall. Where nobody could be used, whoever comes back gets one request first."""
+        """Let marks fall. Where nobody could be used, whoever comes back gets one request first.
+
+        Those who wait are told when that is settled: before it they would all come at once.
+        """
         ups = [backend for backend in self.backends if backend.is_up]
         out = [backend for backend in ups if backend.has_failed]
         was_out = all(backend.has_failed or backend.comeback.lone is not None for backend in ups)
-        self._watch.expire(now)
+        watch = self._watch
+        tell, watch.on_change = watch.on_change, None
+        watch.expire(now)
         if was_out and not self.spec.passive.panic:
             for backend in out:
                 if backend.is_usable:
                     backend.try_alone(now)
+        watch.on_change = tell
+        watch.tell()
 
     def _desperate(self) -> Sequence[Backend]:
         """With `panic on`, where nobody can be used: all that are neither full nor draining."""

@@ -33,6 +33,7 @@ from posthouse.directives.route_draft import RouteDraft
 from posthouse.directives.source_words import parse_source
 from posthouse.directives.tcp import keepalive
 from posthouse.directives.upstream_options import source_with_options, with_options
+from posthouse.errors import NOWHERE
 
 USAGE = "proxy FROM TO..."
 _NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
@@ -154,6 +155,8 @@ def _hash_balance(one: Property, route: RouteDraft) -> None:
     """Below the average of all backends somebody would always hold too much."""
     arg = one.args[0]
     route.hash_balance = 0 if arg.text == OFF else whole_percent(arg, least=100)
+    if route.policy.place == NOWHERE:  # a policy that is not written can only be found wanting here
+        route.policy = replace(route.policy, place=one.name.place)
 
 
 def _max_conns(one: Property, route: RouteDraft) -> None:

@@ -46,44 +46,11 @@ class DownstreamAnswer:
     """State of one client connection, and what is done to it by those who answer."""
 
     __slots__ = (
-        *(
-            "_buffer",
-            "_chunked",
-            "_is_advancing",
-            "_is_chunking",
-            "_is_full",
-            "_is_late",
-            "_last_data",
-            "_last_head",
-            "_last_plan",
-            "_look_out",
-        ),
-        *(
-            "_listener",
-            "_plan",
-            "_pump",
-            "_reactor",
-            "_remaining",
-            "_scanned",
-            "_state",
-            "_total",
-            "_version_10",
-        ),
-        *(
-            "bucket",
-            "deadline",
-            "exchange",
-            "flow",
-            "introduction",
-            "is_persistent",
-            "memo",
-            "own",
-            "peer_lines",
-            "peer",
-            "peer_port",
-            "scheme",
-        ),
-        *("transport", "wake"),
+        *("_buffer", "_chunked", "_is_advancing", "_is_chunking", "_is_full", "_is_late", "_last_data"),
+        *("_last_head", "_last_plan", "_look_out", "_listener", "_plan", "_pump", "_reactor"),
+        *("_remaining", "_scanned", "_state", "_total", "_version_10", "bucket", "deadline", "exchange"),
+        *("flow", "introduction", "is_persistent", "memo", "own", "peer_lines", "peer", "peer_port"),
+        *("scheme", "transport", "wake"),
     )
 
     def __init__(self, listener: Listener) -> None:
@@ -318,9 +285,13 @@ class DownstreamAnswer:
             self._total = self._reactor.loop.call_later(seconds, self._expire_total)
 
     def _stop_total(self) -> None:
-        if self._total is not None:
-            self._total.cancel()
-            self._total = None
+        total, self._total = self._total, None
+        if total is not None:
+            total.cancel()
+
+    def _expect_body(self) -> None:
+        """The client has `timeouts body` for its next byte."""
+        self._reactor.timers.set(self, self._reactor.clock() + self._plan.timeouts.body)
 
     def _has_room(self) -> None:
         if self._is_full:

@@ -124,6 +124,9 @@ class Route:
     def use(self, pool: Pool) -> None:
         """Another pool from now on, because its members have changed. Attempts that run keep their backends."""
         self.pool = pool
+        self.sessions = pool.sessions
+        if self.judge is not None:
+            self.judge = Judge(pool)
         self.origins = {backend: Origin(backend.endpoint) for backend in pool.backends}
 
     def origin(self, backend: Backend) -> Origin:

@@ -58,6 +58,7 @@ class Membership:
         self._pools.use(self._site, self.route)
         came, gone = difference(before, pool)
         self._runtime.leave([before], [pool])
+        pool.queue.hand_over(before, pool)
         self._runtime.log.info(
             "members changed",
             pool=pool.name,

@@ -64,6 +64,8 @@ def runtime(log: Remembering) -> Iterator[Runtime]:
 class Guest:
     """Waits, and is never served."""
 
+    is_passed = False
+
     def __init__(self, pool: object, since: float) -> None:
         self.pool = pool
         self.since = since
