@@ -7,11 +7,14 @@ import contextlib
 import os
 import random
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from posthouse.adapt import Adapted
+from posthouse.admin.server import AdminServer
 from posthouse.balance.policies import find_policy
+from posthouse.balance.policy import Setting
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.process_log import Format, ProcessLog
@@ -19,7 +22,9 @@ from posthouse.server import generation, loops
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
 from posthouse.server.logs import DryLogs
+from posthouse.server.parts import AdminPlace
 from posthouse.server.runtime import Runtime
+from posthouse.server.status import Moment, Status
 from posthouse.server.worker import Settings, Worker
 
 
@@ -57,6 +62,7 @@ class Process:
         )
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
+        self.admin: AdminServer | None = None
 
     def build(self, config: Config, previous: Any) -> generation.Generation:
         return generation.build(config, self._runtime, previous)
@@ -76,9 +82,17 @@ class Process:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
         asyncio.set_event_loop(self.loop)
         try:
-            return self.loop.run_until_complete(Worker(loaded, settings, self).run())
+            worker = Worker(loaded, settings, self)
+            if settings.admin is not None:
+                self.admin = self._admin(settings.admin, worker)
+            return self.loop.run_until_complete(worker.run())
         finally:
             self._close()
+
+    def _admin(self, place: AdminPlace, worker: Worker) -> AdminServer:
+        runtime = self._runtime
+        status = Status(worker, place.config, runtime.probes, lambda: Moment(runtime.clock(), time.time()))
+        return AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
 
     def _close(self) -> None:
         """Write what is to be written. The loop stays open: uvloop's close waits for transports that are."""
@@ -95,7 +109,7 @@ def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
     mistakes: list[Mistake] = []
     for spec in policies:
         try:
-            find_policy(spec, (), random.Random(0))
+            find_policy(spec, Setting((), random.Random(0)))
         except ConfigError as error:
             mistakes += error.mistakes
     return mistakes

@@ -13,18 +13,20 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Coroutine, Mapping, Sequence
+import time
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
-from posthouse.observe.process_log import ProcessLog
 from posthouse.server import memory, pidfile, signals
 from posthouse.server.accepting import Admission
-from posthouse.server.listeners import Listener, Listeners, Served
+from posthouse.server.listeners import Listeners, Served
+from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
 from posthouse.server.ready import ready_line
 from posthouse.server.sockets import ListenKey
+from posthouse.server.tcp_settings import DEFAULT, tcp_settings
 from posthouse.server.watch import Watch
 
 DRAIN_LOOK_SECONDS = 0.02
@@ -36,75 +38,13 @@ STOPPED, STOPPED_TWICE = 0, 2
 CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
 
 
-class Loaded(Protocol):
-    """A configuration that was read, with the files it came from (name to text)."""
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def sources(self) -> Mapping[str, str]: ...
-
-
-class Serving(Protocol):
-    """What a worker needs of `server.generation.Generation`."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def listen(self) -> tuple[ListenKey, ...]: ...
-    @property
-    def in_flight(self) -> int: ...
-    def handler(self, key: ListenKey) -> Any: ...
-    def start(self) -> None: ...
-    def retire(self, successor: Any = None) -> None: ...
-
-
-class Commands(Protocol):
-    """What a worker needs of `server.hooks.Hooks`."""
-
-    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them one after the other. Raises ConfigError at the first that fails."""
-
-    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them, for a limited time."""
-
-
-class Parts(Protocol):
-    """What a worker is made of, and whom it tells: handed in by the command."""
-
-    @property
-    def log(self) -> ProcessLog: ...
-    @property
-    def hooks(self) -> Commands: ...
-
-    async def prepare(self, config: Config) -> None:
-        """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
-
-    def build(self, config: Config, previous: Any) -> Serving:
-        """A generation that does not serve yet. Raises ConfigError or StartError."""
-
-    def listener(self, plan: Any) -> Listener:
-        """A listening address that hands its connections to `plan`."""
-
-    def load(self) -> Loaded | None:
-        """Read the configuration again, in a thread; None: it did not come from a file.
-
-        Raises ConfigError or StartError.
-        """
-
-    def reopen_logs(self) -> None:
-        """Open the files of all logs again, by name."""
-
-    def announce(self, ready: str) -> None:
-        """Print the ready line."""
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the command line says of a worker.
 
     grace        seconds that stopping waits for exchanges
     connections  downstream connections at most
+    admin        where the admin socket is to be; None: there is none
     is_quiet     no ready line
     bound        sockets that listen already, by address
     """
@@ -115,6 +55,7 @@ class Settings:
     is_watching: bool = False
     is_quiet: bool = False
     bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
+    admin: AdminPlace | None = None
 
 
 class Worker:
@@ -134,6 +75,7 @@ class Worker:
         self._is_stopping = False
         self._is_reloading = False
         self._reload_again = ""
+        self.began = time.monotonic()
 
     def __repr__(self) -> str:
         return f"<Worker pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
@@ -153,8 +95,35 @@ class Worker:
         finally:
             if watch is not None:
                 watch.stop()
-            if self._settings.pidfile:
-                pidfile.remove(self._settings.pidfile)
+            self._remove_files()
+
+    def _remove_files(self) -> None:
+        if self._parts.admin is not None:
+            self._parts.admin.close()
+        if self._settings.pidfile:
+            pidfile.remove(self._settings.pidfile)
+
+    # --- what server/status.py asks
+
+    @property
+    def serving(self) -> Any:
+        """The generation that takes new requests."""
+        return self._generation
+
+    @property
+    def retiring(self) -> int:
+        """Former generations on which exchanges still run."""
+        return sum(one.in_flight > 0 for one in self._retired)
+
+    @property
+    def exchanges(self) -> int:
+        """Exchanges that run, on all generations."""
+        return self._in_flight()
+
+    @property
+    def connections(self) -> int:
+        """Connections of clients that are open."""
+        return self._listeners.connections()
 
     @property
     def _is_watching(self) -> bool:
@@ -172,6 +141,8 @@ class Worker:
         bound = self._listeners.bind(generation.listen, self._settings.bound)
         has_started = False
         try:
+            if self._parts.admin is not None:
+                self._parts.admin.claim()
             if self._settings.pidfile:
                 pidfile.write(self._settings.pidfile)
             self._tell_notices(config)
@@ -180,11 +151,12 @@ class Worker:
             if not has_started:
                 for listening in bound.values():
                     listening.close()
-                if self._settings.pidfile:
-                    pidfile.remove(self._settings.pidfile)
+                self._remove_files()
         if not has_started:
             return False
         await self._serve(config, generation, bound)
+        if self._parts.admin is not None:
+            await self._parts.admin.serve()
         signals.listen(self._loop, self)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
@@ -216,8 +188,11 @@ class Worker:
         """From here on nothing can fail: `generation` takes the place of the one that serves now."""
         old, self._generation = self._generation, generation
         generation.start()
-        limits = connection_limits(config)
-        served = {key: Served(generation.handler(key), limits.get(key, 0)) for key in generation.listen}
+        limits, tcp = connection_limits(config), tcp_settings(config)
+        served = {
+            key: Served(generation.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT))
+            for key in generation.listen
+        }
         await self._listeners.swap(served, bound)
         if old is not None:
             old.retire(generation)

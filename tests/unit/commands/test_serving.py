@@ -15,7 +15,7 @@ def _given(name: str, value: str) -> Given:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("workers", "1"), ("workers", "auto"), ("admin", "off"), ("log-format", "text")),
+        *(("workers", "1"), ("workers", "auto"), ("admin", "off"), ("admin", "x"), ("log-format", "text")),
         *(("log-format", "json"), ("grace", "0"), ("grace", "1h30m"), ("log", "x"), ("pidfile", "x")),
     ],
 )
@@ -33,7 +33,7 @@ def test_accepted(name: str, value: str) -> None:
         ("workers", "many", "expected a number from 1 or auto"),
         ("workers", "²", "expected a number from 1 or auto"),
         ("user", "www-data", "--user is not in this release yet"),
-        ("admin", "/run/x.sock", "the admin socket is not in this release yet: --admin off"),
+        ("admin", "", "--admin needs the name of a file"),
         ("log-format", "xml", "--log-format is 'xml', expected text or json"),
         ("grace", "10", "--grace is '10', expected a duration as 30s: "),
         ("grace", "-1s", "it is negative"),

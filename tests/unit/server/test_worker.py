@@ -18,6 +18,7 @@ import pytest
 from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
 from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, StartError
 from posthouse.server import listeners, sockets, watch, worker
+from posthouse.server.parts import Admin
 from posthouse.server.sockets import ListenKey
 from posthouse.server.worker import Settings, Worker, connection_limits
 from unit.server.fakes import EchoListener, Remembering, until
@@ -77,6 +78,7 @@ class Cast:
         self.next: Callable[[], Loaded | None] = lambda: None
         self.building: Exception | None = None
         self.hooks = self
+        self.admin: Admin | None = None
         self.commanded: list[HookSpec] = []
         self.preparing: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.startup: Callable[[], Coroutine[Any, Any, None]] | None = None
