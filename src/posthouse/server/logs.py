@@ -102,6 +102,11 @@ class Logs:
         for log, _ in self._held.values():
             log.reopen()
 
+    def reopen_file(self, path: str) -> bool:
+        """Open this file again, if it is one of ours; False: it could not be, and the old one is still written to."""
+        held = self._held.get(LogKey(path, path, False))
+        return held is None or held[0].reopen()
+
     def close(self) -> None:
         """Write everything and close, within CLOSE_SECONDS."""
         deadline = time.monotonic() + CLOSE_SECONDS

@@ -3,80 +3,73 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
-import sys
-from collections.abc import Callable, Iterable, Mapping
+import socket
+from collections.abc import Iterable
 from typing import Any
 
-from posthouse.adapt import Adapted
 from posthouse.balance.policies import find_policy
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
-from posthouse.observe.process_log import Format, ProcessLog
+from posthouse.observe.process_log import ProcessLog
 from posthouse.server import generation, loops
+from posthouse.server.channel import Channel
+from posthouse.server.control import Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
-from posthouse.server.hooks import Hooks
 from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
-from posthouse.server.worker import Settings, Worker
-
-
-def open_log(output: str, format: Format) -> ProcessLog:
-    """The process log: to a file or "stderr". Raises StartError."""
-    return ProcessLog(output, format)
+from posthouse.server.worker import Worker
 
 
 class Process:
     """The parts of a worker (see `worker.Parts`), made before it and closed after it.
 
-    loop                the value of POSTHOUSE_LOOP
-    load                reads the configuration again; None: it did not come from a file
-    is_case_sensitive   CASE_SENSITIVE_PATH
-    env                 what commands of the configuration get; None: the process's environment
-    Raises StartError when the loop can't be had.
+    connection  its channel to the supervisor
+    loop        the value of POSTHOUSE_LOOP
+    Raises StartError when the log or the loop can't be had.
     """
 
-    def __init__(
-        self,
-        log: ProcessLog,
-        loop: str,
-        load: Callable[[], Adapted | None],
-        *,
-        is_case_sensitive: bool,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self.log = log
-        self.load = load
-        self.hooks = Hooks(log, os.environ if env is None else env)
+    def __init__(self, welcome: Welcome, connection: socket.socket, loop: str) -> None:
+        self.log = ProcessLog(welcome.log, welcome.log_format, about={"worker": welcome.slot})
         self.loop = loops.factory(loops.choose(loop))()
         servers = name_servers(os.environ.get(RESOLVER, ""))
         self._runtime = Runtime(
-            self.loop, self.log, is_case_sensitive=is_case_sensitive, name_servers=servers
+            self.loop, self.log, is_case_sensitive=welcome.is_case_sensitive, name_servers=servers
         )
+        if welcome.secret:
+            self._runtime.secret = welcome.secret
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
+        self._worker = Worker(welcome, self)
+        self._channel = Channel(
+            connection, self.loop, self._worker.hear, self._worker.orphaned, is_greeted=True
+        )
+        self.tell = self._channel.send
 
-    def build(self, config: Config, previous: Any) -> generation.Generation:
-        return generation.build(config, self._runtime, previous)
+    def build(self, prepare: Prepare, previous: Any) -> generation.Generation:
+        built = generation.build(prepare.config, self._runtime, previous)
+        built.number = prepare.number
+        return built
 
     async def prepare(self, config: Config) -> None:
         """See `worker.Parts`."""
         sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]
         await self._runtime.discoverer.prepare(sources)
 
-    def announce(self, ready: str) -> None:
-        if sys.stderr is None:  # closed by who started us; print() would take stdout instead
-            return
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-            print(ready, file=sys.stderr, flush=True)
+    def reopen_log(self, message: ReopenLog) -> None:
+        """See `worker.Parts`."""
+        is_done = self._runtime.logs.reopen_file(message.path)
+        self.tell(Reopened(message.path, message.turn, is_done))
 
-    def serve(self, loaded: Adapted, settings: Settings) -> int:
-        """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
+    def tidy_log(self, path: str) -> None:
+        """See `worker.Parts`."""
+
+    def serve(self) -> int:
+        """Serve until stopped; the exit code. Can be called once."""
         asyncio.set_event_loop(self.loop)
         try:
-            return self.loop.run_until_complete(Worker(loaded, settings, self).run())
+            return self.loop.run_until_complete(self._worker.run())
         finally:
             self._close()
 

@@ -1,0 +1,110 @@
+"""Group: the supervisor in this process, put together from its parts and run until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from posthouse.adapt import Adapted
+from posthouse.config.specs import Config
+from posthouse.observe.process_log import Format, ProcessLog
+from posthouse.server import loops
+from posthouse.server.child import Child, Identity, Launch
+from posthouse.server.control import Welcome
+from posthouse.server.discoverer import RESOLVER, name_servers
+from posthouse.server.hooks import Hooks
+from posthouse.server.service_manager import ServiceManager
+from posthouse.server.supervisor import Settings, Supervisor
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: what `--workers auto` means."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says of every worker, besides `supervisor.Settings`.
+
+    env       the environment with the values of the env file: what commands of the configuration get
+    identity  whom workers run as; None: as we do
+    """
+
+    env: Mapping[str, str]
+    connections: int = 512
+    log: str = "stderr"
+    log_format: Format = "text"
+    is_case_sensitive: bool = False
+    identity: Identity | None = None
+
+
+class Group:
+    """The parts of a supervisor (see `supervisor.Parts`), made before it and closed after it.
+
+    load  reads the configuration again; None: it did not come from a file
+    Raises StartError when the log can't be opened, or for a variable of the environment that is wrong.
+    """
+
+    def __init__(self, options: Options, load: Callable[[], Adapted | None]) -> None:
+        # What workers will read as well: said once, here, and not by each of them.
+        loops.choose(os.environ.get("POSTHOUSE_LOOP", ""))
+        name_servers(os.environ.get(RESOLVER, ""))
+        self.log = ProcessLog(options.log, options.log_format)
+        self.load = load
+        self.hooks = Hooks(self.log, options.env)
+        self.manager = ServiceManager(os.environ)
+        self.reopen_logs = self.log.reopen
+        self._launch = Launch(os.environ, options.identity)
+        self._options = options
+
+    def serve(self, loaded: Adapted, settings: Settings) -> int:
+        """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
+        options = self._options
+        self._welcome = Welcome(
+            slot=0,
+            workers=settings.workers,
+            grace=settings.grace,
+            connections=options.connections,
+            log=options.log,
+            log_format=options.log_format,
+            is_case_sensitive=options.is_case_sensitive,
+            secret=secrets.token_bytes(32),
+        )
+        try:
+            return asyncio.run(Supervisor(loaded, settings, self).run())
+        finally:
+            self.log.close()
+
+    async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
+        """See `workers.Start`."""
+        return await self._launch.start(replace(self._welcome, slot=slot), on_message)
+
+    def prepare_for_reloads(self) -> None:
+        """See `supervisor.Parts`."""
+        from posthouse.server import process
+
+        self._dry_build = process.dry_build
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+    def check(self, config: Config) -> Mapping[str, bytes]:
+        """See `supervisor.Parts`."""
+        self._dry_build(config)
+        return {}
+
+    def announce(self, ready: str) -> None:
+        """See `supervisor.Parts`."""
+        if sys.stderr is None:  # closed by who started us; print() would take stdout instead
+            return
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            print(ready, file=sys.stderr, flush=True)

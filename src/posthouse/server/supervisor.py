@@ -1,0 +1,331 @@
+"""Supervisor: the process that the outside knows. It binds, starts the workers and serves no request itself.
+
+Laws
+- Reading, checking and a build of everything come before anything changes; a mistake or a taken port leaves
+  everything as it was, in every worker.
+- Signals are methods: they return at once, and the work goes on in the loop.
+- The commands of the configuration, the pid file, the ready line and the service manager are its, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from posthouse.config.specs import Config, HookEvent, HookSpec
+from posthouse.errors import ConfigError, StartError
+from posthouse.observe.process_log import ProcessLog
+from posthouse.server import bugs, pidfile, signals
+from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.control import Prepare
+from posthouse.server.ready import ready_line
+from posthouse.server.service_manager import ServiceManager
+from posthouse.server.sockets import ListenKey
+from posthouse.server.tasks import Tasks
+from posthouse.server.watch import Watch
+from posthouse.server.workers import Start, Workers
+
+STOPPED, FAILED, STOPPED_TWICE = 0, 1, 2
+"""Exit codes: stopped as asked; no worker can live; a second signal."""
+
+CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
+ABORT_SECONDS = 1.0
+"""After a second signal, until workers that have not ended are killed."""
+
+
+class Loaded(Protocol):
+    """A configuration that was read, with the files it came from (name to text)."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def sources(self) -> Mapping[str, str]: ...
+
+
+class Commands(Protocol):
+    """What a supervisor needs of `server.hooks.Hooks`."""
+
+    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
+        """Run them one after the other. Raises ConfigError at the first that fails."""
+
+    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
+        """Run them, for a limited time."""
+
+
+class Parts(Protocol):
+    """What a supervisor is made of, and whom it tells: handed in by `server.group`."""
+
+    @property
+    def log(self) -> ProcessLog: ...
+    @property
+    def hooks(self) -> Commands: ...
+    @property
+    def start_worker(self) -> Start: ...
+    @property
+    def manager(self) -> ServiceManager: ...
+
+    def load(self) -> Loaded | None:
+        """Read the configuration again, in a thread; None: it did not come from a file.
+
+        Raises ConfigError or StartError.
+        """
+
+    def check(self, config: Config) -> Mapping[str, bytes]:
+        """Build all of it for nothing, in a thread; what workers may not be able to read. Raises ConfigError."""
+
+    def prepare_for_reloads(self) -> None:
+        """Import what a reload needs: later, the files on disk may be those of another version."""
+
+    def reopen_logs(self) -> None:
+        """Open our own log again, by name."""
+
+    def announce(self, ready: str) -> None:
+        """Print the ready line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says of the group.
+
+    workers    how many
+    grace      seconds that stopping waits for exchanges
+    is_quiet   no ready line
+    heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
+    bound      sockets that listen already, by address: one for each slot, or one for all
+    """
+
+    workers: int = 1
+    grace: float = 30.0
+    pidfile: str = ""
+    is_watching: bool = False
+    is_quiet: bool = False
+    heartbeat: float = 0.0
+    bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
+
+
+class Supervisor:
+    """Serves from `run` until stopped, through its workers.
+
+    `stop`, `reload` and `upgrade` are what signals do; they return at once and work goes on in the loop.
+    """
+
+    def __init__(self, loaded: Loaded, settings: Settings, parts: Parts) -> None:
+        self._loaded = loaded
+        self._settings = settings
+        self._parts = parts
+        self._log = parts.log
+        self._number = 0
+        self._bindings = Bindings(settings.workers, settings.bound)
+        self._workers = Workers(
+            parts.start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
+        )
+        self._tasks = Tasks()
+        self._is_stopping = False
+        self._is_aborting = False
+        self._is_reloading = False
+        self._reload_again = ""
+
+    def __repr__(self) -> str:
+        return f"<Supervisor pid={os.getpid()} generation={self._number} {self._workers!r}>"
+
+    async def run(self) -> int:
+        """Start, serve until stopped; the exit code. Raises ConfigError or StartError when it can't start."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(bugs.teller(self._log))
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._workers.on_lost = self._on_lost
+        watch = None
+        try:
+            if not await self._start():
+                return await self._exit
+            if self._settings.is_watching:
+                watch = Watch(lambda: list(self._loaded.sources), lambda: self.reload("watch"), self._loop)
+            return await self._exit
+        finally:
+            if watch is not None:
+                watch.stop()
+            await self._workers.bury()
+            self._bindings.close()
+            self._parts.manager.close()
+            if self._settings.pidfile:
+                pidfile.remove(self._settings.pidfile)
+
+    # --- start
+
+    async def _start(self) -> bool:
+        """Whether it serves; False: it was stopped before. Raises ConfigError or StartError."""
+        signals.listen(self._loop, self)  # what follows may take long, and must not outlive us
+        await self._workers.start()
+        self._parts.prepare_for_reloads()  # while the workers import the same
+        config = self._loaded.config
+        prepare = Prepare(1, config, self._parts.check(config) if self._has_secrets else {})
+        if not await self._unless_stopped(self._workers.first(prepare)):
+            return False
+        fresh = self._bindings.bind(listen_keys(config))
+        self._bindings.take(fresh)
+        if self._settings.pidfile:
+            pidfile.write(self._settings.pidfile)
+        self._tell_notices(config)
+        hooks = hooks_of(config, "startup")
+        if hooks and not await self._unless_stopped(self._parts.hooks.start_up(hooks)):
+            return False
+        await self._workers.commit(prepare, fresh, {})
+        self._number = 1
+        count = len(self._workers)
+        if not self._settings.is_quiet:
+            self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))
+        self._log.info("started", pid=os.getpid(), workers=count, sites=len(config.sites), generation=1)
+        self._parts.manager.ready()
+        return True
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
+        running = self._loop.create_task(work)
+        await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait((running,))
+            return False
+        running.result()
+        return not self._is_stopping
+
+    def _on_lost(self, reason: str) -> None:
+        self._log.error("no worker is left that serves", reason=reason)
+        self._end(FAILED)
+
+    # --- reload
+
+    def reload(self, cause: str) -> None:
+        """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
+
+        Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
+        """
+        if cause != "watch":
+            self._parts.reopen_logs()
+            self._workers.reopen_logs()
+        if self._is_stopping or not self._number:
+            return
+        if self._is_reloading:
+            self._reload_again = cause
+            return
+        self._is_reloading = True
+        self._tasks.spawn(self._reload(cause))
+
+    async def _reload(self, cause: str) -> None:
+        self._parts.manager.reloading()
+        try:
+            loaded = await self._loop.run_in_executor(None, self._parts.load)
+            if self._is_stopping:
+                return
+            if loaded is None:
+                self._log.info(CANNOT_RELOAD, cause=cause)
+            elif cause != "watch" or loaded.config != self._loaded.config:
+                await self._swap(loaded, cause)
+        except Exception as error:  # whatever it is, it must not take down what serves
+            if not self._is_stopping:
+                self._tell_refusal(error, cause)
+        finally:
+            self._is_reloading = False
+            if not self._is_stopping:
+                self._parts.manager.ready()
+            if self._reload_again:
+                again, self._reload_again = self._reload_again, ""
+                self.reload(again)
+
+    async def _swap(self, loaded: Loaded, cause: str) -> None:
+        began = self._loop.time()
+        config = loaded.config
+        files = await self._loop.run_in_executor(None, self._parts.check, config)
+        async with self._workers.change():
+            prepare = Prepare(self._number + 1, config, files)
+            await self._workers.prepare(prepare)
+            if self._is_stopping:
+                return
+            keys = listen_keys(config)
+            try:
+                fresh = self._bindings.bind(keys)
+            except BaseException:
+                self._workers.abandon(prepare)
+                raise
+            self._bindings.take(fresh)
+            self._number, self._loaded = prepare.number, loaded
+            self._tell_notices(config)
+            await self._workers.commit(prepare, fresh, self._bindings.leave(keys))
+        took = round((self._loop.time() - began) * 1000)
+        self._log.info(
+            "reloaded", cause=cause, generation=prepare.number, sites=len(config.sites), took_ms=took
+        )
+
+    def _tell_refusal(self, error: Exception, cause: str) -> None:
+        if isinstance(error, ConfigError):
+            for mistake in error.mistakes:
+                place = str(mistake.place)
+                what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+                self._log.error("configuration", key=place, place=place, mistake=what)
+            reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
+        else:
+            reason = str(error) if isinstance(error, StartError) else repr(error)
+        self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
+
+    def _tell_notices(self, config: Config) -> None:
+        for notice in config.notices:
+            self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+
+    # --- stop
+
+    def stop(self, cause: str) -> None:
+        """Drain and end with 0; asked a second time, end at once with 2."""
+        if self._is_stopping:
+            self._is_aborting = True
+            self._tasks.spawn(self._abort(cause))
+        else:
+            self._is_stopping = True
+            self._tasks.spawn(self._drain(cause))
+
+    async def _drain(self, cause: str) -> None:
+        self._parts.manager.stopping()
+        if not self._number:  # nothing is served yet
+            self._log.info("stopped", signal=cause, cut=0)
+            self._end(STOPPED)
+            return
+        grace = self._settings.grace
+
+        def tell(in_flight: int) -> None:
+            self._log.info("stopping", signal=cause, in_flight=in_flight, grace=f"{grace:g}s")
+
+        try:
+            cut = await self._workers.stop(cause, tell, grace)
+            if not self._is_aborting:
+                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
+                self._log.info("stopped", cut=cut)
+        finally:
+            if not self._is_aborting:
+                self._end(STOPPED)
+
+    async def _abort(self, cause: str) -> None:
+        try:
+            cut = await self._workers.abort(ABORT_SECONDS)
+            self._log.warn("stopped by a second signal", signal=cause, cut=cut)
+        finally:
+            self._end(STOPPED_TWICE)
+
+    def _end(self, code: int) -> None:
+        if not self._exit.done():
+            self._exit.set_result(code)
+
+    def upgrade(self, cause: str) -> None:
+        """Not in this release; saying so is better than dying, which is the signal's default."""
+        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
+
+    @property
+    def _has_secrets(self) -> bool:
+        return False
+
+
+def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
+    """The commands of all sites for an event, in the order of the file."""
+    return [hook for site in config.sites for hook in site.hooks if hook.event == event]
