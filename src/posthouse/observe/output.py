@@ -130,6 +130,8 @@ class Output:
         if self.rotator is None or not self._is_file:
             return lines[self._push(lines) :]
         size = self.rotator.rotation.size
+        if self.rotator.is_shared:
+            self._written = os.fstat(self._fd).st_size
         while self._written + len(lines) > size:
             end = lines.rfind(b"\n", 0, max(0, size - self._written)) + 1
             if not end and self._written:
@@ -142,6 +144,13 @@ class Output:
             if sent < end:
                 return lines
         return lines[self._push(lines) :]
+
+    def look(self) -> None:
+        """Put a file aside that others have filled."""
+        if self.rotator is None or not self._is_file or self._fd < 0 or self._is_sending or self._kept:
+            return
+        if os.fstat(self._fd).st_size >= self.rotator.rotation.size:
+            self._rotate(self.rotator)
 
     def _rotate(self, rotator: Rotator) -> bool:
         """Put the file aside; whether there is room now."""

@@ -46,6 +46,8 @@ class Process:
             connection, self.loop, self._worker.hear, self._worker.orphaned, is_greeted=True
         )
         self.tell = self._channel.send
+        if welcome.workers > 1:
+            self._runtime.logs.share(self.tell, is_first=welcome.slot == 0)
 
     def build(self, prepare: Prepare, previous: Any) -> generation.Generation:
         built = generation.build(prepare.config, self._runtime, previous)
@@ -64,6 +66,7 @@ class Process:
 
     def tidy_log(self, path: str) -> None:
         """See `worker.Parts`."""
+        self._runtime.logs.tidy(path)
 
     def serve(self) -> int:
         """Serve until stopped; the exit code. Can be called once."""
