@@ -83,6 +83,7 @@ class Process:
             task.cancel()
         self.loop.run_until_complete(asyncio.sleep(0))
         self.log.close()
+        self._channel.close()
         asyncio.set_event_loop(None)
 
 

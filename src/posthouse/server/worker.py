@@ -222,6 +222,7 @@ class Worker:
         return sum(one.in_flight for one in [*self._retired, *serving])
 
     def _end(self, code: int, cut: int) -> None:
+        self._is_stopping = True
         if not self._exit.done():
             self._parts.tell(Ended(cut))
             self._exit.set_result(code)
