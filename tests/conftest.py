@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from kit import Posthouse, ScriptedBackend, Stage
 from kit.stage import ONE_ROUTE
+
+# A timing never decides whether a test passes.
+if hypothesis.settings().deadline is not None:  # else `make fuzz` has said so already, and more
+    hypothesis.settings.register_profile("ours", deadline=None)
+    hypothesis.settings.load_profile("ours")
 
 
 @pytest.fixture

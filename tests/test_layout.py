@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "directives": {"caddyfile", "config"},
     "adapt": {"caddyfile", "directives", "config"},
     "protocol": set(),
-    "balance": {"config.specs"},
+    "balance": {"config.specs", "config.units"},
     "observe": set(),
     "proxy": {"protocol", "balance", "observe", "config.specs", "config.patterns"},
     "net": {"protocol", "config.specs"},
@@ -36,10 +36,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "discovery": {"config.specs"},
     "steps": {"protocol", "observe", "config.specs", "config.step_specs", "config.patterns"}
     | {"proxy.answer", "proxy.reply"},
+    "admin": {"protocol"},
     "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
-    | {"net", "files", "probe", "discovery", "steps", "__version__"},
+    | {"net", "files", "probe", "discovery", "steps", "admin", "__version__"},
     "_build": {"server.loops"},
-    "commands": {"server", "adapt", "config", "caddyfile", "_build", "__version__"},
+    "commands": {"server", "adapt", "config", "caddyfile", "admin", "_build", "__version__"},
     "cli": {"commands"},
     "__main__": {"cli"},
     "testing": {"config", "protocol", "balance", "observe", "proxy", "steps", "net"} | {"discovery"},

@@ -59,6 +59,7 @@ def posthouse_caddyfile(front: Front) -> str:
         response_timeout {pace.response}ms
         idle_timeout {pace.response}ms
         fail_timeout {pace.rest}ms
+        unhealthy_status 5xx
         try_duration {pace.whole}ms
         try_interval 100ms
         health_check {HEALTH}

@@ -1,3 +1,3 @@
 """Posthouse: a reverse proxy and load balancer that speaks the Caddyfile."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -130,13 +130,14 @@ def answer_when_released(asked: Request, connection: BackendConnection) -> bytes
     return response(200, body=b"ok")
 
 
-def test_a_full_backend_is_503(stage: Stage) -> None:
+def test_a_backend_that_stays_full_is_503(stage: Stage) -> None:
+    """After a second in the queue; until all who wait have been served or sent away takes that long again."""
     stage.backend.on_request = answer_when_released
     with stage.client() as client:
         client.send(request("GET", "/full", host="a.test"))
         stage.backend.wait_requests(1)
         answer = stage.get("/full")
-        assert (answer.status, answer.field("Retry-After")) == (503, None)
+        assert (answer.status, answer.field("Retry-After")) == (503, b"1")
         stage.backend.on_request = answer_ok
         stage.backend.release()
         assert client.read_response().status == 200

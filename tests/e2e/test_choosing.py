@@ -45,6 +45,7 @@ http://:PORT {
         try_duration 5s
     }
     proxy /full A B C {
+        queue off
         policy POLICY
         max_conns 2
     }

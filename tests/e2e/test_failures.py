@@ -187,7 +187,7 @@ def test_all_marked_is_503_with_the_time(pair: Pair) -> None:
 
 
 def test_all_full_is_503(pair: Pair) -> None:
-    pair.serve("max_conns 1")
+    pair.serve("max_conns 1 queue off")
     holding = []
     for backend in (pair.first, pair.second):
         backend.on_request = lambda asked, connection: connection.backend.hold()

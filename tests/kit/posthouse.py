@@ -83,7 +83,8 @@ class Posthouse:
         self.process = subprocess.Popen(
             command,
             cwd=self.directory,
-            env={**os.environ, **(env or {})},
+            # So that the admin socket is in the folder of this test.
+            env={**os.environ, "XDG_RUNTIME_DIR": str(self.directory), **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -115,6 +116,11 @@ class Posthouse:
     def named_port(self, name: str = "PORT") -> int:
         """The port that the word was replaced with."""
         return int(self.names[name])
+
+    def admin_socket(self) -> str:
+        """Where its admin socket is by default."""
+        (path,) = self.directory.glob("posthouse/*.sock")
+        return str(path)
 
     def stderr(self) -> str:
         """Everything written to stderr so far (the process log)."""

@@ -11,61 +11,23 @@ Laws:
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from hashlib import blake2b
-from heapq import heappop, heappush
 
+from posthouse.balance import slow_start
 from posthouse.balance.active_health import State
 from posthouse.balance.breaker import Phase
-from posthouse.balance.budget import RetryBudget
 from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
-from posthouse.balance.ejection import Ejections
 from posthouse.balance.health import NEVER, FailureWindow
+from posthouse.balance.peak_ewma import PeakEwma
 from posthouse.balance.trials import Result, Trials
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PassiveSpec
 
 BackendKey = tuple[str, int]
 """What makes two backends of successive pools the same one: endpoint text, occurrence number from 1."""
 
 _NO_LIMIT = sys.maxsize
-
-
-class Watch:
-    """What pools that share backends look at before they trust their ready tuples.
-
-    changes  how often some backend has become usable or stopped being so
-    expires  when the earliest mark falls (monotonic seconds), `NEVER` if there is none
-    budget   of the pool's retries
-    ejections  who is left out where not all may be, None where all may
-    tell     is told of each backend whose breaker has changed, and what it was; or None
-    """
-
-    __slots__ = ("_marked", "_order", "budget", "changes", "ejections", "expires", "tell")
-
-    def __init__(self) -> None:
-        self.changes = 0
-        self.expires = NEVER
-        self.budget = RetryBudget()
-        self.ejections: Ejections | None = None
-        self.tell: Callable[[Backend, Phase], None] | None = None
-        self._marked: list[tuple[float, int, Backend]] = []
-        self._order = 0
-
-    def __repr__(self) -> str:
-        return f"<Watch changes={self.changes} marked={len(self._marked)}>"
-
-    def mark(self, backend: Backend, until: float) -> None:
-        """`backend` is marked by failures at least until then."""
-        self._order += 1  # so that the heap never has to compare backends
-        heappush(self._marked, (until, self._order, backend))
-        self.expires = self._marked[0][0]
-
-    def expire(self, now: float) -> None:
-        """Let the marks fall whose time has come: O(log n) for each of them."""
-        marked = self._marked
-        while marked and marked[0][0] <= now:
-            heappop(marked)[2].review(now)
-        self.expires = marked[0][0] if marked else NEVER
 
 
 def warm_key(backend: Backend, tls: Hashable | None) -> Hashable:
@@ -90,6 +52,12 @@ class Backend:
     state      what active health checks believe; set it with `believe`
     reason     why, one short phrase; "" while it has been UP from the beginning
     since      when it became so, monotonic seconds; None = from the beginning
+    is_known   whether a pool with it has started before
+    weight     of the configuration in force
+    slow_start seconds of a slow start, 0 = off
+    warmth     how far a slow start has come: 1.0 = no slow start, or over
+    share      weight × warmth: what weighted policies go by
+    latency    what `policy ewma` knows of its response times
     """
 
     __slots__ = (
@@ -107,15 +75,22 @@ class Backend:
         "endpoint",
         "fault",
         "in_flight",
+        "is_known",
         "is_usable",
         "key",
+        "latency",
         "marked_since",
         "name",
         "reason",
         "seed",
+        "share",
         "since",
+        "slow_start",
         "state",
         "tls",
+        "warm_since",
+        "warmth",
+        "weight",
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
@@ -142,6 +117,13 @@ class Backend:
         self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
         self._max_fails = 1
+        self.weight = endpoint.weight
+        self.slow_start = 0.0
+        self.warmth = 1.0
+        self.warm_since: float | None = None
+        self.share = float(self.weight)
+        self.latency = PeakEwma()
+        self.is_known = False
 
     def __repr__(self) -> str:
         limit = f"/{self.max_conns}" if self.max_conns else ""
@@ -163,9 +145,30 @@ class Backend:
 
     def believe(self, state: State, reason: str = "", since: float | None = None) -> None:
         """What active health checks believe from now on. What failed requests have marked is not touched."""
+        comes_back = state is State.UP and not self._is_up
         self.state, self.reason, self.since = state, reason, since
         self._is_up = state is State.UP
+        if comes_back and not self.has_failed:
+            self.cool()
         self._place()
+        self._watch.tell()
+
+    def cool(self) -> None:
+        """It comes back, or is new among others: its slow start begins, if the pool has one."""
+        if self.slow_start:
+            self.warm_since = None
+            self._set_warmth(slow_start.FLOOR)
+            self._watch.warm(self)
+
+    def warm_up(self, now: float) -> None:
+        """For `Watch` only: go on with the slow start, which begins with the first call."""
+        if self.warm_since is None:
+            self.warm_since = now
+        self._set_warmth(slow_start.warmth(now - self.warm_since, self.slow_start))
+
+    def _set_warmth(self, warmth: float) -> None:
+        self.warmth = warmth
+        self.share = self.weight * warmth
 
     @property
     def is_full(self) -> bool:
@@ -178,6 +181,10 @@ class Backend:
     def is_available(self, now: float) -> bool:
         """Up, not marked and not full, at `now`."""
         return self._is_up and not self.is_full and not self.is_marked(now)
+
+    def may_finish(self, now: float) -> bool:
+        """Draining, but able to go on with sessions that it has."""
+        return self.state is State.DRAINING and not self.is_full and not self.is_marked(now)
 
     def failures(self, now: float) -> int:
         """How many failures are remembered at `now`."""
@@ -196,10 +203,19 @@ class Backend:
             return self.mark_falls()
         return max(self.mark_falls(), breaker.until)
 
-    def configure(self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec) -> None:
-        """Take new settings and keep the state. The endpoint's text must be the one that it was made with."""
+    def configure(
+        self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec, slow_start: float = 0.0
+    ) -> None:
+        """Take new settings and keep the state. The endpoint's text must be the one that it was made with.
+
+        max_conns  the pool's; one of the endpoint's own goes before it
+        """
         self.endpoint = endpoint
-        self._full_at = max_conns if max_conns > 0 else _NO_LIMIT
+        limit = max_conns if endpoint.max_conns is None else endpoint.max_conns
+        self._full_at = limit if limit > 0 else _NO_LIMIT
+        self.slow_start = slow_start
+        self.weight = endpoint.weight
+        self._set_warmth(self.warmth if slow_start else 1.0)
         self._fail_timeout = passive.fail_timeout
         self._max_fails = passive.max_fails
         if self._fail_timeout <= 0:
@@ -271,11 +287,11 @@ class Backend:
 
     def _tell(self, was: Phase) -> None:
         breaker = self.comeback.breaker
+        self._place()
         if breaker is not None and breaker.until is not None:
             self._watch.mark(self, breaker.until)
-        self._place()
-        if self._watch.tell is not None:
-            self._watch.tell(self, was)
+        if self._watch.on_breaker is not None:
+            self._watch.on_breaker(self, was)
 
     def review(self, now: float) -> None:
         """For `Watch` only: a mark's time has come. More failures may have moved it on since."""
@@ -301,10 +317,10 @@ class Backend:
             self.comeback.lone = None
             if self.marked_since is None:
                 self.marked_since = now
-            if not was_marked or until < self._mark_due:
-                self._mark_due = until
-                self._watch.mark(self, until)
         self._place()
+        if self._is_marked and (not was_marked or until < self._mark_due):
+            self._mark_due = until
+            self._watch.mark(self, until)
 
     @property
     def has_failed(self) -> bool:
@@ -313,6 +329,8 @@ class Backend:
 
     def bar(self, is_barred: bool) -> None:
         """Leave it out because of its failures, or take it back."""
+        if self._is_barred and not is_barred and not self.has_failed:
+            self.cool()
         self._is_barred = is_barred
         self._settle()
 
@@ -331,21 +349,29 @@ class Backend:
         trials = self.comeback.trials
         if trials is not None:
             trials.begin()
-        self._settle()
+        self._count()
         return trials
 
     def _drain_one(self, held: int) -> None:
         if held <= 0:
             self.in_flight = held
             raise RuntimeError(f"release of a backend that nobody holds: {self!r}")
+        self._count()
+        if not self.is_usable:  # but somebody may wait for it whose session it has
+            self._watch.tell()
+
+    def _count(self) -> None:
         self._settle()
+        if self._watch.tally is not None:
+            self._watch.tally.update(self)
 
     def _settle(self) -> None:
         trials = self.comeback.trials
-        self._alert_at = self._full_at if trials is None else 0
+        # Below its limit an exchange comes and goes without a look at anything else, unless someone counts.
+        self._alert_at = self._full_at if trials is None and self._watch.tally is None else 0
         is_usable = self._is_up and self.in_flight < self._full_at
         if self._is_barred or self.comeback.lone is not None:
             is_usable = is_usable and not self._is_marked and trials is not None and trials.has_room
         if is_usable != self.is_usable:
             self.is_usable = is_usable
-            self._watch.changes += 1
+            self._watch.note(self)

@@ -1,8 +1,7 @@
 """A pool: the backends of one route, those of them that can be used now, and the policy that picks.
 
-The ready tuple `usable` is made anew only when a backend changed between usable and not; on the warm path
-`select` compares two numbers and asks the policy. Making it anew costs O(n): 0.3 µs for 3 backends, 20 µs for
-1,000.
+What is ready (`ready.py`) is made anew only when a backend changed between usable and not; on the warm path `select`
+compares two numbers and asks the policy.
 """
 
 from __future__ import annotations
@@ -13,14 +12,19 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, Watch, warm_key
+from posthouse.balance.backend import Backend, warm_key
 from posthouse.balance.breaker import Phase
 from posthouse.balance.budget import RetryBudget
 from posthouse.balance.ejection import Ejections
+from posthouse.balance.peak_ewma import FAILED_SECONDS
 from posthouse.balance.policies import find_policy
-from posthouse.balance.policy import Choice, Policy
-from posthouse.balance.priority import first_group, priorities_of
+from posthouse.balance.policies.sticky import Sticky
+from posthouse.balance.policy import Choice, Policy, Setting, setting_of
+from posthouse.balance.ready import Ready
+from posthouse.balance.tally import Tally
 from posthouse.balance.trials import Trials
+from posthouse.balance.waiting import Queue
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PoolSpec
 from posthouse.errors import FailureKind
 
@@ -34,35 +38,39 @@ _NOT_STARTED = -1
 class Pool:
     """Who is next. `now` is monotonic seconds and never goes back.
 
-    usable  those that are chosen from, in the order of the file, as of the last `select`: the usable ones of the first
-            priority that has any
-    tls     the TLS identity of its https backends
+    usable    those that are chosen from, in the order of the file, as of the last `select`: the usable ones of
+              the first tier that has any (role, then priority)
+    queue     who waits because all that are up are full; shared with the pool of this name before and after a reload
+    sessions  `policy sticky`, or None
+    observes  whether it wants to be told response times
+    tls       the TLS identity of its https backends
     """
 
     __slots__ = (
-        *("_others", "_pick", "_priorities", "_seen", "_watch", "backends", "name", "spec"),
-        *("tls", "usable"),
+        *("_decay", "_pick", "_ready", "_seen", "_tally", "_watch", "backends", "name"),
+        *("observes", "queue", "sessions", "spec", "tls", "usable"),
     )
 
     def __init__(
-        self,
-        spec: PoolSpec,
-        backends: Sequence[Backend],
-        policy: Policy,
-        watch: Watch,
-        tls: Hashable | None = None,
+        self, spec: PoolSpec, setting: Setting, policy: Policy, watch: Watch, tls: Hashable | None = None
     ) -> None:
         self.spec = spec
         self.tls = tls
         self.name = spec.name
-        self.backends = tuple(backends)
-        self.usable: tuple[Backend, ...] = ()
-        self._others: tuple[Backend, ...] = ()
-        self._priorities = priorities_of(self.backends, spec)
-        # The policy of a pool of one is never asked; its argument may even be absent from every request.
-        self._pick = policy.select if len(self.backends) > 1 else None
+        self.backends = setting.backends
+        self.usable: Sequence[Backend] = ()
+        self.sessions = policy if isinstance(policy, Sticky) else None
+        # The policy of a pool of one is never asked; its argument may even be absent from every request. But sessions
+        # begin in it that go on when it has grown.
+        is_asked = len(self.backends) > 1 or self.sessions is not None
+        self._pick = policy.select if is_asked else None
+        self._tally: Tally | None = getattr(policy, "tally", None)
+        self._decay: float = getattr(policy, "decay", 0.0)
+        self.observes = self._decay > 0
+        self._ready = Ready(setting)
         self._watch = watch
         self._seen = _NOT_STARTED
+        self.queue = Queue(watch)
 
     def __repr__(self) -> str:
         policy = self.spec.policy.name
@@ -74,15 +82,32 @@ class Pool:
         Not done when the pool is built, because a configuration that fails elsewhere must change nothing. A
         pool that is asked before it was started starts by itself.
         """
-        passive, watch = self.spec.passive, self._watch
+        spec, watch = self.spec, self._watch
+        self._watch_load()
         watch.ejections = None
-        for backend, endpoint in zip(self.backends, self.spec.endpoints, strict=True):
-            backend.configure(endpoint, self.spec.max_conns, passive)
+        for backend, endpoint in zip(self.backends, spec.endpoints, strict=True):
+            backend.configure(endpoint, spec.max_conns, spec.passive, spec.slow_start)
             backend.tls = self._tls_of(endpoint)
-        if passive.max_ejected < EVERYBODY:
-            watch.ejections = Ejections(self.backends, passive.max_ejected)
+        if spec.passive.max_ejected < EVERYBODY:
+            watch.ejections = Ejections(self.backends, spec.passive.max_ejected)
             watch.ejections.review()
-        self._refresh()
+        if any(backend.is_known for backend in self.backends):
+            for backend in self.backends:
+                if not backend.is_known:
+                    backend.cool()
+        for backend in self.backends:
+            backend.is_known = True
+        if self._tally is not None:
+            self._tally.begin()
+        self.usable = self._ready.rebuild()
+        self._seen = watch.changes
+
+    def _watch_load(self) -> None:
+        """From now on it is this pool's tally that is kept up to date, if it has one."""
+        before = self._watch.tally
+        if before is not None and before is not self._tally:
+            before.is_live = False
+        self._watch.tally = self._tally
 
     @property
     def budget(self) -> RetryBudget:
@@ -91,7 +116,7 @@ class Pool:
 
     def tell(self, tell: Callable[[Backend, Phase], None] | None) -> None:
         """Who hears of each backend whose breaker changes, and what it was before."""
-        self._watch.tell = tell
+        self._watch.on_breaker = tell
 
     def lanes(self) -> list[Hashable]:
         """What idle connections of each backend are kept under, as long as this pool's settings are in force."""
@@ -111,22 +136,25 @@ class Pool:
         """
         watch = self._watch
         if now >= watch.expires or self._seen != watch.changes:
-            self._look(now)
-        usable = self.usable or self._desperate()
+            self.look(now)
+        usable = self.usable
         if not usable:
-            return None
+            held_by = None if self.sessions is None else self.sessions.held_by(choice, tried, now)
+            if held_by is not None:
+                return held_by
+            usable = self._ready.first_tier(self._desperate())
+            if not usable:
+                return None
         if self._pick is None:
             return usable[0]
         if tried:
-            return self._select_again(usable, choice, tried)
-        # A table over all backends must not find one of another priority.
-        return self._pick(usable, choice, self._others)
+            return self._select_again(choice, tried, now)
+        return self._pick(usable, choice, (), now)
 
     def has_untried(self, now: float, tried: Sequence[Backend]) -> bool:
         """Whether a usable backend is left that this exchange has not tried."""
-        self._look(now)
-        some = self.usable or self._desperate()
-        return any(backend not in tried for backends in (some, self._others) for backend in backends)
+        self.look(now)
+        return any(backend not in tried for tier in self._tiers() for backend in tier)
 
     def acquire(self, backend: Backend) -> Trials | None:
         """Hold `backend` for one exchange: at once after `select`, with nothing awaited between, or it may be
@@ -153,6 +181,22 @@ class Pool:
         seconds  to the response head, if there was one
         """
         backend.fail(now, reason, trial, seconds)
+        if self.observes:
+            self.observe(backend, FAILED_SECONDS, now)
+
+    def observe(self, backend: Backend, seconds: float, now: float) -> None:
+        """The head of a response of `backend` came after so long. Only for pools that ask for it (`observes`)."""
+        backend.latency.observe(seconds, now, self._decay)
+
+    @property
+    def can_queue(self) -> bool:
+        """Whether one more may wait."""
+        return len(self.queue) < self.spec.queue.size
+
+    @property
+    def changes_at(self) -> float:
+        """When a backend may become usable by time alone, monotonic seconds; `NEVER` if none does."""
+        return self._watch.expires
 
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
@@ -164,7 +208,9 @@ class Pool:
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""
         if kind is FailureKind.FULL:
-            return "every backend that is up is at max_conns"
+            size = self.spec.queue.size
+            rest = f", and {size} wait already" if 0 < size <= len(self.queue) else ""
+            return f"every backend that is up is at max_conns{rest}"
         if not self.backends:
             sources = ", ".join(source.text for source in self.spec.sources)
             return f"no backend was found: {sources}" if sources else "there is no backend"
@@ -177,13 +223,18 @@ class Pool:
         rest = ", or left out because of failures" if State.UP in states else ""
         return f"every backend is {beliefs} (health checks){rest}"
 
-    def retry_after(self, now: float) -> float | None:
-        """Seconds (above 0) until the first mark falls; None if no backend is kept back by failures alone.
-        O(n)."""
+    def retry_after(self, now: float, kind: FailureKind = FailureKind.NO_BACKEND) -> float | None:
+        """Seconds (above 0) until asking again may help, after a failure of this kind; None if nobody knows. O(n).
+
+        NO_BACKEND: until the first mark falls. Else until all who wait now will have been served or sent away.
+        """
+        if kind is not FailureKind.NO_BACKEND:
+            return self.spec.queue.wait or 1.0
         falls = [backend.comes_back() for backend in self.backends if backend.is_up]
         return min((fall - now for fall in falls if fall > now), default=None)
 
-    def _look(self, now: float) -> None:
+    def look(self, now: float) -> None:
+        """Take in what has changed, and what time alone has."""
         if self._seen == _NOT_STARTED:
             self.start()
         if now >= self._watch.expires:
@@ -209,18 +260,28 @@ class Pool:
         return [one for one in self.backends if not one.is_full and one.state is not State.DRAINING]
 
     def _refresh(self) -> None:
-        self.usable = tuple([backend for backend in self.backends if backend.is_usable])
-        if self._priorities:
-            self.usable, self._others = first_group(self.usable, self._priorities)
-        self._seen = self._watch.changes
+        watch = self._watch
+        self.usable = self._ready.follow(watch.changed, watch.changes - self._seen)
+        self._seen = watch.changes
 
-    def _select_again(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
+    def _tiers(self) -> Sequence[Sequence[Backend]]:
+        """All that may be tried now, by tier: those that can be used, or else what `panic` leaves."""
+        return self._ready.tiers if self.usable else self._ready.by_tier(self._desperate())
+
+    def _select_again(self, choice: Choice, tried: Sequence[Backend], now: float) -> Backend:
         assert self._pick is not None
-        every = (*usable, *self._others)
+        # Other tiers too, when all of the first were tried: what is wrong with those is perhaps not known yet.
+        tiers = self._tiers()
+        for tier in tiers:
+            fresh = self._ready.without(tier, tried)
+            if fresh:
+                return self._pick(fresh, choice, tried, now)
+        every = [backend for tier in tiers for backend in tier]
         least = min(tried.count(backend) for backend in every)
-        fresh = tuple([backend for backend in every if tried.count(backend) == least])
-        candidates, _ = first_group(fresh, self._priorities) if self._priorities else (fresh, ())
-        return self._pick(candidates, choice, [backend for backend in every if backend not in candidates])
+        equal = [backend for backend in every if tried.count(backend) == least]
+        candidates = self._ready.first_tier(equal)
+        left_out = [backend for backend in tried if backend not in candidates]
+        return self._pick(candidates, choice, left_out, now)
 
 
 def build_pool(
@@ -244,4 +305,8 @@ def build_pool(
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
-    return Pool(spec, backends, find_policy(spec.policy, backends, rng), watch, tls)
+    setting = setting_of(spec, backends, rng)
+    pool = Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
+    if previous is not None:
+        pool.queue = previous.queue
+    return pool

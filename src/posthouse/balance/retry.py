@@ -6,6 +6,7 @@ The table, first line that fits:
 |-------------------------------------------------------------------------|-------------------------------|
 | a byte of the final response went downstream                            | give up                       |
 | the client's fault, or a time limit on the whole                        | give up                       |
+| every backend is full, and the queue as well, or the time in it is over | give up                       |
 | the request may have reached the application, is not idempotent, and    | give up                       |
 | the site did not write `all_methods`                                    |                               |
 | the body cannot be sent again                                           | give up                       |
@@ -47,6 +48,7 @@ LEAST_WAIT = 0.001
 _FINAL_KINDS = frozenset(
     {
         FailureKind.EXCHANGE_TIMEOUT,
+        FailureKind.FULL,
         FailureKind.QUEUE_TIMEOUT,
         FailureKind.CLIENT_GONE,
         FailureKind.CLIENT_TIMEOUT,
@@ -54,7 +56,6 @@ _FINAL_KINDS = frozenset(
     }
 )
 _STALE_KINDS = frozenset({FailureKind.RESET, FailureKind.TRUNCATED})
-_NO_ATTEMPT = frozenset({FailureKind.NO_BACKEND, FailureKind.FULL})
 
 RETRY_KINDS: dict[str, frozenset[FailureKind]] = {
     "connect": frozenset(
@@ -146,7 +147,7 @@ class Retry:
         if not self._is_on:
             return 0.0
         left = self._duration - facts.elapsed if self._duration > 0 else math.inf
-        if failure is not None and failure.kind in _NO_ATTEMPT:
+        if failure is not None and failure.kind is FailureKind.NO_BACKEND:
             # Without a duration that wait would have no end.
             return left if left != math.inf else 0.0
         if failure is not None and failure.kind not in self._kinds:

@@ -19,12 +19,15 @@ class Arity:
 
     later     of `most`, those that only later releases know: they are let through, for who says so
     is_later  all of it belongs to a later release: only the end of its arguments matters
+    words     arguments that it knows by name. One that is also the name of a property is that property only if
+              something follows that can be the property's argument
     """
 
     least: int
     most: int | None
     later: int = 0
     is_later: bool = False
+    words: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
         if self.later and self.most is not None:
@@ -147,9 +150,23 @@ class Dispenser:
         """How many words of the line belong to its first property, superfluous ones included."""
         arity = table.get(line[0].text)
         count = 1 + (arity.least if arity else 0)
-        while count < len(line) and (line[count].quoted or line[count].text not in table):
+        words = arity.words if arity else frozenset()
+        while count < len(line) and (
+            line[count].quoted
+            or line[count].text not in table
+            or (line[count].text in words and not self._has_own(line, count, table, words))
+        ):
             count += 1
         return min(count, len(line))
+
+    def _has_own(
+        self, line: tuple[Token, ...], at: int, table: Mapping[str, Arity], words: frozenset[str]
+    ) -> bool:
+        """Whether the word at `at`, a property's name, is followed by an argument of its own."""
+        if at + 1 == len(line):
+            return False
+        following = line[at + 1]
+        return following.quoted or not (following.text in table or following.text in words)
 
     def _check(
         self, name: Token, args: tuple[Token, ...], arity: Arity, known: Mapping[str, Arity] | None = None

@@ -22,7 +22,9 @@ def _act(given: Given) -> int:
     def again() -> Adapted | None:
         return configuration.load(given) if can_change else None
 
-    return serving.serve(given, configuration.load(given), again)
+    loaded = configuration.load(given)
+    config = configuration.path_of(given) if can_change else ""
+    return serving.serve(given, loaded, again, config=config)
 
 
 COMMAND = Command(

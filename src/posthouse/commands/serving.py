@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from posthouse.commands import configuration
+from posthouse.commands import admin_place, configuration
 from posthouse.commands.command_line import Given, Option, UsageError
 from posthouse.commands.report import complain_of_mistakes
 from posthouse.errors import ConfigError, StartError
@@ -22,7 +22,7 @@ OPTIONS = (
     Option("--grace", "DURATION", "how long stopping waits for running exchanges (default: 30s)"),
     Option("--pidfile", "FILE", "write the process id there; removed at the end"),
     Option("--user", "USER[:GROUP]", "not in this release yet"),
-    Option("--admin", "off", "the admin socket is not in this release yet: only off"),
+    admin_place.OPTION,
     Option("--log", "FILE|stderr|stdout", "where the process log goes (default: stderr)"),
     Option("--log-format", "text|json", "its format (default: text)"),
 )
@@ -45,11 +45,9 @@ def check(given: Given) -> None:
             raise UsageError(f"--workers is {workers!r}, expected a number from 1 to {MOST_WORKERS}, or auto")
     if given.has("--user"):
         raise UsageError("--user is not in this release yet: start Posthouse as the user it is to run as")
-    if given.last("--admin", "off") != "off":
-        raise UsageError("the admin socket is not in this release yet: --admin off")
     if given.last("--log-format", "text") not in _FORMATS:
         raise UsageError(f"--log-format is {given.last('--log-format')!r}, expected text or json")
-    for name in ("--log", "--pidfile"):
+    for name in ("--log", "--pidfile", "--admin"):
         if given.has(name) and not given.last(name):
             raise UsageError(f"{name} needs the name of a file")
     grace(given)
@@ -83,11 +81,13 @@ def serve(
     reload: Callable[[], Adapted | None],
     bound: Mapping[ListenKey, Sequence[socket.socket]] | None = None,
     default_grace: str = DEFAULT_GRACE,
+    config: str = "",
 ) -> int:
     """Serve `loaded` until stopped; the exit code. `check` has been asked before.
 
     reload  reads the configuration again; None: it did not come from a file
     bound   sockets that listen already, one for each worker
+    config  the file that it came from; "" = none
     Raises StartError.
     """
     from posthouse.adapt import CASE_SENSITIVE
@@ -103,6 +103,7 @@ def serve(
         is_quiet=given.has("-quiet"),
         heartbeat=_heartbeat(),
         bound=bound or {},
+        admin=admin_place.of(given, config),
     )
     values = configuration.environment(given.last("--env-file"))
     options = Options(

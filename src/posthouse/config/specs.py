@@ -9,6 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from posthouse.config.address_specs import HEAVIEST as HEAVIEST
+from posthouse.config.address_specs import AddressSpec as AddressSpec
+from posthouse.config.address_specs import EndpointSpec as EndpointSpec
+from posthouse.config.address_specs import Role as Role
+from posthouse.config.address_specs import Scheme as Scheme
+from posthouse.config.connection_specs import ProxyProtocolSpec as ProxyProtocolSpec
+from posthouse.config.connection_specs import ProxyProtocolVersion as ProxyProtocolVersion
+from posthouse.config.connection_specs import TCPSpec as TCPSpec
+from posthouse.config.connection_specs import UpstreamTCPSpec as UpstreamTCPSpec
 from posthouse.config.failure_specs import BreakerSpec as BreakerSpec
 from posthouse.config.failure_specs import CheckSpec as CheckSpec
 from posthouse.config.failure_specs import HealthSpec as HealthSpec
@@ -20,62 +29,9 @@ from posthouse.config.file_specs import FilesSpec
 from posthouse.config.log_specs import ErrorsSpec as ErrorsSpec
 from posthouse.config.log_specs import LogSpec as LogSpec
 from posthouse.config.log_specs import RotationSpec as RotationSpec
+from posthouse.config.queue_spec import DEFAULT_QUEUE, QueueSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
-
-Scheme = Literal["http", "https"]
-HEAVIEST = 1000
-"""The largest weight of a backend."""
-
-
-@dataclass(frozen=True, slots=True)
-class AddressSpec:
-    """One address of a server block.
-
-    host  lower case, "" = any host, may begin with "*." labels; IPv6 without brackets
-    path  "" or "/..." (no trailing-slash change), the site's path prefix
-    """
-
-    text: str
-    scheme: Scheme
-    host: str
-    port: int
-    path: str
-    place: Place = field(default=NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointSpec:
-    """A TO of the `proxy` directive after port ranges were expanded: one dialable address.
-
-    text         as written, without credentials, scheme added ("http://127.0.0.1:9000/base", "unix:/run/a.sock"):
-                 the value of {upstream} and of logs
-    scheme       "https": over TLS; the host is what the certificate must be for
-    host, port   what is dialled; host "" = the local machine; for unix sockets host is "" and port 0
-    unix         path of the Unix socket, or ""
-    authority    the Host field sent unless a rule sets it: "127.0.0.1:9000", "localhost" for unix
-    base_path    path of the TO as written, "" or "/...", encoded form
-    base_query   query of the TO without "?", or ""
-    credentials  "user:password" from the TO, decoded, or ""; never shown
-    weight       1 to HEAVIEST: its part of the traffic is this part of all weights
-    priority     those of the lowest number are chosen from, as long as one of them can be used (SRV records)
-    server_name  what its certificate must be for, if not `host`
-    """
-
-    text: str
-    scheme: Scheme
-    host: str
-    port: int
-    unix: str = ""
-    authority: str = ""
-    base_path: str = ""
-    base_query: str = ""
-    credentials: str = field(default="", repr=False, metadata={"is_secret": True})
-    weight: int = 1
-    priority: int = 0
-    server_name: str = ""
-    place: Place = field(default=NOWHERE, compare=False)
-
 
 SourceKind = Literal["srv", "dns", "file"]
 
@@ -86,7 +42,8 @@ class SourceSpec:
 
     text      as written, without credentials: what logs call it
     name      what the DNS is asked for, or the path of the file
-    member    what all its members have in common; its host is `name`, its port that of `dns`; unused for files
+    member    what all its members have in common; its host is `name`, its port that of `dns`; for files only
+              `max_conns` and `role`
     position  how many of the pool's endpoints stand before it in the file
     """
 
@@ -164,11 +121,14 @@ class TLSSpec:
 class PoolSpec:
     """The backends of one `proxy` block and how one is chosen.
 
-    name       property `name`, else "SITE FROM"; repeats get "#2"
-    max_conns  per backend, 0 = unlimited
-    keepalive  idle connections kept per backend, 0 = no reuse
-    health     None = no active checks
-    sources    where more backends come from while we run
+    name            property `name`, else "SITE FROM"; repeats get "#2"
+    max_conns       per backend, 0 = unlimited
+    keepalive       idle connections kept per backend, 0 = no reuse
+    health          None = no active checks
+    slow_start      seconds that a backend which comes back takes to reach its full share, 0 = off
+    hash_balance    percent of the average load that a hash policy gives a backend at most, 0 = off
+    sources         where more backends come from while we run
+    proxy_protocol  the version in which each connection begins with the client it is for, None = it does not
     """
 
     name: str
@@ -182,6 +142,11 @@ class PoolSpec:
     tls: TLSSpec = TLSSpec()
     health: HealthSpec | None = None
     sources: tuple[SourceSpec, ...] = ()
+    slow_start: float = 0.0
+    hash_balance: int = 0
+    queue: QueueSpec = DEFAULT_QUEUE
+    tcp: UpstreamTCPSpec = field(default_factory=UpstreamTCPSpec)
+    proxy_protocol: ProxyProtocolVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +241,7 @@ HookEvent = Literal["startup", "shutdown", "certrenew"]
 class HookSpec:
     """`on EVENT COMMAND [ARGS]`: a program with its arguments, run without a shell.
 
-    is_background  started and left to itself
-    place          of the program
+    is_background  started and left to itself; `place` is that of the program
     """
 
     event: HookEvent
@@ -296,6 +260,8 @@ class SiteSpec:
     limits: LimitsSpec = LimitsSpec()
     timeouts: TimeoutsSpec = TimeoutsSpec()
     bind: str = ""
+    tcp: TCPSpec = field(default_factory=TCPSpec)
+    proxy_protocol: ProxyProtocolSpec | None = None
     root: str = ""
     """Folder of the static file server, "" = none was given."""
     files: FilesSpec | None = None

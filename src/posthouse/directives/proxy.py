@@ -10,7 +10,8 @@ from posthouse.caddyfile.dispenser import Arity, Dispenser, Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
 from posthouse.caddyfile.parser import Segment
-from posthouse.config.specs import FileSpec, PolicySpec
+from posthouse.config.queue_spec import QueueSpec
+from posthouse.config.specs import FileSpec, PolicySpec, ProxyProtocolVersion
 from posthouse.directives import failure_properties as failure
 from posthouse.directives import health_properties as health
 from posthouse.directives.arguments import (
@@ -20,25 +21,29 @@ from posthouse.directives.arguments import (
     each,
     path,
     positive_duration,
+    switch,
     wait,
+    whole_percent,
 )
 from posthouse.directives.draft import SiteDraft
 from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
 from posthouse.directives.header_rules import header_rule
 from posthouse.directives.route_draft import RouteDraft
 from posthouse.directives.source_words import parse_source
+from posthouse.directives.tcp import keepalive
+from posthouse.directives.upstream_options import source_with_options, with_options
 
 USAGE = "proxy FROM TO..."
-_LATER_POLICIES = ("random_choose", "ewma", "client_ip_hash", "sticky")
 _NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
 """Policies that hash something with a name, and what it is a name of."""
+_VERSIONS: dict[str, ProxyProtocolVersion] = {"v1": "v1", "v2": "v2"}
 _HEADER_RULES = ("header_upstream", "header_downstream")
 _FOREIGN = {
     "to": "write `upstream TO`",
     "trusted_proxies": "it is a directive, beside `proxy`",
+    "send_proxy": "here it is `proxy_protocol v1` or `proxy_protocol v2`",
     "flush_interval": "each part of a response is passed on at once",
 }
-_LATER_OPTIONS = ("weight=", "max_conns=", "role=")
 
 
 def read(dispenser: Dispenser, site: SiteDraft) -> None:
@@ -119,20 +124,15 @@ def _add_endpoints(route: RouteDraft, to: Token) -> None:
 
 def _upstream(one: Property, route: RouteDraft) -> None:
     to, *options = one.args
-    for option in options:
-        if option.text.startswith(_LATER_OPTIONS):
-            name = option.text.partition("=")[0]
-            raise Rejected(option, f"`{name}=` of `upstream` is not in this release yet")
-        raise Rejected(
-            option, "too many arguments for `upstream`", "each backend has an `upstream` line of its own"
-        )
+    endpoints, sources = len(route.endpoints), len(route.sources)
     _add_endpoints(route, to)
+    route.endpoints[endpoints:] = with_options(route.endpoints[endpoints:], options)
+    for place in range(sources, len(route.sources)):
+        route.sources[place] = source_with_options(route.sources[place], options)
 
 
 def _policy(one: Property, route: RouteDraft) -> None:
     name, *args = one.args
-    if name.text in _LATER_POLICIES:
-        raise Rejected(name, f"policy `{name.text}` is not in this release yet")
     if name.text in _NAMED_BY and not (args and args[0].text):
         raise Rejected(
             name,
@@ -142,9 +142,38 @@ def _policy(one: Property, route: RouteDraft) -> None:
     route.policy = PolicySpec(name.text, tuple(arg.text for arg in args), name.place)
 
 
+def _slow_start(one: Property, route: RouteDraft) -> None:
+    route.slow_start = wait(one.args[0]) or 0.0
+
+
+def _hash_balance(one: Property, route: RouteDraft) -> None:
+    """Below the average of all backends somebody would always hold too much."""
+    arg = one.args[0]
+    route.hash_balance = 0 if arg.text == OFF else whole_percent(arg, least=100)
+
+
 def _max_conns(one: Property, route: RouteDraft) -> None:
     """Below 0 means unlimited, as in v1."""
     route.max_conns = 0 if one.args[0].text == OFF else max(0, count(one.args[0]))
+
+
+def _queue(one: Property, route: RouteDraft) -> None:
+    """`queue SIZE [D]`, `queue off`."""
+    length, *waits = one.args
+    if length.text == OFF:
+        if waits:
+            raise Rejected(waits[0], "`queue off` takes no duration: nobody waits")
+        route.queue = QueueSpec(size=0)
+        return
+    most = count(length)
+    if most < 1:
+        raise Rejected(length, "a queue holds at least 1 request", "write `queue off` if nobody is to wait")
+    seconds = QueueSpec().wait
+    if waits:
+        seconds = wait(waits[0])
+        if seconds is None and waits[0].text != OFF:
+            raise Rejected(waits[0], "a wait of 0 is none", "write `queue off` if nobody is to wait")
+    route.queue = QueueSpec(most, seconds)
 
 
 def _header_upstream(one: Property, route: RouteDraft) -> None:
@@ -244,6 +273,21 @@ def _files(one: Property) -> tuple[FileSpec, ...]:
     return tuple(FileSpec(arg.text, arg.place) for arg in one.args)
 
 
+def _proxy_protocol(one: Property, route: RouteDraft) -> None:
+    arg = one.args[0]
+    if arg.text not in _VERSIONS:
+        raise Rejected(arg, f"expected `v1` or `v2`, found {quote(arg)}")
+    route.proxy_protocol = _VERSIONS[arg.text]
+
+
+def _tcp_keepalive(one: Property, route: RouteDraft) -> None:
+    route.tcp = replace(route.tcp, keepalive=keepalive(one.args[0]))
+
+
+def _tcp_nodelay(one: Property, route: RouteDraft) -> None:
+    route.tcp = replace(route.tcp, nodelay=switch(one.args[0]))
+
+
 def _later(one: Property, route: RouteDraft) -> None:
     raise Rejected(one.name, f"`{one.name.text}` is not in this release yet")
 
@@ -289,6 +333,7 @@ PROPERTIES: dict[str, PropertyReader] = {
     "exchange_timeout": PropertyReader(_ONE, _exchange_timeout),
     "replay_limit": PropertyReader(_ONE, failure.replay_limit),
     "name": PropertyReader(_ONE, _name),
+    "queue": PropertyReader(Arity(1, 2), _queue),
     "health_check_status": PropertyReader(_ANY, health.status),
     "health_check_header": PropertyReader(Arity(2, 2), health.header),
     "health_check_method": PropertyReader(_ONE, health.method),
@@ -298,20 +343,21 @@ PROPERTIES: dict[str, PropertyReader] = {
     "health_check_drain": PropertyReader(_ANY, health.drain),
     "health_check_tcp": PropertyReader(_FLAG, health.tcp),
     "try_count": PropertyReader(_ONE, failure.try_count),
-    "retry_on": PropertyReader(_ANY, failure.retry_on),
+    "retry_on": PropertyReader(Arity(1, None, words=failure.RETRY_WORDS), failure.retry_on),
     "retry_budget": PropertyReader(Arity(1, 2), failure.retry_budget),
     "unhealthy_status": PropertyReader(_ANY, failure.unhealthy_status),
     "unhealthy_latency": PropertyReader(_ONE, failure.unhealthy_latency),
     "max_ejected": PropertyReader(_ONE, failure.max_ejected),
     "panic": PropertyReader(_ONE, failure.panic),
     "breaker": PropertyReader(Arity(0, 6), failure.breaker),
+    "slow_start": PropertyReader(_ONE, _slow_start),
+    "hash_balance": PropertyReader(_ONE, _hash_balance),
+    "proxy_protocol": PropertyReader(_ONE, _proxy_protocol),
+    "tcp_keepalive": PropertyReader(_ONE, _tcp_keepalive),
+    "tcp_nodelay": PropertyReader(_ONE, _tcp_nodelay),
     # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
     "health_check_grpc": PropertyReader(Arity(0, 1), _later),
     "tls_server_name": PropertyReader(_ONE, _later),
-    "queue": PropertyReader(Arity(1, 2), _later),
-    "slow_start": PropertyReader(_ONE, _later),
-    "hash_balance": PropertyReader(_ONE, _later),
-    "proxy_protocol": PropertyReader(Arity(1, 2), _later),
 }
 ARITIES = {
     name: replace(reader.arity, is_later=True) if reader.read is _later else reader.arity

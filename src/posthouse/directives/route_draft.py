@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from posthouse.caddyfile.lexer import Token
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import (
     EndpointSpec,
     HeaderRule,
     PolicySpec,
     PoolSpec,
+    ProxyProtocolVersion,
     RouteSpec,
     SourceSpec,
     TLSSpec,
+    UpstreamTCPSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.failure_draft import FailureDraft
@@ -20,8 +23,10 @@ from posthouse.directives.health_draft import HealthDraft
 from posthouse.errors import Place
 
 _POLICY = PolicySpec()
+_QUEUE = QueueSpec()
 _TIMEOUTS = UpstreamTimeouts()
 _TLS = TLSSpec()
+_TCP = UpstreamTCPSpec()
 
 
 class RouteDraft:
@@ -44,7 +49,12 @@ class RouteDraft:
         self.timeout_places: dict[str, Place] = {}
         self.max_conns = 0
         self.keepalive = 64
+        self.slow_start = 0.0
+        self.hash_balance = 0
+        self.queue: QueueSpec | None = None
         self.tls = _TLS
+        self.tcp = _TCP
+        self.proxy_protocol: ProxyProtocolVersion | None = None
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -87,7 +97,17 @@ class RouteDraft:
             tls=self.tls,
             health=self.health.finish(),
             sources=tuple(self.sources),
+            slow_start=self.slow_start,
+            hash_balance=self.hash_balance,
+            queue=self.queue or self._queue(),
+            tcp=self.tcp,
+            proxy_protocol=self.proxy_protocol,
         )
+
+    def _queue(self) -> QueueSpec:
+        """Without a `queue` line. `try_duration` promised in v1 that a full pool is waited for so long."""
+        assert _QUEUE.wait is not None
+        return replace(_QUEUE, wait=max(_QUEUE.wait, self.failure.retry.duration))
 
 
 def join_paths(base: str, path: str) -> str:

@@ -83,6 +83,6 @@ class FileSource:
         except (OSError, ValueError) as wrong:
             return f"{name}: {getattr(wrong, 'strerror', None) or wrong}"
         try:
-            return parse_list(text, name, self._services.parse)
+            return parse_list(text, name, self._services.parse, self._spec.member)
         except BrokenList as broken:
             return str(broken)

@@ -42,8 +42,10 @@ Parse = Callable[[str, Place], list[EndpointSpec]]
 """The endpoints of a TO. Raises ValueError."""
 
 
-def parse_list(text: str, name: str, parse: Parse) -> Members:
+def parse_list(text: str, name: str, parse: Parse, common: EndpointSpec) -> Members:
     """The members that the text of the file `name` names, in its order. Raises BrokenList.
+
+    common  gives each its `max_conns` and `role`
 
     An empty text is broken, because that is what a writer leaves who was interrupted; `[]` is a list without members.
     """
@@ -52,7 +54,7 @@ def parse_list(text: str, name: str, parse: Parse) -> Members:
     found: list[EndpointSpec] = []
     for entry in entries:
         for endpoint in _endpoints(entry, parse):
-            found.append(replace(endpoint, weight=entry.weight))
+            found.append(replace(endpoint, weight=entry.weight, max_conns=common.max_conns, role=common.role))
             if len(found) > MOST_MEMBERS:
                 raise BrokenList(entry.place, f"a list has at most {MOST_MEMBERS} backends")
     if not found and not is_json:

@@ -8,6 +8,8 @@ Laws:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from posthouse.balance.active_health import ActiveHealth, Finding, State, pause
 from posthouse.errors import Failure
 from posthouse.probe.check import Check
@@ -17,13 +19,23 @@ from posthouse.probe.probe import Probe
 _TOLD = {State.UP: "backend up", State.DRAINING: "backend draining", State.DOWN: "backend down"}
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """What the last check came to, and when (monotonic seconds). verdict: pass, drain, fail, or not_made."""
+
+    at: float
+    verdict: str
+    reason: str
+
+
 class Prober:
     """One check, from `start` until `stop`.
 
     health  what the findings so far come to; handed on when only the pace of the check changes
+    last    the last check that was over; None before the first
     """
 
-    __slots__ = ("_began", "_next", "_probe", "_services", "check", "health")
+    __slots__ = ("_began", "_next", "_probe", "_services", "check", "health", "last")
 
     def __init__(self, check: Check, services: Services, health: ActiveHealth) -> None:
         self.check = check
@@ -32,6 +44,7 @@ class Prober:
         self._probe: Probe | None = None
         self._next: Cancellable | None = None
         self._began = 0.0
+        self.last: Last | None = None
 
     def __repr__(self) -> str:
         return f"<Prober {self.check.backend.name} {self.health!r}>"
@@ -60,6 +73,7 @@ class Prober:
         now = services.clock()
         self._probe = None
         if isinstance(found, Failure):
+            self.last = Last(now, "not_made", found.reason)
             services.log.warn(
                 "health check not made",
                 key=found.reason,
@@ -67,6 +81,7 @@ class Prober:
                 reason=found.reason,
             )
         else:
+            self.last = Last(now, found.verdict.name.lower(), found.reason)
             self._learn(found, now)
         elapsed = now - self._began
         self.start(max(pause(spec, self.health.state, services.chance()) - elapsed, 0.0))

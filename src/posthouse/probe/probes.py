@@ -8,7 +8,7 @@ from posthouse.balance.active_health import ActiveHealth, State, first_pause
 from posthouse.balance.backend import Backend
 from posthouse.probe.check import Check
 from posthouse.probe.ports import Services
-from posthouse.probe.prober import Prober, tell_change
+from posthouse.probe.prober import Last, Prober, tell_change
 
 
 class Probes:
@@ -43,6 +43,8 @@ class Probes:
             is_same = prober is not None and prober.check.asks_the_same(check)
             health = prober.health if prober is not None and is_same else ActiveHealth()
             fresh.append(Prober(check, self._services, health))
+            if prober is not None and is_same:
+                fresh[-1].last = prober.last
         for prober in old.values():
             prober.stop()
         for prober in fresh:
@@ -50,6 +52,11 @@ class Probes:
             self._probers[backend] = prober
             prober.start(first_pause(prober.check.spec, len(fresh), self._services.chance()))
         self._forget(old)
+
+    def last(self, backend: Backend) -> Last | None:
+        """The last check of a backend; None if it is not checked, or not yet."""
+        prober = self._probers.get(backend)
+        return prober.last if prober is not None else None
 
     def stop(self) -> None:
         """No more probes. What was found stays believed."""

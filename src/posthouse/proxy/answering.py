@@ -72,6 +72,8 @@ class Answering(ExchangeFacts):
                 of_get = fields.length if self.head.method == b"HEAD" else length
                 kept, self.encoder = compression.begin(self.head, status, kept, of_get)
             lines = b"".join(program.apply(kept, self))
+        if self.route is not None and self.route.sessions is not None and self.backend is not None:
+            lines += self.route.sessions.cookie(self, self.backend)
         if self.encoder is not None:
             length, length_wire = -1, b""
         if status == 204 or status == 304 or self.head.method == b"HEAD":

@@ -8,11 +8,14 @@ Laws:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
 from posthouse.balance.backend import Backend
+from posthouse.balance.pool import Pool
 from posthouse.balance.retry import RetryFacts, is_backend_fault, is_charged, is_stale
+from posthouse.balance.trials import Trials
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.protocol.fields import Field
 from posthouse.proxy import reply
@@ -20,6 +23,7 @@ from posthouse.proxy.answering import Answering
 from posthouse.proxy.body import RequestBody
 from posthouse.proxy.ports import NEVER, NO_PEER, PEER_FULL, Upstream
 from posthouse.proxy.route import Route
+from posthouse.proxy.waiter import Waiter
 
 CONTINUE_SECONDS: Final = 1.0
 """How long a backend may think about `Expect` before we say 100 ourselves (as RFC 9110 10.1.1 allows a client)."""
@@ -35,29 +39,45 @@ class Attempts(Answering):
 
     __slots__ = ()
 
-    def _attempt(self, now: float) -> None:
-        """Choose a backend and use it, or fail."""
+    def _attempt(self, now: float, backend: Backend | None = None, trial: Trials | None = None) -> None:
+        """Choose a backend and use it, or wait for one, or fail.
+
+        backend  one that is held for this attempt already, with what `acquire` answered
+        """
         if self.is_finished:
             return
         route, services, course = self.route, self.services, self.course
         assert route is not None
-        pool = route.pool
-        backend = pool.select(self, now, self.tried)
         if backend is None:
-            kind = pool.why_not(now)
-            self._fail(Failure(kind, Side.POSTHOUSE, pool.explain(kind), Sent.NOTHING))
-            return
-        self.trial = pool.acquire(backend)
+            pool = route.pool
+            backend = pool.select(self, now, self.tried)
+            if backend is None:
+                self._do_without(pool, now)
+                return
+            trial = pool.acquire(backend)
+        self.trial = trial
         self.backend = backend
+        self.asked = now
         self.attempts += 1
         if self.last_failure is not None and is_stale(self.last_failure):
             connection = None
         else:
-            connection = services.acquire(backend, is_careful=not course.head.is_idempotent)
+            client = self.stream if route.is_introducing else None
+            connection = services.acquire(backend, is_careful=not course.head.is_idempotent, client=client)
         if connection is not None:
             self._send(connection, now)
         else:
-            self.dialling = services.dial(backend, route.spec.pool.timeouts, self._on_dialled)
+            self.dialling = services.dial(backend, route.spec.pool, self.stream, self._on_dialled)
+
+    def _do_without(self, pool: Pool, now: float) -> None:
+        """No backend can be used: wait if they are only full and the queue is not, else fail."""
+        kind = pool.why_not(now)
+        if kind is FailureKind.FULL and pool.can_queue:
+            if self.waiter is None:
+                self.waiter = Waiter(self, pool, self._attempt, self._fail)
+            self.waiter.join(pool, now)
+        else:
+            self._fail(Failure(kind, Side.POSTHOUSE, pool.explain(kind), Sent.NOTHING))
 
     def _on_dialled(self, dialled: Upstream | Failure) -> None:
         self.dialling = None
@@ -182,6 +202,7 @@ class Attempts(Answering):
                 if not self.tried:
                     route.pool.budget.count(now)
                 self.tried = (*self.tried, backend)
+            # Before it is given back: who waits for it is not to get what has just been found broken.
             if is_backend_fault(failure):
                 trial, self.trial = self.trial, None
                 route.pool.fail(backend, now, f"{failure.kind}: {failure.reason}", trial)
@@ -265,9 +286,9 @@ class Attempts(Answering):
         status = reply.failure_status(failure.kind)
         fields: tuple[Field, ...] = ()
         if status == 503:
-            seconds = route.pool.retry_after(now)
+            seconds = route.pool.retry_after(now, failure.kind)
             if seconds is not None:
-                fields = (Field(b"Retry-After", b"%d" % (int(seconds) + 1)),)
+                fields = (Field(b"Retry-After", b"%d" % math.ceil(seconds)),)
         where = f"{self.upstream}: " if self.upstream else ""
         self.answer(status, fields, f"{where}{failure.kind}: {failure.reason}")
 
@@ -279,6 +300,8 @@ class Attempts(Answering):
         place = self.route.timer_place(failure.kind)
         if place is not None:
             facts["place"] = place
+        if self.waiter is not None:
+            facts["queue_ms"] = self.queue_ms
         self.services.log.error(
             "upstream failed" if failure.side is Side.UPSTREAM else "exchange failed",
             key=f"{failure.kind} {facts.get('upstream', self.site)}",
@@ -287,6 +310,18 @@ class Attempts(Answering):
             method=self.head.method.decode("latin-1"),
             uri=self.head.target.raw.decode("latin-1"),
         )
+
+    def _observe_head(self) -> None:
+        """A final head came: tell the pool how long it took since the request was sent, if it wants to know.
+
+        An answer to half a request says how quick the client is, and nothing of the backend.
+        """
+        route, body = self.route, self.body
+        if route is None or not route.pool.observes or self.backend is None:
+            return
+        if body is None or body.is_complete:
+            now = self.services.clock()
+            route.pool.observe(self.backend, now - self.asked, now)
 
     # -- ways out ------------------------------------------------------------------------------------------------
 
@@ -302,7 +337,9 @@ class Attempts(Answering):
         route.pool.release(backend)
 
     def _drop_connection(self) -> None:
-        """An unclean end of the attempt: whatever runs towards the backend is cut."""
+        """An unclean end of the attempt: whatever runs towards the backend is cut, and nobody waits for one."""
+        if self.waiter is not None:
+            self.waiter.leave()
         if self.dialling is not None:
             self.dialling.cancel()
             self.dialling = None

@@ -45,7 +45,7 @@ class Course:
     framing_lines  framing and hop-by-hop lines of the outgoing head
     program        rules for the response
     compression    `gzip` for the response, or None
-    is_direct      no rule and no directive touches the response
+    is_direct      no rule, no directive and no policy touches the response, or looks at it
     is_judged      the route's pool has a use for the head of the response (proxy/judging.py)
     heads          finished outgoing heads by backend, where no rule makes them differ between requests
     """
@@ -118,6 +118,8 @@ class Course:
         self.is_direct = self.program.is_empty and self.compression is None and not site.is_internal
         self.is_judged = route is not None and route.judge is not None
         if route is not None:
+            if not route.is_direct:
+                self.is_direct = False
             self._frame(self.head, route)
         return 0
 

@@ -36,6 +36,7 @@ from posthouse.proxy.ports import (
 
 if TYPE_CHECKING:
     from posthouse.proxy.plan import ListenerPlan
+    from posthouse.proxy.waiter import Waiter
 
 
 _SHOWN_METHODS: Final = frozenset((b"POST", b"PUT"))
@@ -75,6 +76,7 @@ class Exchange(Dispatching):
         self.encoder: Encoder | None = None
         self.coding: Coding | None = None
         self.sending: Sending | None = None
+        self.waiter: Waiter | None = None
         self.last_failure: Failure | None = None
         self.response: ResponseHead | None = None
         self.tried: tuple[Backend, ...] = ()
@@ -149,6 +151,7 @@ class Exchange(Dispatching):
         if self.connection is not None:
             self.connection.send_end(trailers)
             self._wait_for_head()
+            self.asked = self.services.clock()
 
     def on_request_broken(self, error: ProtocolError, kind: FailureKind) -> None:
         """The rest of the body will never come."""
@@ -211,6 +214,7 @@ class Exchange(Dispatching):
             self.connection = None
             self._fail(Failure(FailureKind.MALFORMED, Side.UPSTREAM, "101 that was not asked for"))
             return
+        self._observe_head()
         if self.course.is_judged:
             self._is_passed_over(head, is_end=False)
         self.status = 101
@@ -231,8 +235,10 @@ class Exchange(Dispatching):
         course = self.course
         if course.is_judged and self._is_passed_over(head, is_end):
             return
-        if not course.is_direct and self._is_sent_elsewhere(head, is_end):
-            return
+        if not course.is_direct:
+            self._observe_head()
+            if self._is_sent_elsewhere(head, is_end):
+                return
         self.response = head
         self.is_answering = True
         self.last_failure = None

@@ -74,6 +74,8 @@ class Route:
         ),
         *(
             "idle_timeout",
+            "is_direct",
+            "is_introducing",
             "is_plain",
             "judge",
             "keepalive",
@@ -83,7 +85,7 @@ class Route:
             "response_timeout",
             "retry",
         ),
-        *("spec", "tunnel_timeout", "upstream_program"),
+        *("sessions", "spec", "tunnel_timeout", "upstream_program"),
     )
 
     def __init__(self, spec: RouteSpec, pool: Pool, keys: Sequence[str], targets: Targets) -> None:
@@ -98,6 +100,7 @@ class Route:
         self.judge = judge if judge.is_needed else None
         self.replay_limit = spec.pool.retry.replay_limit
         self.keepalive = spec.pool.keepalive
+        self.is_introducing = spec.pool.proxy_protocol is not None
         self.upstream_program = HeaderProgram(spec.header_upstream)
         self.downstream_program = HeaderProgram(spec.header_downstream)
         self.origins: dict[Backend, Origin] = {backend: Origin(backend.endpoint) for backend in pool.backends}
@@ -106,6 +109,9 @@ class Route:
         self.idle_timeout = _or_never(timeouts.idle)
         self.tunnel_timeout = _or_never(timeouts.tunnel)
         self.exchange_timeout = _or_never(timeouts.exchange)
+        self.sessions = pool.sessions
+        self.is_direct = pool.sessions is None and not pool.observes
+        """Whether no part of choosing a backend looks at its responses."""
         self.is_plain = self.upstream_program.is_empty and not self.upstream_program.has_host
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from posthouse.balance.backend import Backend
 from posthouse.balance.trials import Trials
 from posthouse.errors import Failure
+from posthouse.observe.timestamps import whole_ms
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead, ResponseHead
 from posthouse.proxy import forwarding
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from posthouse.proxy.course import Course
     from posthouse.proxy.ports import Cancellable, Services, Stream, Upstream
     from posthouse.proxy.route import Route
+    from posthouse.proxy.waiter import Waiter
 
 
 class ExchangeFacts:
@@ -53,7 +55,7 @@ class ExchangeFacts:
             "stream",
             "timer",
         ),
-        *("steps_taken", "trial", "tried", "waits"),
+        *("steps_taken", "trial", "tried", "waiter", "waits"),
     )
 
     course: Course
@@ -73,6 +75,7 @@ class ExchangeFacts:
     encoder: Encoder | None
     coding: Coding | None
     sending: Sending | None
+    waiter: Waiter | None
     last_failure: Failure | None
     trial: Trials | None
     """The attempt is a trial of its backend (`Backend.acquire`)."""
@@ -163,6 +166,19 @@ class ExchangeFacts:
         return course.client_ip
 
     @property
+    def is_secure(self) -> bool:
+        """Whether the client came over https: to us, or to a trusted proxy that says so."""
+        if self.stream.scheme == "https":
+            return True
+        if not self.is_peer_trusted:
+            return False
+        fields = self.head.fields.forwarding
+        return any(
+            field.lower == b"x-forwarded-proto" and field.value.partition(b",")[0].strip().lower() == b"https"
+            for field in fields
+        )
+
+    @property
     def request_id(self) -> str:
         """What the `request_id` directive gave."""
         return self.id
@@ -192,8 +208,8 @@ class ExchangeFacts:
 
     @property
     def queue_ms(self) -> int:
-        """There is no queue in this release."""
-        return 0
+        """Milliseconds spent waiting for a backend that is not full."""
+        return whole_ms(self.waiter.waited(self.services.clock())) if self.waiter is not None else 0
 
     @property
     def wall(self) -> float:

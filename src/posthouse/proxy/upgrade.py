@@ -32,6 +32,8 @@ def join(exchange: Exchange, connection: Upstream, head: ResponseHead, rest: byt
     assert exchange.route is not None
     program = exchange.course.program
     lines = b"".join(program.apply(head.fields.kept, exchange))
+    if exchange.route.sessions is not None and exchange.backend is not None:
+        lines += exchange.route.sessions.cookie(exchange, exchange.backend)
     stream, services = exchange.stream, exchange.services
     protocol = head.fields.protocol or b""
     early = stream.leave_http()

@@ -120,6 +120,11 @@ class TidyLog:
     path: str
 
 
+@dataclass(frozen=True, slots=True)
+class AskStatus:
+    """Answered by `StatusReport`."""
+
+
 # --- from a worker
 
 
@@ -161,6 +166,13 @@ class Pong:
     """in_flight  exchanges that run now"""
 
     in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """report  as `server.status.Status` words it"""
+
+    report: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

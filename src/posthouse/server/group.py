@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from posthouse.adapt import Adapted
+from posthouse.admin.server import AdminServer
 from posthouse.config.specs import Config
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import loops
 from posthouse.server.child import Child, Identity, Launch
 from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
+from posthouse.server.group_status import GroupStatus
 from posthouse.server.hooks import Hooks
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.supervisor import Settings, Supervisor
@@ -48,7 +50,7 @@ class Options:
 
 
 class Group:
-    """The parts of a supervisor (see `supervisor.Parts`), made before it and closed after it.
+    """The parts of a supervisor (see `parts.SupervisorParts`), made before it and closed after it.
 
     load  reads the configuration again; None: it did not come from a file
     Raises StartError when the log can't be opened, or for a variable of the environment that is wrong.
@@ -65,6 +67,7 @@ class Group:
         self.reopen_logs = self.log.reopen
         self._launch = Launch(os.environ, options.identity)
         self._options = options
+        self.admin: AdminServer | None = None
 
     def serve(self, loaded: Adapted, settings: Settings) -> int:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
@@ -80,16 +83,24 @@ class Group:
             secret=secrets.token_bytes(32),
         )
         try:
-            return asyncio.run(Supervisor(loaded, settings, self).run())
+            return asyncio.run(self._run(loaded, settings))
         finally:
             self.log.close()
 
+    async def _run(self, loaded: Adapted, settings: Settings) -> int:
+        supervisor = Supervisor(loaded, settings, self)
+        place = settings.admin
+        if place is not None:
+            status = GroupStatus(supervisor, place.config)
+            self.admin = AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
+        return await supervisor.run()
+
     async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
-        """See `workers.Start`."""
+        """See `parts.SupervisorParts`."""
         return await self._launch.start(replace(self._welcome, slot=slot), on_message)
 
     def prepare_for_reloads(self) -> None:
-        """See `supervisor.Parts`."""
+        """See `parts.SupervisorParts`."""
         from posthouse.server import process
 
         self._dry_build = process.dry_build
@@ -98,12 +109,12 @@ class Group:
         gc.enable()
 
     def check(self, config: Config) -> Mapping[str, bytes]:
-        """See `supervisor.Parts`."""
+        """See `parts.SupervisorParts`."""
         self._dry_build(config)
         return {}
 
     def announce(self, ready: str) -> None:
-        """See `supervisor.Parts`."""
+        """See `parts.SupervisorParts`."""
         if sys.stderr is None:  # closed by who started us; print() would take stdout instead
             return
         with contextlib.suppress(OSError, ValueError):  # nobody reads it any more

@@ -51,6 +51,8 @@ class Membership:
         if spec == before.spec:
             return
         pool = build_pool(spec, self._runtime.rng, before, before.tls)
+        if pool.sessions is not None and before.sessions is not None:
+            pool.sessions.take_key(before.sessions)
         pool.start()
         self.route.use(pool)
         self._pools.use(self._site, self.route)

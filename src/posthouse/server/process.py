@@ -6,10 +6,12 @@ import asyncio
 import os
 import random
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from posthouse.balance.policies import find_policy
+from posthouse.balance.policy import Setting
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.process_log import ProcessLog
@@ -19,11 +21,12 @@ from posthouse.server.control import Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
+from posthouse.server.status import Moment, Status
 from posthouse.server.worker import Worker
 
 
 class Process:
-    """The parts of a worker (see `worker.Parts`), made before it and closed after it.
+    """The parts of a worker (see `parts.WorkerParts`), made before it and closed after it.
 
     connection  its channel to the supervisor
     loop        the value of POSTHOUSE_LOOP
@@ -42,6 +45,9 @@ class Process:
         self.listener = self._runtime.listener
         self.reopen_logs = self._runtime.reopen_logs
         self._worker = Worker(welcome, self)
+        runtime = self._runtime
+        moment = lambda: Moment(runtime.clock(), time.time())  # noqa: E731
+        self._status = Status(self._worker, None, runtime.probes, moment)
         self._channel = Channel(
             connection, self.loop, self._worker.hear, self._worker.orphaned, is_greeted=True
         )
@@ -55,17 +61,21 @@ class Process:
         return built
 
     async def prepare(self, config: Config) -> None:
-        """See `worker.Parts`."""
+        """See `parts.WorkerParts`."""
         sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]
         await self._runtime.discoverer.prepare(sources)
 
     def reopen_log(self, message: ReopenLog) -> None:
-        """See `worker.Parts`."""
+        """See `parts.WorkerParts`."""
         is_done = self._runtime.logs.reopen_file(message.path)
         self.tell(Reopened(message.path, message.turn, is_done))
 
+    def status(self) -> dict[str, object]:
+        """See `parts.WorkerParts`."""
+        return self._status.status()
+
     def tidy_log(self, path: str) -> None:
-        """See `worker.Parts`."""
+        """See `parts.WorkerParts`."""
         self._runtime.logs.tidy(path)
 
     def serve(self) -> int:
@@ -92,7 +102,7 @@ def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
     mistakes: list[Mistake] = []
     for spec in policies:
         try:
-            find_policy(spec, (), random.Random(0))
+            find_policy(spec, Setting((), random.Random(0)))
         except ConfigError as error:
             mistakes += error.mistakes
     return mistakes

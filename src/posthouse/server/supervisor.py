@@ -12,22 +12,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
-from posthouse.observe.process_log import ProcessLog
 from posthouse.server import bugs, pidfile, signals
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.control import Prepare
+from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
 from posthouse.server.ready import ready_line
-from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 from posthouse.server.watch import Watch
-from posthouse.server.workers import Start, Workers
+from posthouse.server.workers import Workers
 
 STOPPED, FAILED, STOPPED_TWICE = 0, 1, 2
 """Exit codes: stopped as asked; no worker can live; a second signal."""
@@ -35,56 +35,6 @@ STOPPED, FAILED, STOPPED_TWICE = 0, 1, 2
 CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
 ABORT_SECONDS = 1.0
 """After a second signal, until workers that have not ended are killed."""
-
-
-class Loaded(Protocol):
-    """A configuration that was read, with the files it came from (name to text)."""
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def sources(self) -> Mapping[str, str]: ...
-
-
-class Commands(Protocol):
-    """What a supervisor needs of `server.hooks.Hooks`."""
-
-    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them one after the other. Raises ConfigError at the first that fails."""
-
-    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them, for a limited time."""
-
-
-class Parts(Protocol):
-    """What a supervisor is made of, and whom it tells: handed in by `server.group`."""
-
-    @property
-    def log(self) -> ProcessLog: ...
-    @property
-    def hooks(self) -> Commands: ...
-    @property
-    def start_worker(self) -> Start: ...
-    @property
-    def manager(self) -> ServiceManager: ...
-
-    def load(self) -> Loaded | None:
-        """Read the configuration again, in a thread; None: it did not come from a file.
-
-        Raises ConfigError or StartError.
-        """
-
-    def check(self, config: Config) -> Mapping[str, bytes]:
-        """Build all of it for nothing, in a thread; what workers may not be able to read. Raises ConfigError."""
-
-    def prepare_for_reloads(self) -> None:
-        """Import what a reload needs: later, the files on disk may be those of another version."""
-
-    def reopen_logs(self) -> None:
-        """Open our own log again, by name."""
-
-    def announce(self, ready: str) -> None:
-        """Print the ready line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +45,7 @@ class Settings:
     grace      seconds that stopping waits for exchanges
     is_quiet   no ready line
     heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
+    admin      where the admin socket is to be; None: there is none
     bound      sockets that listen already, by address: one for each slot, or one for all
     """
 
@@ -105,6 +56,7 @@ class Settings:
     is_quiet: bool = False
     heartbeat: float = 0.0
     bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
+    admin: AdminPlace | None = None
 
 
 class Supervisor:
@@ -113,7 +65,7 @@ class Supervisor:
     `stop`, `reload` and `upgrade` are what signals do; they return at once and work goes on in the loop.
     """
 
-    def __init__(self, loaded: Loaded, settings: Settings, parts: Parts) -> None:
+    def __init__(self, loaded: Loaded, settings: Settings, parts: SupervisorParts) -> None:
         self._loaded = loaded
         self._settings = settings
         self._parts = parts
@@ -124,6 +76,7 @@ class Supervisor:
             parts.start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
         self._tasks = Tasks()
+        self.began = time.monotonic()
         self._is_stopping = False
         self._is_aborting = False
         self._is_reloading = False
@@ -151,8 +104,20 @@ class Supervisor:
             await self._workers.bury()
             self._bindings.close()
             self._parts.manager.close()
+            if self._parts.admin is not None:
+                self._parts.admin.close()
             if self._settings.pidfile:
                 pidfile.remove(self._settings.pidfile)
+
+    @property
+    def workers(self) -> Workers:
+        """Who serves."""
+        return self._workers
+
+    @property
+    def number(self) -> int:
+        """That of the generation that is served; 0 = none yet."""
+        return self._number
 
     # --- start
 
@@ -167,6 +132,8 @@ class Supervisor:
             return False
         fresh = self._bindings.bind(listen_keys(config))
         self._bindings.take(fresh)
+        if self._parts.admin is not None:
+            self._parts.admin.claim()
         if self._settings.pidfile:
             pidfile.write(self._settings.pidfile)
         self._tell_notices(config)
@@ -175,6 +142,8 @@ class Supervisor:
             return False
         await self._workers.commit(prepare, fresh, {})
         self._number = 1
+        if self._parts.admin is not None:
+            await self._parts.admin.serve()
         count = len(self._workers)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))

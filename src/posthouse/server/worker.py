@@ -13,17 +13,18 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from posthouse.config.specs import Config
 from posthouse.errors import ConfigError, StartError
-from posthouse.observe.process_log import ProcessLog
 from posthouse.server import bugs, memory
 from posthouse.server.accepting import Admission
 from posthouse.server.control import (
     Abandon,
     Abort,
+    AskStatus,
     Commit,
     Empty,
     Ended,
@@ -36,14 +37,17 @@ from posthouse.server.control import (
     ReopenLogs,
     Serving,
     Sockets,
+    StatusReport,
     Stop,
     Stopping,
     TidyLog,
     Welcome,
 )
-from posthouse.server.listeners import Listener, Listeners, Served
+from posthouse.server.listeners import Listeners, Served
+from posthouse.server.parts import Built, WorkerParts
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
+from posthouse.server.tcp_settings import DEFAULT, tcp_settings
 
 DRAIN_LOOK_SECONDS = 0.02
 """How often a draining worker looks whether the last exchange is over."""
@@ -52,55 +56,11 @@ STOPPED, STOPPED_TWICE = 0, 2
 """Exit codes: stopped as asked; stopped at once."""
 
 
-class Built(Protocol):
-    """What a worker needs of `server.generation.Generation`."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def listen(self) -> tuple[ListenKey, ...]: ...
-    @property
-    def in_flight(self) -> int: ...
-    def handler(self, key: ListenKey) -> Any: ...
-    def start(self) -> None: ...
-    def retire(self, successor: Any = None) -> None: ...
-
-
-class Parts(Protocol):
-    """What a worker is made of, and whom it tells: handed in by `server.process`."""
-
-    @property
-    def log(self) -> ProcessLog: ...
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop: ...
-
-    async def prepare(self, config: Config) -> None:
-        """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
-
-    def build(self, prepare: Prepare, previous: Any) -> Built:
-        """A generation that does not serve yet. Raises ConfigError or StartError."""
-
-    def listener(self, plan: Any) -> Listener:
-        """A listening address that hands its connections to `plan`."""
-
-    def reopen_logs(self) -> None:
-        """Open the files of all logs again, by name."""
-
-    def reopen_log(self, message: ReopenLog) -> None:
-        """Open this one again, and say whether it could be."""
-
-    def tidy_log(self, path: str) -> None:
-        """Nobody writes to the files put aside from this one."""
-
-    def tell(self, message: object) -> None:
-        """Say something to the supervisor."""
-
-
 class Worker:
     """Serves from `run` until stopped; `hear` is called with each message of the supervisor, `orphaned` when that is
     gone. Both return at once."""
 
-    def __init__(self, welcome: Welcome, parts: Parts) -> None:
+    def __init__(self, welcome: Welcome, parts: WorkerParts) -> None:
         self._welcome = welcome
         self._parts = parts
         self._log = parts.log
@@ -114,6 +74,7 @@ class Worker:
         self._retired: list[Built] = []
         self._tasks = Tasks()
         self._is_stopping = False
+        self.began = time.monotonic()
         self._acts: dict[type, Callable[[Any, list[int]], None]] = {
             Prepare: lambda message, _: self._tasks.spawn(self._prepare(message)),
             Sockets: self._take,
@@ -126,6 +87,7 @@ class Worker:
             Stop: lambda message, _: self._stop(),
             Abort: lambda message, _: self._end(STOPPED_TWICE, self._in_flight()),
             Ping: lambda message, _: parts.tell(Pong(self._in_flight())),
+            AskStatus: lambda message, _: parts.tell(StatusReport(parts.status())),
         }
 
     def __repr__(self) -> str:
@@ -146,6 +108,28 @@ class Worker:
         if not self._is_stopping:
             self._log.warn("supervisor gone, draining", reason=why or "its channel ended")
             self._stop()
+
+    # --- what server/status.py asks
+
+    @property
+    def serving(self) -> Any:
+        """The generation that takes new requests."""
+        return self._generation
+
+    @property
+    def retiring(self) -> int:
+        """Former generations on which exchanges still run."""
+        return sum(one.in_flight > 0 for one in self._retired)
+
+    @property
+    def exchanges(self) -> int:
+        """Exchanges that run, on all generations."""
+        return self._in_flight()
+
+    @property
+    def connections(self) -> int:
+        """Connections of clients that are open."""
+        return self._listeners.connections()
 
     # --- change
 
@@ -181,8 +165,10 @@ class Worker:
         fresh, self._fresh = self._fresh, {}
         old, self._generation = self._generation, built
         built.start()
-        limits = connection_limits(prepare.config)
-        served = {key: Served(built.handler(key), limits.get(key, 0)) for key in built.listen}
+        limits, tcp = connection_limits(prepare.config), tcp_settings(prepare.config)
+        served = {
+            key: Served(built.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT)) for key in built.listen
+        }
         await self._listeners.swap(served, fresh)
         if old is not None:
             old.retire(built)

@@ -19,7 +19,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
 from posthouse.server.bindings import Bindings, Bound, close
 from posthouse.server.channel import MOST_DESCRIPTORS
-from posthouse.server.child import Child, Gone
+from posthouse.server.child import Answer, Child, Gone
 from posthouse.server.control import (
     Abandon,
     Abort,
@@ -284,6 +284,25 @@ class Workers:
                 child.is_serving = True
             case _:
                 self._moved_logs.hear(child, message)
+
+    async def ask_all(
+        self, message: object, answer: type[Answer], patience: float
+    ) -> list[tuple[Child, Answer]]:
+        """Ask all that serve; what those answer that do so in time."""
+        asked = [
+            (child, asyncio.ensure_future(child.ask(message, answer)))
+            for child in self.children()
+            if child.is_serving
+        ]
+        if asked:
+            await asyncio.wait([future for _, future in asked], timeout=patience)
+        answers = []
+        for child, future in asked:
+            if not future.done():
+                future.cancel()
+            elif future.exception() is None:
+                answers.append((child, future.result()))
+        return answers
 
     # --- logs
 

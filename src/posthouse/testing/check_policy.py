@@ -5,23 +5,24 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, Watch
-from posthouse.balance.policy import Choice, Policy
+from posthouse.balance.backend import Backend
+from posthouse.balance.policy import Choice, Policy, Setting, setting_of
 from posthouse.balance.pool import Pool
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PassiveSpec, PoolSpec
 
-MakePolicy = Callable[[Sequence[Backend], random.Random], Policy]
-"""Makes the policy under test for the backends of a pool (all of them, in the order of the file)."""
+MakePolicy = Callable[[Setting], Policy]
+"""Makes the policy under test for a pool."""
 
 Habit = Literal["even", "hash", "ordered"]
 """How a policy spreads: all alike whatever is asked for, by a key of the request, or by the order of the
 file."""
 
-SIZES = (2, 3, 7, 40)
-"""Small pools, and one large enough for a table."""
+SIZES = (2, 3, 7, 40, 70)
+"""Small pools, one large enough for a table, and one that is too large to be counted."""
 
 KEYS = 3000
 DEVIATION = 6.0
@@ -34,7 +35,7 @@ REMAP_ALLOWANCE = 0.1
 class SampleChoice:
     """A request made from a number: different numbers give different keys, wherever a policy looks for one.
 
-    Peer address, request target with a parameter `key`, every field, and a cookie `key`.
+    Peer and client address, request target with a parameter `key`, every field, and a cookie `key`.
     """
 
     __slots__ = ("_number",)
@@ -50,6 +51,18 @@ class SampleChoice:
         return f"10.{self._number >> 16 & 255}.{self._number >> 8 & 255}.{self._number & 255}"
 
     @property
+    def client_ip(self) -> str:
+        return f"10.{self._number >> 16 & 255}.{self._number & 255}.{self._number >> 8 & 255}"
+
+    @property
+    def is_secure(self) -> bool:
+        return self._number % 2 == 1
+
+    @property
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self._number
+
+    @property
     def target(self) -> bytes:
         return b"/items/%d?key=%d" % (self._number, self._number)
 
@@ -60,10 +73,12 @@ class SampleChoice:
 def check_policy(make: MakePolicy, habit: Habit) -> None:
     """Raise AssertionError with what was expected unless the policy keeps what its habit promises.
 
-    All: never a backend that is down, marked or full, nor one that was tried while another is left; the same
-    choices from the same seed. "even": equal shares of what is usable. "hash": one key, one backend, whatever
-    the seed and whoever else comes and goes; keys in equal shares; every usable backend is found. "ordered":
-    the same usable backend every time.
+    All: never a backend that is down, draining, marked or full, nor one that was tried while another is left, nor a
+    fallback while a primary can be used; the same choices from the same seed.
+    "even": equal shares of what is usable, or shares by weight; less for one in its slow start, all of it afterwards.
+    "hash": one key, one backend, whatever the seed and whoever else comes and goes; keys in equal shares, or by weight;
+    every usable backend is found; one in its slow start takes its keys bit by bit and keeps them.
+    "ordered": the same usable backend every time.
     """
     for size in SIZES:
         _check_usable_only(make, size)
@@ -76,20 +91,35 @@ def check_policy(make: MakePolicy, habit: Habit) -> None:
             _check_small_remap(make, size)
         else:
             _check_one_answer(make, size)
+    for size in () if habit == "ordered" else SIZES:
+        _check_weights(make, size)
+        if habit == "even":
+            _check_slow_start(make, size)
+        else:
+            _check_slow_keys(make, size)
 
 
-def _pool(
-    make: MakePolicy, size: int, seed: int = 1, max_conns: int = 0, leave_out: int | None = None
-) -> Pool:
+def _pool(make: MakePolicy, size: int, seed: int = 1, leave_out: int | None = None, **options: Any) -> Pool:
+    """options: of the PoolSpec, and weights, as many as backends; fallbacks, how many at the end are that"""
+    weights = options.pop("weights", (1,) * size)
+    primaries = size - options.pop("fallbacks", 0)
     endpoints = tuple(
-        EndpointSpec(f"http://10.1.0.{i}:80", "http", f"10.1.0.{i}", 80)
+        EndpointSpec(
+            f"http://10.1.0.{i}:80",
+            "http",
+            f"10.1.0.{i}",
+            80,
+            weight=weights[i],
+            role="primary" if i < primaries else "fallback",
+        )
         for i in range(size)
         if i != leave_out
     )
     watch = Watch()
     backends = [Backend(endpoint, 1, watch) for endpoint in endpoints]
-    spec = PoolSpec("sample", endpoints, passive=PassiveSpec(fail_timeout=10.0), max_conns=max_conns)
-    pool = Pool(spec, backends, make(backends, random.Random(seed)), watch)
+    spec = PoolSpec("sample", endpoints, passive=PassiveSpec(fail_timeout=10.0), **options)
+    setting = setting_of(spec, backends, random.Random(seed))
+    pool = Pool(spec, setting, make(setting), watch)
     pool.start()
     return pool
 
@@ -101,10 +131,18 @@ def _ask(pool: Pool, choice: Choice, now: float = 0.0, tried: Sequence[Backend] 
 
 
 def _check_usable_only(make: MakePolicy, size: int) -> None:
-    pool = _pool(make, size, max_conns=1)
-    chance = random.Random(size)
+    _check_among(_pool(make, size, max_conns=1), size)
+    weights = tuple(range(1, size + 1))
+    _check_among(
+        _pool(make, size, max_conns=2, weights=weights, slow_start=20.0, fallbacks=size // 2), size + 1
+    )
+
+
+def _check_among(pool: Pool, seed: int) -> None:
+    chance = random.Random(seed)
     for number in range(150):
-        backend = chance.choice(pool.backends)
+        # Among few backends, so that the states of some pile up also in a large pool.
+        backend = chance.choice(pool.backends[: chance.choice((3, len(pool.backends)))])
         trouble = chance.randrange(4)
         if trouble == 0:
             backend.believe(chance.choice(tuple(State)))
@@ -114,13 +152,15 @@ def _check_usable_only(make: MakePolicy, size: int) -> None:
             pool.release(backend)
         elif not backend.is_full:
             pool.acquire(backend)
-        tried = chance.sample(pool.backends, chance.randrange(size))
+        tried = chance.sample(pool.backends, chance.randrange(len(pool.backends)))
         _check_one_choice(pool, SampleChoice(number), float(number), tried)
 
 
 def _check_one_choice(pool: Pool, choice: Choice, now: float, tried: Sequence[Backend]) -> None:
     usable = [backend for backend in pool.backends if backend.is_available(now)]
-    allowed = [backend for backend in usable if backend not in tried] or usable
+    fresh = [backend for backend in usable if backend not in tried] or usable
+    primaries = [backend for backend in fresh if backend.endpoint.role == "primary"]
+    allowed = primaries or fresh
     backend = pool.select(choice, now, tried)
     if allowed:
         assert backend in allowed, f"{backend!r} was chosen; usable and not tried are {allowed!r}"
@@ -144,15 +184,65 @@ def _check_even(make: MakePolicy, size: int) -> None:
     _check_shares(Counter(_ask(pool, same) for _ in range(KEYS)), pool.backends[1:])
 
 
-def _check_shares(counts: Counter[Backend], backends: Sequence[Backend]) -> None:
+def _check_shares(counts: Counter[Backend], backends: Sequence[Backend], allowance: float = 0.0) -> None:
+    """By weight; allowance: part of a share that it may be off besides what chance explains"""
     total = counts.total()
-    part = 1 / len(backends)
-    slack = DEVIATION * (total * part * (1 - part)) ** 0.5 + 1
+    whole = sum(backend.weight for backend in backends)
     for backend in backends:
+        part = backend.weight / whole
+        slack = DEVIATION * (total * part * (1 - part)) ** 0.5 + 1 + allowance * total * part
         off = abs(counts[backend] - total * part)
         assert off <= slack, (
             f"{backend!r} got {counts[backend]} of {total}, {total * part:.0f} ± {slack:.0f} is fair"
         )
+
+
+def _check_weights(make: MakePolicy, size: int) -> None:
+    weights = tuple((1, 5, 2)[place % 3] for place in range(size))
+    pool = _pool(make, size, weights=weights)
+    counts = Counter(_ask(pool, SampleChoice(number)) for number in range(KEYS))
+    _check_shares(counts, pool.backends, REMAP_ALLOWANCE)
+
+
+def _check_slow_start(make: MakePolicy, size: int) -> None:
+    pool = _pool(make, size, slow_start=100.0)
+    late = pool.backends[0]
+    late.believe(State.DOWN)
+    _ask(pool, SampleChoice(0), 0.0)
+    late.believe(State.UP)
+    fair = KEYS / size
+    slack = DEVIATION * fair**0.5 + 1
+    counts = [
+        Counter(_ask(pool, SampleChoice(number), now) for number in range(KEYS))[late]
+        for now in (1.0, 60.0, 200.0)
+    ]
+    low, middle, full = counts
+    assert 0 < low <= 0.2 * fair + slack, f"{late!r} got {low} of {KEYS} at the beginning of its slow start"
+    assert low < full and middle <= fair + slack, f"{late!r} got {counts} of {KEYS} in its slow start"
+    assert abs(full - fair) <= slack, f"{late!r} got {full} of {KEYS} after its slow start, not {fair:.0f}"
+
+
+def _check_slow_keys(make: MakePolicy, size: int) -> None:
+    pool = _pool(make, size, slow_start=100.0)
+    homes = [_ask(pool, SampleChoice(number)) for number in range(KEYS)]
+    late = pool.backends[0]
+    late.believe(State.DOWN)
+    _ask(pool, SampleChoice(0), 0.0)
+    late.believe(State.UP)
+    ever: set[int] = set()
+    taken = []
+    for now in (1.0, 30.0, 60.0, 200.0):
+        has = {n for n in range(KEYS) if _ask(pool, SampleChoice(n), now) is late}
+        assert ever <= has, f"{late!r} took keys in its slow start and lost them again"
+        ever = has
+        taken.append(len(has))
+    whole = sum(home is late for home in homes)
+    assert taken[0] <= 0.2 * whole + DEVIATION * whole**0.5, (
+        f"{late!r} got {taken[0]} of {whole} keys at once"
+    )
+    assert ever == {n for n, home in enumerate(homes) if home is late}, (
+        f"{late!r} has other keys after its slow start"
+    )
 
 
 def _check_same_key(make: MakePolicy, size: int) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.backend import Backend
+from posthouse.balance.policy import Setting
 from posthouse.balance.pool import Pool, build_pool
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PassiveSpec, PolicySpec, PoolSpec, RetrySpec
 
 NOTHING_REMEMBERED = PassiveSpec()
@@ -26,6 +30,11 @@ def make_backend(
     return backend
 
 
+def setting(backends: Sequence[Backend], seed: int = 1, **options: Any) -> Setting:
+    """What a policy for these backends is made for; options: other fields of it."""
+    return Setting(tuple(backends), random.Random(seed), **options)
+
+
 def make_backends(count: int) -> list[Backend]:
     watch = Watch()
     return [Backend(endpoint(f"b{number}"), 1, watch) for number in range(count)]
@@ -35,18 +44,19 @@ def pool_spec(
     hosts: Sequence[str],
     policy: str = "first",
     *args: str,
-    max_conns: int = 0,
     passive: PassiveSpec = NOTHING_REMEMBERED,
     retry: RetrySpec = ONE_ATTEMPT,
+    weights: Sequence[int] = (),
+    fallbacks: int = 0,
+    **options: Any,
 ) -> PoolSpec:
-    return PoolSpec(
-        "site /",
-        tuple(endpoint(host) for host in hosts),
-        PolicySpec(policy, args),
-        passive,
-        retry,
-        max_conns=max_conns,
-    )
+    """weights: of the first ones; fallbacks: how many at the end are that; options: other fields"""
+    endpoints = [endpoint(host) for host in hosts]
+    for place, weight in enumerate(weights):
+        endpoints[place] = replace(endpoints[place], weight=weight)
+    for place in range(len(hosts) - fallbacks, len(hosts)):
+        endpoints[place] = replace(endpoints[place], role="fallback")
+    return PoolSpec("site /", tuple(endpoints), PolicySpec(policy, args), passive, retry, **options)
 
 
 def make_pool(spec: PoolSpec, seed: int = 1, previous: Pool | None = None) -> Pool:
@@ -60,7 +70,9 @@ class Request:
     """A Choice written out by hand."""
 
     def __init__(self, peer: str = "192.0.2.1", target: bytes = b"/", **fields: str) -> None:
-        self.peer = peer
+        self.peer = self.client_ip = peer
+        self.is_secure = False
+        self.wall = 1_700_000_000.0
         self.target = target
         self._fields = {name.replace("_", "-").encode(): value.encode() for name, value in fields.items()}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, Watch
+from posthouse.balance.backend import Backend
 from posthouse.balance.health import NEVER
+from posthouse.balance.watch import Watch
 from posthouse.config.specs import PassiveSpec
 from unit.balance.samples import endpoint, make_backend
 

@@ -7,7 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from posthouse.balance.maglev import SLOTS_PER_BACKEND, TABLE_SIZES, build_table, table_size
+from posthouse.balance.maglev import (
+    MOST_FOR_WEIGHTS,
+    SLOTS_PER_BACKEND,
+    TABLE_SIZES,
+    build_table,
+    table_size,
+    weighted_table_size,
+)
 from unit.balance.samples import make_backends
 
 
@@ -54,3 +61,34 @@ def test_little_moves_when_one_leaves() -> None:
 
 def test_remembered() -> None:
     assert build_table(seeds(40)) is build_table(seeds(40))
+
+
+@pytest.mark.parametrize("weights", [(1, 2, 3), (1, 1000), (1,) * 50 + (1000,), (5, 7) * 40])
+def test_slots_by_weight(weights: tuple[int, ...]) -> None:
+    made = seeds(len(weights))
+    table = build_table(made, weights)
+    assert len(table) == weighted_table_size(weights)
+    counts = Counter(table)
+    for index, weight in enumerate(weights):
+        fair = len(table) * weight / sum(weights)
+        assert abs(counts[index] - fair) <= 2 + fair * 0.01
+
+
+def test_equal_weights_are_no_weights() -> None:
+    made = seeds(40)
+    assert build_table(made, (7,) * 40) == build_table(made)
+
+
+def test_another_weight_moves_few_keys() -> None:
+    made = seeds(60)
+    before, after = build_table(made, (2, *(1, 1) * 29, 1)), build_table(made, (4, *(1, 1) * 29, 1))
+    assert len(before) == len(after)
+    moved = sum(one != other for one, other in zip(before, after, strict=True))
+    assert moved < 0.12 * len(before), "two shares of 63 must, some more do"
+
+
+def test_everybody_has_a_slot_however_light() -> None:
+    weights = (1, *(1000,) * 2000)
+    assert weighted_table_size(weights) == MOST_FOR_WEIGHTS == TABLE_SIZES[-2]
+    assert weighted_table_size((1, *(1000,) * 20_000)) == TABLE_SIZES[-1], "so many backends need it anyway"
+    assert min(Counter(build_table(seeds(100), (1, *(1000,) * 99))).values()) >= 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from posthouse.balance.policies import POLICIES, find_policy
 from posthouse.config.specs import PolicySpec
 from posthouse.errors import ConfigError, Mistake, Place
-from unit.balance.samples import make_backends, make_pool, pool_spec
+from unit.balance.samples import make_backends, make_pool, pool_spec, setting
 
 PLACE = Place("Caddyfile", 3, 9)
 NEEDS_NAME = ("header", "query", "cookie")
@@ -17,7 +15,7 @@ NEEDS_NAME = ("header", "query", "cookie")
 
 def refused(name: str, *args: str) -> Mistake:
     with pytest.raises(ConfigError) as caught:
-        find_policy(PolicySpec(name, args, PLACE), make_backends(3), random.Random(1))
+        find_policy(PolicySpec(name, args, PLACE), setting(make_backends(3)))
     (mistake,) = caught.value.mistakes
     assert mistake.place == PLACE
     assert mistake.width == len(name)
@@ -27,7 +25,7 @@ def refused(name: str, *args: str) -> Mistake:
 @pytest.mark.parametrize("name", POLICIES)
 def test_found_by_name(name: str) -> None:
     args = ("X-Key",) if name in NEEDS_NAME else ()
-    policy = find_policy(PolicySpec(name, args), make_backends(3), random.Random(1))
+    policy = find_policy(PolicySpec(name, args), setting(make_backends(3)))
     assert isinstance(policy, POLICIES[name])
 
 
@@ -45,11 +43,6 @@ def test_known_names_are_listed_when_none_is_near() -> None:
     assert refused("xyzzy").hint == "known policies: " + ", ".join(POLICIES)
 
 
-@pytest.mark.parametrize("name", ["sticky", "ewma", "random_choose", "client_ip_hash"])
-def test_still_to_come(name: str) -> None:
-    assert refused(name).message == f"policy `{name}` is not in this release yet"
-
-
 @pytest.mark.parametrize("name", NEEDS_NAME)
 def test_missing_argument(name: str) -> None:
     mistake = refused(name)
@@ -57,7 +50,7 @@ def test_missing_argument(name: str) -> None:
     assert mistake.hint == f"write `policy {name} NAME`"
 
 
-@pytest.mark.parametrize("name", sorted(set(POLICIES) - set(NEEDS_NAME)))
+@pytest.mark.parametrize("name", [name for name, one in POLICIES.items() if one.arguments == (0, 0)])
 def test_superfluous_argument(name: str) -> None:
     mistake = refused(name, "extra")
     assert mistake.message == f"too many arguments for `policy {name}`: 'extra'"
@@ -71,7 +64,19 @@ def test_one_argument_too_many(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [("header", "X Key"), ("header", "Ключ"), ("header", ""), ("cookie", "a;b"), ("query", "")],
+    [
+        *[("header", "X Key"), ("header", "Ключ"), ("header", ""), ("cookie", "a;b"), ("query", "")],
+        *[("random_choose", "1"), ("random_choose", "65"), ("random_choose", "٣"), ("random_choose", "")],
+        *[("ewma", "0s"), ("ewma", "-1s"), ("ewma", "10"), ("ewma", "")],
+        *[
+            ("sticky", "a b"),
+            ("sticky", "ttl=0s"),
+            ("sticky", "ttl="),
+            ("sticky", "path=x"),
+            ("sticky", "path=/;"),
+        ],
+        *[("sticky", "samesite=lux"), ("sticky", "secret="), ("sticky", "other=1"), ("sticky", "ttl=500ms")],
+    ],
 )
 def test_argument_that_cannot_be_one(name: str, argument: str) -> None:
     assert refused(name, argument).message.startswith(f"`policy {name}`: ")
@@ -80,3 +85,28 @@ def test_argument_that_cannot_be_one(name: str, argument: str) -> None:
 def test_refused_also_with_one_host() -> None:
     with pytest.raises(ConfigError, match="needs an argument"):
         make_pool(pool_spec(["a"], "header"))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_hash_balance_is_for_those_that_hash(name: str) -> None:
+    args = ("k",) if name in NEEDS_NAME else ()
+    spec, balanced = PolicySpec(name, args, PLACE), setting(make_backends(3), hash_balance=1.25)
+    if name in (*NEEDS_NAME, "ip_hash", "uri_hash", "client_ip_hash"):
+        find_policy(spec, balanced)
+        return
+    with pytest.raises(ConfigError) as caught:
+        find_policy(spec, balanced)
+    (mistake,) = caught.value.mistakes
+    assert (mistake.place, mistake.message) == (
+        PLACE,
+        f"`hash_balance` does nothing with `policy {name}`: it does not hash",
+    )
+    assert "uri_hash" in mistake.hint
+
+
+def test_options_of_sticky_come_once_and_after_the_name() -> None:
+    assert "`ttl=` is there twice" in refused("sticky", "ttl=1s", "ttl=2s").message
+    assert "found 'name'" in refused("sticky", "ttl=1s", "name").message
+    assert find_policy(
+        PolicySpec("sticky", ("n", "ttl=1h", "path=/a", "samesite=NONE", "secret=f")), setting([])
+    )

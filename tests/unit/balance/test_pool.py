@@ -7,14 +7,12 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.pool import Pool, build_pool
+from posthouse.balance.slow_start import FLOOR
 from posthouse.config.specs import PassiveSpec, PoolSpec, SourceSpec
 from posthouse.errors import ConfigError, FailureKind
 from posthouse.testing.check_policy import SampleChoice
@@ -262,157 +260,91 @@ def test_a_policy_that_cannot_be_used_fails_the_build() -> None:
     assert select(old) == "a"
 
 
-# --- against a model -------------------------------------------------------------------------------------
-
-HOSTS = "abcdefg"
+# --- fallbacks, limits of their own, slow starts ----------------------------------------------------------
 
 
-class PoolMachine(RuleBasedStateMachine):
-    """Everything that may happen to a pool, in any order, against a naive model of it."""
+def test_fallbacks_only_when_no_primary_can_be_used() -> None:
+    pool = make_pool(pool_spec("abcd", "round_robin", fallbacks=2))
+    assert {select(pool) for _ in range(8)} == {"a", "b"}
+    pool.backends[0].is_up = False
+    assert {select(pool) for _ in range(8)} == {"b"}
+    pool.backends[1].is_up = False
+    assert {select(pool) for _ in range(8)} == {"c", "d"}
+    pool.backends[0].is_up = True
+    assert {select(pool) for _ in range(8)} == {"a"}
 
-    @initialize(
-        policy=st.sampled_from(sorted(POLICIES)),
-        hosts=st.lists(st.sampled_from(HOSTS), min_size=1, max_size=5),
-        max_conns=st.integers(0, 3),
-        max_fails=st.integers(1, 3),
-        fail_timeout=st.sampled_from([0.0, 1.0, 5.0]),
+
+def test_a_retry_goes_to_a_fallback_when_all_primaries_were_tried() -> None:
+    pool = make_pool(pool_spec("abc", fallbacks=1))
+    a, b, c = pool.backends
+    assert select(pool, 0.0, a) == "b"
+    assert pool.has_untried(0.0, [a, b])
+    assert select(pool, 0.0, a, b) == "c"
+    assert not pool.has_untried(0.0, [a, b, c])
+    assert select(pool, 0.0, a, b, c) == "a", "all as often: primaries first"
+    c.is_up = False
+    assert select(pool, 0.0, a, b) == "a" and not pool.has_untried(0.0, [a, b])
+
+
+def test_a_limit_of_its_own_goes_before_the_pools() -> None:
+    spec = pool_spec("abc", max_conns=2)
+    own = tuple(
+        replace(one, max_conns=limit) for one, limit in zip(spec.endpoints, (1, 0, None), strict=True)
     )
-    def build(
-        self, policy: str, hosts: list[str], max_conns: int, max_fails: int, fail_timeout: float
-    ) -> None:
-        self.policy = policy
-        self.now = 0.0
-        self.held: list[tuple[Pool, Backend]] = []
-        self.failures: dict[Backend, list[float]] = {}
-        self.down: set[Backend] = set()
-        self.count = 0
-        self.pool: Pool | None = None
-        self.rebuild(hosts, max_conns, max_fails, fail_timeout)
-
-    def rebuild(self, hosts: list[str], max_conns: int, max_fails: int, fail_timeout: float) -> None:
-        args = ("key",) if self.policy in ("header", "query", "cookie") else ()
-        passive = PassiveSpec(fail_timeout, max_fails)
-        spec = pool_spec(hosts, self.policy, *args, max_conns=max_conns, passive=passive)
-        self.pool = make_pool(spec, previous=self.pool)
-        if fail_timeout == 0:
-            for backend in self.pool.backends:
-                self.failures.pop(backend, None)
-
-    @property
-    def current(self) -> Pool:
-        assert self.pool is not None
-        return self.pool
-
-    def expected(self) -> list[Backend]:
-        """The usable backends, counted the slow way."""
-        spec = self.current.spec
-        held = Counter(backend for _, backend in self.held)
-        return [
-            backend
-            for backend in self.current.backends
-            if backend not in self.down
-            and (spec.max_conns == 0 or held[backend] < spec.max_conns)
-            and sum(expiry > self.now for expiry in self.failures.get(backend, ())) < spec.passive.max_fails
-        ]
-
-    @rule(data=st.data())
-    def choose_and_hold(self, data: st.DataObject) -> None:
-        usable = self.expected()
-        tried = data.draw(st.lists(st.sampled_from(self.current.backends), max_size=8))
-        self.count += 1
-        backend = self.current.select(SampleChoice(self.count), self.now, tried)
-        if not usable:
-            assert backend is None
-            self.check_why_not()
-            return
-        attempts = Counter(tried)
-        assert backend in usable
-        assert attempts[backend] == min(attempts[candidate] for candidate in usable)
-        trial = self.current.acquire(backend)
-        if trial is not None:  # whoever comes back alone; test_comeback.py has the rest
-            backend.succeed(self.now, None, trial)
-        self.held.append((self.current, backend))
-
-    def check_why_not(self) -> None:
-        held = Counter(backend for _, backend in self.held)
-        spec = self.current.spec
-        full = any(
-            backend not in self.down
-            and 0 < spec.max_conns <= held[backend]
-            and sum(expiry > self.now for expiry in self.failures.get(backend, ())) < spec.passive.max_fails
-            for backend in self.current.backends
-        )
-        assert self.current.why_not(self.now) is (FailureKind.FULL if full else FailureKind.NO_BACKEND)
-
-    @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
-        pool, backend = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        pool.release(backend)
-
-    @rule(data=st.data())
-    def fail(self, data: st.DataObject) -> None:
-        backend = data.draw(st.sampled_from(self.current.backends))
-        self.current.fail(backend, self.now)
-        memory = self.current.spec.passive.fail_timeout
-        if memory:
-            self.failures.setdefault(backend, []).append(self.now + memory)
-
-    @rule(data=st.data(), is_up=st.booleans())
-    def probe(self, data: st.DataObject, is_up: bool) -> None:
-        backend = data.draw(st.sampled_from(self.current.backends))
-        backend.is_up = is_up
-        (self.down.discard if is_up else self.down.add)(backend)
-
-    @rule(pause=st.sampled_from([0.1, 0.5, 1.0, 4.0]))
-    def time_passes(self, pause: float) -> None:
-        self.now += pause
-
-    @rule(
-        hosts=st.lists(st.sampled_from(HOSTS), min_size=1, max_size=5),
-        max_conns=st.integers(0, 3),
-        max_fails=st.integers(1, 3),
-        fail_timeout=st.sampled_from([0.0, 1.0, 5.0]),
-    )
-    def reload(self, hosts: list[str], max_conns: int, max_fails: int, fail_timeout: float) -> None:
-        self.rebuild(hosts, max_conns, max_fails, fail_timeout)
-
-    @invariant()
-    def counts_agree(self) -> None:
-        held = Counter(backend for _, backend in self.held)
-        for backend in self.current.backends:
-            assert backend.in_flight == held[backend] >= 0
-            assert backend.is_available(self.now) == (backend in self.expected())
-
-    @invariant()
-    def ready_tuple_is_true(self) -> None:
-        self.current.select(SampleChoice(0), self.now)
-        assert list(self.current.usable) == self.expected()
-
-    @invariant()
-    def everyone_is_reachable(self) -> None:
-        """By being the only one that was not tried, whatever the policy."""
-        usable = self.expected()
-        for backend in usable:
-            others = [other for other in self.current.backends if other is not backend]
-            assert self.current.select(SampleChoice(1), self.now, others) is backend
-
-    @invariant()
-    def retry_after_is_true(self) -> None:
-        wait = self.current.retry_after(self.now)
-        marked = [
-            backend
-            for backend in self.current.backends
-            if backend not in self.down and backend.is_marked(self.now)
-        ]
-        assert (wait is not None) == bool(marked)
-        if wait is not None:
-            assert wait > 0
-            assert any(not backend.is_marked(self.now + wait + 1e-9) for backend in marked)
+    pool = make_pool(replace(spec, endpoints=own))
+    assert [backend.max_conns for backend in pool.backends] == [1, 0, 2]
 
 
-TestPoolMachine = PoolMachine.TestCase
-TestPoolMachine.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+def test_a_slow_start_begins_when_it_comes_back() -> None:
+    pool = make_pool(pool_spec("abc", slow_start=10.0, passive=A_SECOND))
+    a, b, c = pool.backends
+    assert [backend.warmth for backend in pool.backends] == [1.0] * 3, "all begin together"
+    a.is_up = False
+    a.is_up = True
+    pool.fail(b, 5.0)
+    select(pool, 5.0)
+    assert (a.warmth, b.warmth, c.warmth) == (FLOOR, 1.0, 1.0), "time begins with the first look"
+    select(pool, 6.0)
+    assert (b.is_usable, b.warmth, a.warmth > FLOOR) == (True, FLOOR, True), "a mark that falls"
+    select(pool, 14.9)
+    assert FLOOR < b.warmth < a.warmth < 1.0
+    select(pool, 15.1)
+    assert b.warmth < a.warmth == 1.0, "a step later: nobody looks more often"
+    select(pool, 16.2)
+    assert b.warmth == 1.0 and pool._watch.expires == float("inf")
+
+
+def test_a_limit_that_was_reached_is_no_reason_for_a_slow_start() -> None:
+    pool = make_pool(pool_spec("ab", slow_start=10.0, max_conns=1))
+    pool.acquire(pool.backends[0])
+    pool.release(pool.backends[0])
+    select(pool, 1.0)
+    assert pool.backends[0].warmth == 1.0
+
+
+def test_a_reload_warms_what_is_new_and_disturbs_nothing() -> None:
+    old = make_pool(pool_spec("ab", slow_start=10.0))
+    old.backends[0].is_up = False
+    old.backends[0].is_up = True
+    select(old, 0.0)
+    select(old, 5.0)
+    halfway = old.backends[0].warmth
+    new = make_pool(pool_spec("abc", slow_start=10.0, weights=(4,)), previous=old)
+    assert [backend.warmth for backend in new.backends] == [halfway, 1.0, FLOOR]
+    assert new.backends[0].share == 4 * halfway
+    off = make_pool(pool_spec("abcd"), previous=new)
+    select(off, 6.0)
+    assert [backend.warmth for backend in off.backends] == [1.0] * 4
+
+
+def test_first_lets_requests_go_by_in_a_slow_start() -> None:
+    pool = make_pool(pool_spec("ab", slow_start=100.0))
+    pool.backends[0].is_up = False
+    pool.backends[0].is_up = True
+    counts = Counter(select(pool, 0.0) for _ in range(1000))
+    assert 40 < counts["a"] < 180, "a tenth"
+    pool.backends[1].is_up = False
+    assert select(pool, 0.0) == "a", "but never into the void"
 
 
 # --- TLS identities --------------------------------------------------------------------------------------

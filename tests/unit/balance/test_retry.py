@@ -53,8 +53,7 @@ UPSTREAM_KINDS = [
     FailureKind.MALFORMED,
     FailureKind.TRUNCATED,
 ]
-OUR_KINDS = [FailureKind.NO_BACKEND, FailureKind.FULL]
-FINAL_KINDS = sorted(set(FailureKind) - set(UPSTREAM_KINDS) - set(OUR_KINDS))
+FINAL_KINDS = sorted(set(FailureKind) - {*UPSTREAM_KINDS, FailureKind.NO_BACKEND})
 
 
 @pytest.mark.parametrize("kind", UPSTREAM_KINDS)
@@ -73,11 +72,14 @@ def test_a_fault_of_the_client_is_final(kind: FailureKind) -> None:
     assert RETRY.next(Failure(kind, Side.DOWNSTREAM, sent=Sent.NOTHING), FACTS) is None
 
 
-@pytest.mark.parametrize("kind", OUR_KINDS)
-def test_nobody_free_is_waited_for(kind: FailureKind) -> None:
-    nobody = replace(NOBODY, kind=kind)
-    assert RETRY.next(nobody, replace(WAITING, is_idempotent=False)) == 0.25
-    assert OFF.next(nobody, WAITING) is None
+def test_nobody_free_is_waited_for() -> None:
+    assert RETRY.next(NOBODY, replace(WAITING, is_idempotent=False)) == 0.25
+    assert OFF.next(NOBODY, WAITING) is None
+
+
+@pytest.mark.parametrize("kind", [FailureKind.FULL, FailureKind.QUEUE_TIMEOUT])
+def test_who_did_not_get_a_place_is_not_told_to_come_again(kind: FailureKind) -> None:
+    assert RETRY.next(replace(NOBODY, kind=kind), FACTS) is None
 
 
 def test_nothing_after_a_byte_of_the_response_went_down() -> None:

@@ -22,11 +22,17 @@ class Served:
     def __init__(self) -> None:
         self.loaded: Adapted | None = None
         self.reload: Callable[[], Adapted | None] = lambda: None
+        self.config = ""
 
     def __call__(
-        self, given: Given, loaded: Adapted, reload: Callable[[], Adapted | None], *rest: Any
+        self,
+        given: Given,
+        loaded: Adapted,
+        reload: Callable[[], Adapted | None],
+        *rest: Any,
+        config: str = "",
     ) -> int:
-        self.loaded, self.reload = loaded, reload
+        self.loaded, self.reload, self.config = loaded, reload, config
         return 0
 
     def port(self) -> int:
@@ -45,7 +51,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
 def test_the_caddyfile_here_and_again_at_reload(served: Served) -> None:
     Path("Caddyfile").write_text(":8080\n")
     assert run.COMMAND.run([]) == 0
-    assert served.port() == 8080
+    assert (served.port(), served.config) == (8080, "Caddyfile")
     Path("Caddyfile").write_text(":8081\n")
     again = served.reload()
     assert again is not None

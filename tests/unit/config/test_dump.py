@@ -27,7 +27,9 @@ from posthouse.config.step_specs import BasicAuthSpec
 from posthouse.errors import ConfigError, Notice, Place
 
 HERE = Place("C:/Caddyfile", 3, 7)
-ENDPOINT = EndpointSpec("http://a:1", "http", "a", 1, "", "a:1", "/b", "k=ü", place=HERE)
+ENDPOINT = EndpointSpec(
+    "http://a:1", "http", "a", 1, "", "a:1", "/b", "k=ü", "", 3, 9, "fallback", 2, "n", HERE
+)
 POOL = PoolSpec(
     "a /",
     (ENDPOINT,),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import (
     HeaderRule,
     PassiveSpec,
@@ -12,6 +13,7 @@ from posthouse.config.specs import (
     RouteSpec,
     SiteSpec,
     TLSSpec,
+    UpstreamTCPSpec,
     UpstreamTimeouts,
 )
 from posthouse.config.units import NO_LIMIT
@@ -201,6 +203,25 @@ def test_connections(read_route: ReadRoute, text: str, max_conns: int, keepalive
     assert (pool.max_conns, pool.keepalive) == (max_conns, keepalive)
 
 
+@pytest.mark.parametrize(
+    ("text", "queue"),
+    [
+        ("", QueueSpec(100, 1.0)),
+        ("queue 5 250ms", QueueSpec(5, 0.25)),
+        ("queue 5", QueueSpec(5, 1.0)),
+        ("queue 5 off", QueueSpec(5, None)),
+        ("queue off", QueueSpec(0, 1.0)),
+        ("try_duration 5s", QueueSpec(100, 5.0)),
+        ("try_duration 250ms", QueueSpec(100, 1.0)),
+        ("try_duration 5s queue 100", QueueSpec(100, 1.0)),
+        ("queue off try_duration 5s", QueueSpec(0, 1.0)),
+    ],
+)
+def test_queue(read_route: ReadRoute, text: str, queue: QueueSpec) -> None:
+    """v1 asked a full pool again for as long as `try_duration` says; who writes nothing else waits so long."""
+    assert read_route(text).pool.queue == queue
+
+
 def test_header_rules_accumulate_in_the_order_of_the_file(read_route: ReadRoute) -> None:
     route = read_route(
         "header_upstream A b\nheader_downstream -Server\nheader_upstream +A {host}\nheader_upstream -B x"
@@ -240,6 +261,13 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
     assert route.header_upstream == ()
 
 
+def test_connections_below_http(read_route: ReadRoute) -> None:
+    pool = read_route("proxy_protocol v2 tcp_keepalive 30s tcp_nodelay off transparent").pool
+    assert (pool.proxy_protocol, pool.tcp) == ("v2", UpstreamTCPSpec(30.0, False))
+    pool = read_route("proxy_protocol v2\nproxy_protocol v1\ntcp_keepalive 9s\ntcp_keepalive off").pool
+    assert (pool.proxy_protocol, pool.tcp) == ("v1", UpstreamTCPSpec())
+
+
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
@@ -248,18 +276,28 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
         ("policy header transparent", ["2:8 policy `header` needs the name of a field, found nothing"]),
         ("policy query", ["2:8 policy `query` needs the name of a parameter, found nothing"]),
         ('policy cookie ""', ["2:8 policy `cookie` needs the name of a cookie, found nothing"]),
-        ("policy sticky x ttl=1h", ["2:8 policy `sticky` is not in this release yet"]),
-        ("policy client_ip_hash", ["2:8 policy `client_ip_hash` is not in this release yet"]),
+        ("slow_start -1s", ["2:12 expected a duration of 0 or more, found `-1s`"]),
+        ("hash_balance 125", ["2:14 expected a percentage such as `125%`, found `125`"]),
+        ("hash_balance 99%", ["2:14 must be at least 100%, found `99%`"]),
         ("max_fails 0", ["2:11 must be at least 1, found `0`"]),
         ("max_fails 3 4", ["2:13 too many arguments for `max_fails`: found `4`, expected 1 argument"]),
         ("max_conns x", ["2:11 expected a whole number, found `x`: only digits can be in it"]),
+        ("queue off 1s", ["2:11 `queue off` takes no duration: nobody waits"]),
+        ("queue 0", ["2:7 a queue holds at least 1 request"]),
+        ("queue -1 1s", ["2:7 a queue holds at least 1 request"]),
+        ("queue 1s 1s", ["2:7 expected a whole number, found `1s`: only digits can be in it"]),
+        ("queue 10 0", ["2:10 a wait of 0 is none"]),
+        ("queue 10 -1s", ["2:10 expected a duration of 0 or more, found `-1s`"]),
         ("keepalive -1", ["2:11 must be at least 0, found `-1`"]),
         ("timeout -1s", ["2:9 expected a duration of 0 or more, found `-1s`"]),
         ("try_interval -1s", ["2:14 expected a duration of 0 or more, found `-1s`"]),
         ("try_duration off", ["2:14 retries always end"]),
         ("upstream a b", ["2:12 too many arguments for `upstream`"]),
-        ("upstream a weight=3", ["2:12 `weight=` of `upstream` is not in this release yet"]),
-        ("upstream a max_conns=3", ["2:12 `max_conns=` of `upstream` is not in this release yet"]),
+        ("upstream a weight=0", ["2:12 expected a weight from 1 to 1000, found `weight=0`"]),
+        (
+            "upstream a role=backup",
+            ["2:12 expected `role=fallback` (or `role=primary`), found `role=backup`"],
+        ),
         (
             "without api",
             ["2:9 the prefix of `without` must begin with `/`, found `api`: it would never match"],
@@ -275,6 +313,14 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
             ["2:19 `[` is not a regular expression: missing ]: ["],
         ),
         ("header_upstream -A b c", ["2:22 too many arguments: a name to remove, `-A`, stands alone"]),
+        ("proxy_protocol", ["2:1 too few arguments for `proxy_protocol`: found none, expected 1 argument"]),
+        ("proxy_protocol v3", ["2:16 expected `v1` or `v2`, found `v3`"]),
+        (
+            "proxy_protocol v2 1s",
+            ["2:19 too many arguments for `proxy_protocol`: found `1s`, expected 1 argument"],
+        ),
+        ("tcp_nodelay 1", ["2:13 expected `on` or `off`, found `1`"]),
+        ("tcp_keepalive 0.5s", ["2:15 expected whole seconds from `1s` to `32767s` or `off`, found `0.5s`"]),
         ("Policy first", ["2:1 unknown property `Policy` of `proxy`"]),
         ("transparent x", ["2:13 too many arguments for `transparent`: found `x`, expected no argument"]),
     ],
@@ -299,10 +345,6 @@ def test_all_mistakes_of_a_block_come_at_once(find_mistakes: FindMistakes) -> No
 LATER = {
     "health_check_grpc": "service",
     "tls_server_name": "name",
-    "queue": "100 1s",
-    "slow_start": "10s",
-    "hash_balance": "125%",
-    "proxy_protocol": "v2 1s",
 }
 
 
@@ -318,5 +360,24 @@ def test_what_is_still_to_come_is_one_mistake(
 
 
 def test_every_property_of_the_table_is_tested_above() -> None:
-    later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["queue"].read}
+    later = {name for name, one in PROPERTIES.items() if one.read is PROPERTIES["tls_server_name"].read}
     assert later == set(LATER)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "timeout"),
+    [
+        ("retry_on connect timeout", ("connect", "timeout"), 30.0),
+        ("retry_on connect timeout 503 all_methods", ("connect", "timeout", "503"), 30.0),
+        ("retry_on connect timeout transparent", ("connect", "timeout"), 30.0),
+        ("retry_on timeout timeout 5s", ("timeout",), 5.0),
+        ("retry_on connect timeout 5s", ("connect",), 5.0),
+        ('retry_on connect "timeout" timeout 5s', ("connect", "timeout"), 5.0),
+    ],
+)
+def test_the_kind_of_failure_that_is_also_a_property(
+    read_site: ReadSite, text: str, kinds: tuple[str, ...], timeout: float
+) -> None:
+    for block in (f"{{ {text} }}", f"{{\n{text}\n}}"):
+        (route,) = read_site(f"proxy / a {block}").routes
+        assert (route.pool.retry.kinds, route.pool.timeouts.connect) == (kinds, timeout)

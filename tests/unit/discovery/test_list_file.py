@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.config.specs import EndpointSpec
 from posthouse.directives.endpoints import parse_endpoints
 from posthouse.discovery.list_file import MOST_MEMBERS, BrokenList, parse_list
 
+COMMON = EndpointSpec("file:list", "http", "", 0, max_conns=7, role="fallback")
+
 
 def read(text: str) -> list[tuple[str, int]]:
-    return [(member.text, member.weight) for member in parse_list(text, "list", parse_endpoints)]
+    return [(member.text, member.weight) for member in parse_list(text, "list", parse_endpoints, COMMON)]
 
 
 LISTS = {
@@ -87,3 +90,8 @@ def test_any_text_is_a_list_or_broken(text: str) -> None:
         read(text)
     except BrokenList as broken:
         assert 1 <= broken.place.line <= text.count("\n") + 1
+
+
+def test_members_are_what_their_line_says() -> None:
+    (member,) = parse_list("a:1 weight=3", "list", parse_endpoints, COMMON)
+    assert (member.max_conns, member.role, member.weight) == (7, "fallback", 3)

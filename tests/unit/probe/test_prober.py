@@ -9,7 +9,7 @@ import pytest
 from posthouse.balance.active_health import ActiveHealth, State
 from posthouse.config.specs import CheckSpec
 from posthouse.errors import Side
-from posthouse.probe.prober import Prober
+from posthouse.probe.prober import Last, Prober
 from unit.probe.bench import BAD, OK, Bench, check, refused
 
 
@@ -145,3 +145,16 @@ def test_stopped_at_any_moment(moment: str) -> None:
     run.bench.advance(100.0)
     assert len(run.bench.dials) == count and run.bench.lines == []
     assert repr(run.prober).startswith("<Prober http://a:80 <ActiveHealth up")
+
+
+def test_the_last_check_is_remembered() -> None:
+    run = Run()
+    assert run.prober.last is None
+    run.answer(OK)
+    run.next(DRAIN)
+    assert run.prober.last == Last(1010.0, "drain", "status 429")
+    run.next(BAD)
+    assert run.prober.last == Last(1020.0, "fail", "status 503")
+    run.bench.advance(10.0)
+    run.bench.dials[-1].fail(refused(Side.POSTHOUSE))
+    assert run.prober.last is not None and run.prober.last.verdict == "not_made"

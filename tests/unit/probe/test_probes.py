@@ -119,3 +119,18 @@ def test_stop() -> None:
     run.probes.stop()
     run.bench.assert_nothing_left()
     assert run.bench.lines == []
+
+
+def test_the_last_check_of_each_backend() -> None:
+    run = Run(2)
+    assert run.probes.last(run.backends[0]) is None
+    run.bench.advance(1.0)
+    for dial in run.bench.dials:
+        if dial.is_pending:
+            dial.answer(OK)
+    last = run.probes.last(run.backends[0])
+    assert last is not None and last.verdict == "pass"
+    slower = replace(run.checks[0], spec=replace(run.checks[0].spec, interval=20.0))
+    run.probes.replace([slower])
+    assert run.probes.last(run.backends[0]) == last, "only the pace has changed"
+    assert run.probes.last(run.backends[1]) is None, "it is not checked any more"

@@ -518,3 +518,43 @@ def test_a_body_of_its_own_is_not_replaced() -> None:
     play.site.responder = Files(Answer(404, (), b"own"))
     play.request()
     assert play.client.answer.body == b"own"
+
+
+# -- cookies of sessions -------------------------------------------------------------------------------------------
+
+
+def cookies(lines: bytes) -> list[bytes]:
+    return [line for line in lines.split(b"\r\n") if line.startswith(b"Set-Cookie: ")]
+
+
+@pytest.mark.parametrize("policy", ["sticky", "random"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("200 OK",),
+        ("200 OK", "Transfer-Encoding: chunked"),
+        ("204 No Content",),
+        ("404 Not Found", "Set-Cookie: own=1"),
+    ],
+)
+def test_a_session_adds_its_cookie_to_what_a_backend_answers(policy: str, lines: tuple[str, ...]) -> None:
+    play = Play(route("a", policy=policy, header_downstream=rules("-Set-Cookie")))
+    sessions = play.routes[0].pool.sessions
+    if sessions is not None:
+        sessions.use_key(b"k" * 32)
+    play.request()
+    play.connect().answers(*lines, body=None if "chunked" in lines[-1] else b"")
+    found = cookies(play.client.answer.lines)
+    assert len(found) == (policy == "sticky")
+    assert all(line.startswith(b"Set-Cookie: posthouse=") for line in found), "rules act on the backend's"
+
+
+def test_our_own_answers_begin_no_session() -> None:
+    play = Play(route("a", policy="sticky"))
+    sessions = play.routes[0].pool.sessions
+    assert sessions is not None
+    sessions.use_key(b"k" * 32)
+    play.request()
+    play.refuse()
+    assert play.client.answer.status == b"502 Bad Gateway"
+    assert cookies(play.client.answer.lines) == []

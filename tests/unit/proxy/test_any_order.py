@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from posthouse.balance.backend import Backend
+from posthouse.balance.trials import Trials
 from posthouse.config.specs import BreakerSpec, LimitsSpec, RetrySpec
 from posthouse.errors import FailureKind
 from posthouse.protocol.fields import Field
@@ -68,6 +70,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.first = 0
         """Index of the first connection of the current exchange."""
         self.attempts_at_answer: int | None = None
+        self.others: list[tuple[Backend, Trials | None]] = []
 
     @initialize(
         hosts=st.integers(1, 3),
@@ -220,6 +223,22 @@ class AnyOrder(RuleBasedStateMachine):
     def tunnel_ends(self) -> None:
         self.play.lose_tunnel()
 
+    # -- others who use the backends -----------------------------------------------------------------------------
+
+    @precondition(lambda self: any(not one.is_full for one in self.play.backends))
+    @rule(data=st.data())
+    def another_comes(self, data: st.DataObject) -> None:
+        backend = data.draw(st.sampled_from([one for one in self.play.backends if not one.is_full]))
+        self.others.append((backend, backend.acquire()))
+
+    @precondition(lambda self: self.others)
+    @rule(data=st.data())
+    def another_goes(self, data: st.DataObject) -> None:
+        backend, trial = self.others.pop(data.draw(st.integers(0, len(self.others) - 1)))
+        if trial is not None:
+            backend.abandon(trial, self.play.world.now)
+        backend.release()
+
     # -- the client ----------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.can_send() and self.left() > 1)
@@ -292,8 +311,10 @@ class AnyOrder(RuleBasedStateMachine):
     def a_backend_is_held_exactly_while_it_is_used(self) -> None:
         running = self.play.world.running(self.exchange)
         assert len(running) <= 1, "never two attempts at once"
-        in_use = len(running)
-        assert sum(self.play.held().values()) == in_use
+        waiter = self.exchange.waiter
+        has_turn = waiter is not None and waiter.backend is not None
+        assert not (has_turn and running)
+        assert sum(self.play.held().values()) == len(running) + has_turn + len(self.others)
         if not running:
             assert self.exchange.backend is None and self.exchange.connection is None
 
@@ -308,8 +329,18 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def at_the_end_nothing_is_left(self) -> None:
         if self.exchange.is_finished:
+            for backend, _ in self.others:
+                backend.release()
             self.play.over()
+            for backend, _ in self.others:
+                backend.acquire()
             assert self.exchange.status >= 101
+
+    @invariant()
+    def nobody_waits_while_a_backend_is_free(self) -> None:
+        pool = self.play.routes[0].pool
+        assert not (len(pool.queue) and any(one.is_usable for one in pool.backends))
+        assert not (len(pool.queue) and self.exchange.is_finished)
 
     @invariant()
     def something_always_goes_on(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.config.queue_spec import QueueSpec
 from posthouse.errors import Failure, FailureKind, Place, Sent, Side
 from posthouse.protocol.fields import Field
 from posthouse.proxy.ports import NO_PEER, PEER_FULL
@@ -127,14 +128,14 @@ def test_all_marked() -> None:
 
 
 def test_all_full() -> None:
-    play = Play(route("a", max_conns=1))
+    play = Play(route("a", max_conns=1, queue=QueueSpec(0), duration=5.0))
     play.request()
     first = play.connect()
     others = play.client
     play.client = type(others)(play.world)
     play.request()
     assert play.client.answer.status == b"503 Service Unavailable"
-    assert not any(line.startswith(b"Retry-After") for line in play.client.answer.fields), "no time is known"
+    assert b"Retry-After: 1" in play.client.answer.fields
     first.answers()
     assert play.over() == ["503 - full", "200 a"]
 
@@ -418,6 +419,14 @@ def test_before_a_get_there_is_no_need_to_look() -> None:
     assert play.world.careful == [False]
 
 
+def test_whose_connection_it_is_matters_where_backends_are_told() -> None:
+    """Otherwise any warm one will do; who dials is told in any case."""
+    for version, asked in ((None, None), ("v1", "client")):
+        play = Play(route("a", proxy_protocol=version))
+        play.request()
+        assert play.world.clients == [asked and play.client, play.client]
+
+
 def test_stale_connections_do_not_go_on_for_ever() -> None:
     """Only a bug, or a backend that plays with us, makes fresh connections stale; three times, then it is a failure."""
     play = Play(route("a"))
@@ -614,3 +623,70 @@ def test_out_of_descriptors_is_not_the_backends_fault() -> None:
     assert not play.backend("a").is_marked(play.world.now)
     assert play.world.log.lines[0][1] == "exchange failed"
     assert play.over() == ["502 a connect"]
+
+
+# -- what policies are told ------------------------------------------------------------------------------------
+
+
+def seen(play: Play, host: str = "a") -> float:
+    """Seconds that the policy expects of a backend."""
+    return play.backend(host).latency.estimate(play.world.now, 10.0)
+
+
+def test_ewma_is_told_when_the_head_came() -> None:
+    play = Play(route("a", "b", policy="ewma"))
+    play.request()
+    [host] = play.dialled()
+    play.world.now += 0.25
+    connection = play.connect(host)
+    play.world.now += 0.5
+    connection.answers(body=b"half", more=True)
+    assert seen(play, host) == 0.5, "without dialling: kept connections would look quicker than they are"
+    play.world.now += 5.0
+    connection.sends(b"rest")
+    connection.ends()
+    assert seen(play, host) < 0.5, "how long the body takes is not the question"
+    assert play.over() == [f"200 {host}"]
+
+
+def test_ewma_is_not_told_how_slow_the_client_is() -> None:
+    play = Play(route("a", policy="ewma"))
+    exchange = play.request(*PUT, body=b"one", more=True)
+    connection = play.connect()
+    play.world.now += 9.0
+    exchange.on_request_body(b"two")
+    exchange.on_request_end([])
+    play.world.now += 0.5
+    connection.answers()
+    assert seen(play) == 0.5
+
+
+def test_ewma_is_not_told_of_answers_to_half_a_request() -> None:
+    play = Play(route("a", policy="ewma"))
+    play.request(*PUT, body=b"one", more=True)
+    connection = play.connect()
+    play.world.now += 9.0
+    connection.answers("413 Content Too Large")
+    assert not play.backend("a").latency.is_known
+
+
+def test_ewma_is_told_of_failures_and_upgrades() -> None:
+    play = Play(route("a", policy="ewma"))
+    play.request()
+    play.connect().breaks(FailureKind.RESET)
+    assert seen(play) == 1.0
+    upgraded = Play(route("a", policy="ewma"))
+    upgraded.request("GET / HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket")
+    connection = upgraded.connect()
+    upgraded.world.now += 2.0
+    connection.upgrades("Connection: Upgrade", "Upgrade: websocket")
+    assert seen(upgraded) == 2.0
+    upgraded.lose_tunnel()
+
+
+def test_others_are_told_nothing() -> None:
+    play = Play(route("a", policy="random"))
+    play.request()
+    play.world.now += 2.0
+    play.connect().answers()
+    assert not play.backend("a").latency.is_known

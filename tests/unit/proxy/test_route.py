@@ -289,3 +289,14 @@ def test_a_backend_that_left_while_it_was_dialled_still_gets_its_head() -> None:
     assert play.connect("a").line == b"GET /b/x HTTP/1.1"
     assert [backend.endpoint.host for backend in play_route.pool.backends] == ["other"]
     assert [origin.text for origin in play_route.origins.values()] == ["http://other"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_direct"), [("random", True), ("least_conn", True), ("ewma", False), ("sticky", False)]
+)
+def test_responses_are_looked_at_only_where_the_policy_wants_it(policy: str, is_direct: bool) -> None:
+    made = build_route(route("a", "b", policy=policy), Targets())
+    assert made.is_direct is is_direct
+    assert (made.sessions is not None) == (policy == "sticky")
+    play = Play(route("a", policy=policy))
+    assert play.request().course.is_direct is is_direct

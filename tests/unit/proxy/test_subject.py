@@ -106,3 +106,22 @@ def test_repr() -> None:
 
 def test_an_exchange_has_no_dictionary() -> None:
     assert not hasattr(Play(route("a")).request(), "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "claimed", "is_trusted", "is_secure"),
+    [
+        ("http", "", True, False),
+        ("https", "", False, True),
+        ("https", "http", True, True),
+        ("http", "https", False, False),
+        ("http", "https", True, True),
+        ("http", " HTTPS , http", True, True),
+        ("http", "http, https", True, False),
+    ],
+)
+def test_how_the_client_came(scheme: str, claimed: str, is_trusted: bool, is_secure: bool) -> None:
+    play = Play(route("a"), trusted_proxies=("192.0.2.0/24",) if is_trusted else ())
+    play.client.scheme = scheme
+    lines = (f"X-Forwarded-Proto: {claimed}",) if claimed else ()
+    assert play.request("GET / HTTP/1.1", "Host: x", *lines).is_secure is is_secure

@@ -248,6 +248,19 @@ def test_only_sites_of_the_same_listener_share(runtime: Runtime) -> None:
     assert not first.has_totals and second.has_totals
 
 
+def test_who_introduces_clients_and_what_the_sockets_do(runtime: Runtime) -> None:
+    generation = started(
+        "http://a.test {\n proxy_protocol 10.0.0.0/8\n tcp { nodelay off }\n}\n"
+        "http://b.test {\n proxy_protocol 10.0.0.0/8\n}\n"
+        "http://c.test:81 {\n}\n",
+        runtime,
+    )
+    first, second = generation.handler(("", 80)), generation.handler(("", 81))
+    assert (first.introducers.find("10.1.2.3"), first.introducers.find("11.1.2.3")) == ("10.0.0.0/8", "")
+    assert second.introducers is None
+    assert not first.has_nodelay and second.has_nodelay
+
+
 # -- what stays ----------------------------------------------------------------------------------------------------
 
 ONE = ":80 {\n proxy / localhost:1 localhost:2 {\n  fail_timeout 10s\n }\n}\n"
@@ -565,3 +578,49 @@ def test_a_log_with_a_mask_and_paths_it_leaves_out(runtime: Runtime, tmp_path: P
     generation.retire()
     masked = ".".join([client.peer.split(".")[0], "0", "0", "0"])
     assert path.read_text() == f"{masked}\n{masked}\n"
+
+
+# -- sticky sessions -----------------------------------------------------------------------------------------------
+
+
+def id_of(generation: Generation, pool: str = "http://:80 /") -> bytes:
+    sessions = generation.pools[pool].sessions
+    assert sessions is not None
+    return next(iter(sessions._by_id), b"")
+
+
+def test_the_key_comes_with_service_not_with_building(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    text = "http://:80\nproxy / a b { policy sticky }"
+    built = build(config(text), runtime, None)
+    assert id_of(built) == b"" and list(tmp_path.iterdir()) == [], "a configuration may be built to be judged"
+    built.start()
+    first = id_of(built)
+    assert first and (tmp_path / "posthouse" / "sticky.key").exists()
+    (tmp_path / "posthouse" / "sticky.key").unlink()
+    assert id_of(started(text, runtime, built)) == first, "the process keeps it, whatever happens to the file"
+
+
+def test_without_a_place_for_the_key_there_is_one_and_a_warning(
+    runtime: Runtime, log: Remembering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "posthouse").write_text("in the way")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    text = "http://:80\nproxy / a b { policy sticky }"
+    one = started(text, runtime)
+    assert id_of(one) == id_of(started(text, runtime, one)) != b""
+    assert len(log.of("session key not kept: sticky sessions end with us")) == 1
+
+
+def test_a_secret_is_read_when_it_is_built(runtime: Runtime, tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("secret\n")
+    text = f"http://:80\nproxy / a b {{\n policy sticky secret={tmp_path}/s\n}}"
+    one = build(config(text), runtime, None)
+    assert id_of(one)
+    (tmp_path / "s").unlink()
+    with pytest.raises(ConfigError) as caught:
+        build(config(text), runtime, one)
+    [mistake] = caught.value.mistakes
+    assert str(mistake.place) == "Caddyfile:3:9" and "cannot read the secret" in mistake.message

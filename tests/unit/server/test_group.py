@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -14,7 +15,6 @@ import pytest
 
 from posthouse.adapt import adapt
 from posthouse.errors import ConfigError, StartError
-from posthouse.server import group as module
 from posthouse.server.group import Group, Options, usable_cores
 from posthouse.server.supervisor import Settings
 
@@ -23,7 +23,7 @@ ONE_SITE = "http://127.0.0.1:0 {\n bind 127.0.0.1\n proxy / a:1\n}\n"
 
 @pytest.fixture(autouse=True)
 def no_freezing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(module.gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
     yield
 
 
@@ -60,9 +60,9 @@ def test_a_closed_stderr_is_no_reason_to_write_to_stdout(
     monkeypatch.setattr(sys, "stderr", None)
     group.announce("ready: nowhere")
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", written := io.StringIO())
     group.announce("ready: here")
-    assert sys.stderr.getvalue() == "ready: here\n"
+    assert written.getvalue() == "ready: here\n"
 
 
 def test_the_log_opens_or_says_why() -> None:

@@ -120,7 +120,7 @@ def test_files_of_an_earlier_run_are_tidied_up_at_the_start(logs: Logs, tmp_path
     key = log_key(str(tmp_path / "a.log"))
     logs.open(key)
     logs.rotate(key, RotationSpec())
-    assert logs._keeper.wait(10)
+    assert logs._housekeeper.wait(10)
     assert [one.name for one in tmp_path.iterdir()] == ["a.log"]
 
 

@@ -15,6 +15,7 @@ from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, Si
 from posthouse.server.channel import Channel
 from posthouse.server.child import Child
 from posthouse.server.control import Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
 from posthouse.server.worker import Worker
@@ -94,6 +95,7 @@ class Player:
         self.made: list[EchoListener] = []
         self.reopened = 0
         self.tidied: list[str] = []
+        self.report: dict[str, object] = {}
         self.is_deaf = False
         self.process = StandInProcess(1000 + len(cast_.players))
         self.worker = Worker(welcome, self)
@@ -144,6 +146,9 @@ class Player:
     def reopen_log(self, message: ReopenLog) -> None:
         self.tell(Reopened(message.path, message.turn, is_done=True))
 
+    def status(self) -> dict[str, object]:
+        return self.report
+
     def tidy_log(self, path: str) -> None:
         self.tidied.append(path)
 
@@ -161,6 +166,7 @@ class Cast:
         self.building: Exception | None = None
         self.checking: Exception | None = None
         self.hooks = self
+        self.admin: Admin | None = None
         self.commanded: list[HookSpec] = []
         self.manager = ServiceManager({})
         self.preparing: Callable[[], Coroutine[Any, Any, None]] | None = None

@@ -5,14 +5,13 @@ Absent or empty: round robin, of this pool alone. Cost as in `rendezvous`.
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Sequence
 from typing import ClassVar
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.policies.round_robin import RoundRobin
-from posthouse.balance.policy import Choice
+from posthouse.balance.policy import Choice, Setting
 from posthouse.balance.rendezvous import place_on
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -20,19 +19,24 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class Header:
-    __slots__ = ("_find", "_name", "_turns")
+    __slots__ = ("_find", "_name", "_turns", "tally")
     usage: ClassVar[str] = "header NAME"
     arguments: ClassVar[tuple[int, int]] = (1, 1)
+    is_hash: ClassVar[bool] = True
 
-    def __init__(self, args: tuple[str, ...], backends: Sequence[Backend], rng: random.Random) -> None:
+    def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
         if not _TOKEN.fullmatch(args[0]):
             raise ValueError(f"{args[0]!r} is not the name of a header field")
         self._name = args[0].lower().encode()
-        self._find = place_on(backends).find
-        self._turns = RoundRobin((), backends, rng)
+        placement = place_on(setting)
+        self._find = placement.find
+        self.tally = placement.tally
+        self._turns = RoundRobin((), setting)
 
-    def select(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
+    def select(
+        self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend], now: float
+    ) -> Backend:
         value = choice.field(self._name)
         if not value:
-            return self._turns.select(usable, choice, tried)
+            return self._turns.select(usable, choice, tried, now)
         return self._find(value, usable, tried)

@@ -4,22 +4,26 @@ The address is that of the peer itself, never one that a forwarding field claims
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import ClassVar
 
 from posthouse.balance.backend import Backend
-from posthouse.balance.policy import Choice
+from posthouse.balance.policy import Choice, Setting
 from posthouse.balance.rendezvous import place_on
 
 
 class IpHash:
-    __slots__ = ("_find",)
+    __slots__ = ("_find", "tally")
     usage: ClassVar[str] = "ip_hash"
     arguments: ClassVar[tuple[int, int]] = (0, 0)
+    is_hash: ClassVar[bool] = True
 
-    def __init__(self, args: tuple[str, ...], backends: Sequence[Backend], rng: random.Random) -> None:
-        self._find = place_on(backends).find
+    def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
+        placement = place_on(setting)
+        self._find = placement.find
+        self.tally = placement.tally
 
-    def select(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
+    def select(
+        self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend], now: float
+    ) -> Backend:
         return self._find(choice.peer.encode(), usable, tried)

@@ -6,33 +6,37 @@ The first parameter of that name counts. Absent or empty: round robin, of this p
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import ClassVar
 from urllib.parse import unquote_to_bytes
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.policies.round_robin import RoundRobin
-from posthouse.balance.policy import Choice
+from posthouse.balance.policy import Choice, Setting
 from posthouse.balance.rendezvous import place_on
 
 
 class Query:
-    __slots__ = ("_find", "_name", "_turns")
+    __slots__ = ("_find", "_name", "_turns", "tally")
     usage: ClassVar[str] = "query NAME"
     arguments: ClassVar[tuple[int, int]] = (1, 1)
+    is_hash: ClassVar[bool] = True
 
-    def __init__(self, args: tuple[str, ...], backends: Sequence[Backend], rng: random.Random) -> None:
+    def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
         if not args[0]:
             raise ValueError("the name of the query parameter is empty")
         self._name = args[0].encode()
-        self._find = place_on(backends).find
-        self._turns = RoundRobin((), backends, rng)
+        placement = place_on(setting)
+        self._find = placement.find
+        self.tally = placement.tally
+        self._turns = RoundRobin((), setting)
 
-    def select(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
+    def select(
+        self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend], now: float
+    ) -> Backend:
         value = find_parameter(choice.target, self._name)
         if not value:
-            return self._turns.select(usable, choice, tried)
+            return self._turns.select(usable, choice, tried, now)
         return self._find(value, usable, tried)
 
 

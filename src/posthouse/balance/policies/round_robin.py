@@ -1,34 +1,40 @@
 """`policy round_robin`: one after the other, in the order of the file; who cannot be used is passed over.
 
-O(1) while everything is usable, O(log n) otherwise.
+O(1) while everything is usable, O(log n) otherwise. Where shares differ, by `turns`.
 """
 
 from __future__ import annotations
 
-import random
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import ClassVar
 
 from posthouse.balance.backend import Backend
-from posthouse.balance.policy import Choice
+from posthouse.balance.policy import Choice, Setting
+from posthouse.balance.turns import Turns
 
 
 class RoundRobin:
     """Remembers the place of the last one chosen, not a count: a count taken modulo a number that changes
     whenever a backend fills up or comes back would favour some of them."""
 
-    __slots__ = ("_count", "_last", "_places")
+    __slots__ = ("_count", "_last", "_places", "_turns")
     usage: ClassVar[str] = "round_robin"
     arguments: ClassVar[tuple[int, int]] = (0, 0)
 
-    def __init__(self, args: tuple[str, ...], backends: Sequence[Backend], rng: random.Random) -> None:
+    def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
+        backends = setting.backends
         self._count = len(backends)
         # Anywhere: workers that all began with the first backend would make a wave of it.
-        self._last = int(rng.random() * len(backends)) - 1
+        self._last = int(setting.rng.random() * len(backends)) - 1
         self._places = {backend: place for place, backend in enumerate(backends)}
+        self._turns = Turns(setting).next if setting.is_weighted else None
 
-    def select(self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend]) -> Backend:
+    def select(
+        self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend], now: float
+    ) -> Backend:
+        if self._turns is not None:
+            return self._turns(usable, tried)
         place = self._last + 1
         if len(usable) == self._count:
             if place == self._count:

@@ -10,7 +10,7 @@ from unit.balance.samples import Request, make_pool, pool_spec
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: Cookie(("key",), backends, rng), "hash")
+    check_policy(lambda setting: Cookie(("key",), setting), "hash")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from unit.balance.samples import Request, make_pool, pool_spec
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: First((), backends, rng), "ordered")
+    check_policy(lambda setting: First((), setting), "ordered")
 
 
 def test_order_of_the_file() -> None:

@@ -8,7 +8,7 @@ from unit.balance.samples import Request, make_pool, pool_spec
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: Header(("X-Key",), backends, rng), "hash")
+    check_policy(lambda setting: Header(("X-Key",), setting), "hash")
 
 
 def test_name_in_any_case() -> None:

@@ -8,7 +8,7 @@ from unit.balance.samples import Request, make_pool, pool_spec
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: IpHash((), backends, rng), "hash")
+    check_policy(lambda setting: IpHash((), setting), "hash")
 
 
 def test_only_the_peer_counts() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
 import pytest
@@ -11,11 +10,11 @@ from hypothesis import strategies as st
 
 from posthouse.balance.policies.least_conn import LeastConn
 from posthouse.testing import check_policy
-from unit.balance.samples import Request, make_backends, make_pool, pool_spec
+from unit.balance.samples import Request, make_backends, make_pool, pool_spec, setting
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: LeastConn((), backends, rng), "even")
+    check_policy(lambda setting: LeastConn((), setting), "even")
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30))
@@ -23,9 +22,9 @@ def test_nobody_has_fewer(loads: list[int]) -> None:
     backends = make_backends(len(loads))
     for backend, load in zip(backends, loads, strict=True):
         backend.in_flight = load
-    policy = LeastConn((), backends, random.Random(len(loads)))
+    policy = LeastConn((), setting(backends, len(loads)))
     for _ in range(5):
-        assert policy.select(backends, Request(), ()).in_flight == min(loads)
+        assert policy.select(backends, Request(), (), 0.0).in_flight == min(loads)
 
 
 @pytest.mark.parametrize("size", [4, 20])

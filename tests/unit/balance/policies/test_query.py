@@ -10,7 +10,7 @@ from unit.balance.samples import Request, make_pool, pool_spec
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: Query(("key",), backends, rng), "hash")
+    check_policy(lambda setting: Query(("key",), setting), "hash")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from unit.balance.samples import Request, make_pool, pool_spec
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: RandomPick((), backends, rng), "even")
+    check_policy(lambda setting: RandomPick((), setting), "even")
 
 
 def test_differs_by_seed() -> None:

@@ -17,7 +17,7 @@ def ask(pool: Pool, times: int) -> str:
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: RoundRobin((), backends, rng), "even")
+    check_policy(lambda setting: RoundRobin((), setting), "even")
 
 
 def test_one_after_the_other() -> None:

@@ -8,7 +8,7 @@ from unit.balance.samples import Request, make_pool, pool_spec
 
 
 def test_keeps_the_promises() -> None:
-    check_policy(lambda backends, rng: UriHash((), backends, rng), "hash")
+    check_policy(lambda setting: UriHash((), setting), "hash")
 
 
 def test_the_raw_target_counts_with_its_query() -> None:

@@ -1,0 +1,124 @@
+"""`posthouse status`: what a Posthouse that runs says of its sites, pools and backends."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from posthouse.commands import admin_place, configuration
+from posthouse.commands.command_line import Command, Given, Option, UsageError
+
+_HEADINGS = ("backend", "state", "since", "in flight", "fails", "last check", "reason")
+
+
+def _act(given: Given) -> int:
+    from posthouse.admin.client import fetch
+
+    report = fetch(socket_path(given), "/status")
+    if given.has("--json"):
+        print(json.dumps(report, indent=2))
+    else:
+        print("\n".join(describe(report, datetime.now(UTC))))
+    sys.stdout.flush()
+    return 0
+
+
+def socket_path(given: Given) -> str:
+    """Whom to ask: --admin, or who serves --config. Raises UsageError, StartError."""
+    path = given.last("--admin")
+    if path == admin_place.OFF:
+        raise UsageError("--admin off names nobody who could be asked")
+    if path:
+        return path
+    config = configuration.path_of(given)
+    if config == configuration.STDIN:
+        raise UsageError("who serves stdin has no name: --admin PATH")
+    return admin_place.default(config)
+
+
+def describe(report: dict[str, Any], now: datetime) -> list[str]:
+    """The report as lines for a person."""
+    former = report["generations_retiring"]
+    rest = f" ({former} former one{'s' if former > 1 else ''} still at work)" if former else ""
+    lines = [
+        f"posthouse {report['version']}, pid {report['pid']}, up {span(report['uptime_s'])}",
+        f"configuration  {report['config'] or 'not from a file'}, generation {report['generation']}{rest}",
+        f"now            {report['connections']} connections, {report['exchanges']} exchanges",
+        f"workers        {_workers(report['workers'])}",
+    ]
+    pools = {pool["name"]: pool for pool in report["pools"]}
+    for site in report["sites"]:
+        lines += ["", ", ".join(site["addresses"])]
+        if not site["pools"]:
+            lines.append("  no proxy")
+        for name in site["pools"]:
+            lines += [f"  {line}".rstrip() for line in _pool(pools[name], now)]
+    return lines
+
+
+def _workers(workers: list[dict[str, Any]]) -> str:
+    each = ", ".join(f"pid {one['pid']} {one['exchanges']} exchanges" for one in workers)
+    return f"{len(workers)} ({each})" if workers else "none serves"
+
+
+def _pool(pool: dict[str, Any], now: datetime) -> list[str]:
+    queue = pool["queue"]
+    waiting = f"{queue['length']} of {queue['size']} wait" if queue["size"] else "no queue"
+    if queue["oldest_ms"] is not None:
+        waiting += f", the first for {queue['oldest_ms']}ms"
+    rows = [_HEADINGS, *(_row(backend, now) for backend in pool["backends"])]
+    return [f"{pool['name']}  (policy {pool['policy']}; {waiting})", *(f"  {row}" for row in aligned(rows))]
+
+
+def _row(backend: dict[str, Any], now: datetime) -> tuple[str, ...]:
+    limit = f"/{backend['max_conns']}" if backend["max_conns"] else ""
+    probe = backend["probe"]
+    checked = f"{probe['verdict']} {_ago(probe['at'], now)}: {probe['reason']}" if probe else "-"
+    reason = backend["reason"] or "-"
+    if backend["left_out_s"] is not None:
+        reason += f", back in {span(backend['left_out_s'])}"
+    since = _ago(backend["since"], now) if backend["since"] else "-"
+    counts = (f"{backend['in_flight']}{limit}", str(backend["fails"]))
+    return (backend["name"], backend["state"], since, *counts, checked, reason)
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows of a table as lines, each column as wide as its widest cell."""
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def _ago(stamp: str, now: datetime) -> str:
+    return f"{span((now - datetime.fromisoformat(stamp)).total_seconds())} ago"
+
+
+def span(seconds: float) -> str:
+    """A time as one reads it: 0s, 12s, 3m5s, 4h10m, 12d3h."""
+    whole = max(int(seconds), 0)
+    for size, unit, small_size, small_unit in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "m"),
+        (60, "m", 1, "s"),
+    ):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // small_size}{small_unit}"
+    return f"{whole}s"
+
+
+COMMAND = Command(
+    "status",
+    "show the sites, pools and backends of a Posthouse that runs",
+    _act,
+    options=(
+        Option("--config", "FILE", "ask who serves that Caddyfile (default: ./Caddyfile)"),
+        Option("--admin", "PATH", "ask who has that admin socket"),
+        Option("--json", "", "all of it, as JSON"),
+    ),
+)

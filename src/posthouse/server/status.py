@@ -1,0 +1,144 @@
+"""What `GET /status` answers: sites, pools and backends as they are now, in words that JSON can hold.
+
+Names are those of the configuration without credentials. Keys are a contract (docs/admin.md): some may come, none
+goes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from posthouse import __version__
+from posthouse.balance.backend import Backend
+from posthouse.balance.pool import Pool
+from posthouse.balance.standing import standing
+from posthouse.config.specs import Config, SiteSpec
+from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
+from posthouse.probe.probes import Probes
+
+Report = dict[str, object]
+
+
+class Serving(Protocol):
+    """What is asked of `server.generation.Generation`."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def pools(self) -> Mapping[str, Pool]: ...
+
+
+class Working(Protocol):
+    """What is asked of `server.worker.Worker`."""
+
+    @property
+    def began(self) -> float: ...
+    @property
+    def serving(self) -> Serving | None: ...
+    @property
+    def retiring(self) -> int: ...
+    @property
+    def exchanges(self) -> int: ...
+    @property
+    def connections(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment on both clocks: monotonic seconds, and seconds since 1970."""
+
+    now: float
+    wall: float
+
+    def stamp(self, at: float) -> str:
+        """A monotonic time as RFC 3339 in UTC."""
+        second, ms = divmod(whole_ms(self.wall - (self.now - at)), 1000)
+        return f"{iso_utc(second)}{MILLISECONDS[ms]}"
+
+
+class Status:
+    """Answers for one worker.
+
+    config  the absolute path of its configuration; None: it did not come from a file
+    """
+
+    def __init__(
+        self, worker: Working, config: str | None, probes: Probes, moment: Callable[[], Moment]
+    ) -> None:
+        self._worker = worker
+        self._config = config
+        self._probes = probes
+        self._moment = moment
+
+    def status(self) -> Report:
+        """Everything, as of now."""
+        worker, moment = self._worker, self._moment()
+        serving = worker.serving
+        sites: Sequence[SiteSpec] = serving.config.sites if serving is not None else ()
+        pools = list(serving.pools.values()) if serving is not None else []
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "config": self._config,
+            "started": moment.stamp(worker.began),
+            "uptime_s": round(moment.now - worker.began, 3),
+            "generation": serving.number if serving is not None else 0,
+            "generations_retiring": worker.retiring,
+            "exchanges": worker.exchanges,
+            "connections": worker.connections,
+            "sites": [_site(one) for one in sites],
+            "pools": [self._pool(one, moment) for one in pools],
+        }
+
+    def _pool(self, pool: Pool, moment: Moment) -> Report:
+        pool.look(moment.now)
+        first = pool.queue.first()
+        return {
+            "name": pool.name,
+            "policy": pool.spec.policy.name,
+            "queue": {
+                "length": len(pool.queue),
+                "size": pool.spec.queue.size,
+                "wait_s": pool.spec.queue.wait,
+                "oldest_ms": whole_ms(moment.now - first.since) if first is not None else None,
+            },
+            "backends": [self._backend(one, pool, moment) for one in pool.backends],
+        }
+
+    def _backend(self, backend: Backend, pool: Pool, moment: Moment) -> Report:
+        stands = standing(backend, moment.now)
+        left_out = backend.comes_back() - moment.now
+        return {
+            "name": backend.name,
+            "state": stands.state,
+            "reason": stands.reason or None,
+            "since": moment.stamp(stands.since) if stands.since is not None else None,
+            "is_usable": backend.is_usable,
+            "in_flight": backend.in_flight,
+            "max_conns": backend.max_conns or None,
+            "weight": backend.weight,
+            "warmth": round(backend.warmth, 2),
+            "role": backend.endpoint.role,
+            "fails": backend.failures(moment.now),
+            "left_out_s": round(left_out, 3) if left_out > 0 else None,
+            "probe": self._probe(backend, moment),
+        }
+
+    def _probe(self, backend: Backend, moment: Moment) -> Report | None:
+        last = self._probes.last(backend)
+        if last is None:
+            return None
+        return {"at": moment.stamp(last.at), "verdict": last.verdict, "reason": last.reason}
+
+
+def _site(spec: SiteSpec) -> Report:
+    return {
+        "name": spec.addresses[0].text if spec.addresses else "",
+        "addresses": [address.text for address in spec.addresses],
+        "pools": [route.pool.name for route in spec.routes],
+    }

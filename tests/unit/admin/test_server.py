@@ -1,0 +1,166 @@
+"""The admin socket in an event loop: who is answered, who is cut, and what is left at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posthouse.admin import server
+from posthouse.admin.api import HEAD_BYTES
+from posthouse.admin.server import MOST_AT_ONCE, AdminServer
+from posthouse.errors import StartError
+from unit.server.fakes import until
+
+ASK = b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+
+class Functions:
+    async def status(self) -> dict[str, object]:
+        return {"well": True}
+
+
+class Log:
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, what: str, *, reason: str) -> None:
+        self.warned.append(f"{what}: {reason}")
+
+
+@asynccontextmanager
+async def served(path: Path) -> AsyncIterator[AdminServer]:
+    made = AdminServer(str(path), Functions(), Log(), is_wanted=True)
+    made.claim()
+    await made.serve()
+    try:
+        yield made
+    finally:
+        made.close()
+        made.close()
+    assert not os.path.exists(path)  # noqa: ASYNC240
+
+
+def is_open(admin: AdminServer, count: int) -> bool:
+    return admin._open == count
+
+
+async def ask(path: Path, data: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    try:
+        writer.write(data)
+        return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        await leave(writer)
+
+
+async def leave(*writers: asyncio.StreamWriter) -> None:
+    for writer in writers:
+        writer.close()
+    for writer in writers:
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def test_it_answers_one_question_and_closes(tmp_path: Path) -> None:
+    async def talk() -> None:
+        async with served(tmp_path / "a.sock") as admin:
+            answer = await ask(tmp_path / "a.sock", ASK + ASK)
+            assert answer.count(b"HTTP/1.1") == 1 and answer.endswith(b'{\n  "well": true\n}\n')
+            assert repr(admin).startswith("<AdminServer <SocketFile ")
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize(("size", "status"), [(HEAD_BYTES + 4, b"200"), (HEAD_BYTES + 5, b"431")])
+def test_a_head_has_a_limit(tmp_path: Path, size: int, status: bytes) -> None:
+    async def talk() -> None:
+        async with served(tmp_path / "a.sock"):
+            head = b"GET /status HTTP/1.1\r\nHost: x\r\nA: "
+            data = head + b"b" * (size - len(head) - 4) + b"\r\n\r\n"
+            assert (await ask(tmp_path / "a.sock", data)).startswith(b"HTTP/1.1 " + status)
+
+    asyncio.run(talk())
+
+
+def test_who_says_nothing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.05)
+
+    async def talk() -> None:
+        async with served(tmp_path / "a.sock"):
+            assert await ask(tmp_path / "a.sock", ASK[:-1]) == b""
+
+    asyncio.run(talk())
+
+
+def test_who_is_cut_at_the_end_is_no_bug(tmp_path: Path) -> None:
+    """The worker cancels what still runs when it ends."""
+    told: list[object] = []
+
+    async def talk() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+        async with served(tmp_path / "a.sock") as admin:
+            _, writer = await asyncio.open_unix_connection(str(tmp_path / "a.sock"))
+            await until(lambda: admin._open)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await until(lambda: not admin._open)
+            await leave(writer)
+
+    asyncio.run(talk())
+    assert told == []
+
+
+def test_who_leaves_is_forgotten(tmp_path: Path) -> None:
+    async def talk() -> None:
+        async with served(tmp_path / "a.sock") as admin:
+            _, writer = await asyncio.open_unix_connection(str(tmp_path / "a.sock"))
+            await until(lambda: admin._open)
+            await leave(writer)
+            await until(lambda: not admin._open)
+
+    asyncio.run(talk())
+
+
+def test_so_many_at_once_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "a.sock"
+
+    async def talk() -> None:
+        async with served(path) as admin:
+            silent: list[asyncio.StreamWriter] = []
+            for count in (MOST_AT_ONCE - 1, MOST_AT_ONCE):
+                while len(silent) < count:
+                    _, writer = await asyncio.open_unix_connection(str(path))
+                    silent.append(writer)
+                await until(partial(is_open, admin, count))
+                expected = b"HTTP/1.1 200" if count < MOST_AT_ONCE else b""
+                assert (await ask(path, ASK))[:12] == expected
+                await until(partial(is_open, admin, count))
+            await leave(*silent)
+            await until(lambda: not admin._open)
+
+    asyncio.run(talk())
+
+
+def test_without_a_place_it_warns_or_refuses(tmp_path: Path) -> None:
+    log = Log()
+    path = str(tmp_path / "nowhere" / "posthouse" / "a.sock")
+    default = AdminServer(path, Functions(), log, is_wanted=False)
+    default.claim()
+    asyncio.run(default.serve())
+    default.close()
+    reason = f"cannot make the admin socket {path}: No such file or directory"
+    assert log.warned == [f"no admin socket: {reason}"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartError, match="no socket"):
+        AdminServer(str(tmp_path / "file"), Functions(), log, is_wanted=True).claim()

@@ -1,0 +1,183 @@
+"""What `GET /status` says of a worker, on a clock that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from posthouse import __version__
+from posthouse.adapt import adapt
+from posthouse.balance.active_health import State
+from posthouse.probe.prober import Last
+from posthouse.probe.probes import Probes
+from posthouse.server.generation import Generation, build
+from posthouse.server.runtime import Runtime
+from posthouse.server.status import Moment, Status
+from unit.server.fakes import Remembering
+
+NOW = 1000.0
+WALL = 1_800_000_000.25
+
+CADDYFILE = """
+example.com:80, :8080 {
+    proxy /api http://user:secret@a:1 b:2 {
+        max_conns 3
+        fail_timeout 10s
+        queue 7 250ms
+    }
+}
+:81 {
+    status 404 /
+}
+"""
+
+
+@dataclass
+class Work:
+    serving: Generation | None
+    began: float = NOW - 61.5
+    retiring: int = 1
+    exchanges: int = 5
+    connections: int = 9
+
+
+@pytest.fixture
+def runtime(log: Remembering) -> Iterator[Runtime]:
+    loop = asyncio.new_event_loop()
+    made = Runtime(loop, log)
+    yield made
+    made.close()
+    loop.close()
+
+
+class Guest:
+    """Waits, and is never served."""
+
+    def __init__(self, pool: object, since: float) -> None:
+        self.pool = pool
+        self.since = since
+
+    def take(self) -> bool:
+        return False
+
+
+class Found(Probes):
+    """One check of everybody."""
+
+    def last(self, backend: object) -> Last | None:
+        return Last(NOW - 2.0, "fail", "status 500")
+
+
+def test_everything(runtime: Runtime) -> None:
+    generation = build(adapt(CADDYFILE, "Caddyfile", env={}).config, runtime, None)
+    generation.start()
+    (pool,) = generation.pools.values()
+    first, second = pool.backends
+    pool.acquire(first)
+    pool.fail(first, NOW - 4.0, "connect: refused")
+    second.believe(State.DOWN, "status 500", NOW - 2.0)
+    pool.queue.join(Guest(pool, NOW - 0.125))
+    status = Status(Work(generation), "/etc/Caddyfile", Found(runtime), lambda: Moment(NOW, WALL))
+    report = status.status()
+    assert json.loads(json.dumps(report)) == {
+        "version": __version__,
+        "pid": os.getpid(),
+        "config": "/etc/Caddyfile",
+        "started": "2027-01-15T07:58:58.750Z",
+        "uptime_s": 61.5,
+        "generation": 1,
+        "generations_retiring": 1,
+        "exchanges": 5,
+        "connections": 9,
+        "sites": [
+            {
+                "name": "example.com:80",
+                "addresses": ["example.com:80", ":8080"],
+                "pools": ["example.com:80 /api"],
+            },
+            {"name": ":81", "addresses": [":81"], "pools": []},
+        ],
+        "pools": [
+            {
+                "name": "example.com:80 /api",
+                "policy": "random",
+                "queue": {"length": 1, "size": 7, "wait_s": 0.25, "oldest_ms": 125},
+                "backends": [
+                    {
+                        "name": "http://a:1",
+                        "state": "failing",
+                        "reason": "connect: refused",
+                        "since": "2027-01-15T07:59:56.250Z",
+                        "is_usable": False,
+                        "in_flight": 1,
+                        "max_conns": 3,
+                        "weight": 1,
+                        "warmth": 1.0,
+                        "role": "primary",
+                        "fails": 1,
+                        "left_out_s": 6.0,
+                        "probe": {
+                            "at": "2027-01-15T07:59:58.250Z",
+                            "verdict": "fail",
+                            "reason": "status 500",
+                        },
+                    },
+                    {
+                        "name": "http://b:2",
+                        "state": "down",
+                        "reason": "status 500",
+                        "since": "2027-01-15T07:59:58.250Z",
+                        "is_usable": False,
+                        "in_flight": 0,
+                        "max_conns": 3,
+                        "weight": 1,
+                        "warmth": 1.0,
+                        "role": "primary",
+                        "fails": 0,
+                        "left_out_s": None,
+                        "probe": {
+                            "at": "2027-01-15T07:59:58.250Z",
+                            "verdict": "fail",
+                            "reason": "status 500",
+                        },
+                    },
+                ],
+            }
+        ],
+    }
+    pool.release(first)
+
+
+def test_nothing_is_known_yet(runtime: Runtime) -> None:
+    generation = build(adapt(":80 {\n proxy / a:1\n}\n", "Caddyfile", env={}).config, runtime, None)
+    work = Work(generation, retiring=0)
+    status = Status(work, None, runtime.probes, lambda: Moment(NOW, WALL))
+    report = json.loads(json.dumps(status.status()))
+    (pool,) = report["pools"]
+    assert report["config"] is None
+    assert pool["queue"] == {"length": 0, "size": 100, "wait_s": 1.0, "oldest_ms": None}
+    assert pool["backends"] == [
+        {
+            "name": "http://a:1",
+            "state": "up",
+            "reason": None,
+            "since": None,
+            "is_usable": True,
+            "in_flight": 0,
+            "max_conns": None,
+            "weight": 1,
+            "warmth": 1.0,
+            "role": "primary",
+            "fails": 0,
+            "left_out_s": None,
+            "probe": None,
+        }
+    ]
+    work.serving = None
+    report = status.status()
+    assert (report["generation"], report["sites"], report["pools"]) == (0, [], [])
