@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     import socket
 
     from posthouse.adapt import Adapted
+    from posthouse.config.specs import Config
     from posthouse.server.sockets import ListenKey
 
 OPTIONS = (
     Option("--workers", "N|auto", "processes that serve (default: auto, one for each core)"),
     Option("--grace", "DURATION", "how long stopping waits for running exchanges (default: 30s)"),
     Option("--pidfile", "FILE", "write the process id there; removed at the end"),
-    Option("--user", "USER[:GROUP]", "not in this release yet"),
+    Option("--user", "USER[:GROUP]", "whom workers run as; only root can say so"),
     admin_place.OPTION,
     Option("--log", "FILE|stderr|stdout", "where the process log goes (default: stderr)"),
     Option("--log-format", "text|json", "its format (default: text)"),
@@ -43,13 +44,13 @@ def check(given: Given) -> None:
         is_number = workers.isascii() and workers.isdigit() and len(workers) < 5
         if not is_number or not 1 <= int(workers) <= MOST_WORKERS:
             raise UsageError(f"--workers is {workers!r}, expected a number from 1 to {MOST_WORKERS}, or auto")
-    if given.has("--user"):
-        raise UsageError("--user is not in this release yet: start Posthouse as the user it is to run as")
     if given.last("--log-format", "text") not in _FORMATS:
         raise UsageError(f"--log-format is {given.last('--log-format')!r}, expected text or json")
     for name in ("--log", "--pidfile", "--admin"):
         if given.has(name) and not given.last(name):
             raise UsageError(f"{name} needs the name of a file")
+    if given.has("--user") and not all(given.last("--user").split(":", 1)):
+        raise UsageError(f"--user is {given.last('--user')!r}, expected USER or USER:GROUP")
     grace(given)
 
 
@@ -93,6 +94,7 @@ def serve(
     from posthouse.adapt import CASE_SENSITIVE
     from posthouse.server import descriptors
     from posthouse.server.group import Group, Options
+    from posthouse.server.rights import identity_of
     from posthouse.server.supervisor import Settings
 
     settings = Settings(
@@ -102,7 +104,7 @@ def serve(
         is_watching=given.has("--watch"),
         is_quiet=given.has("-quiet"),
         heartbeat=_heartbeat(),
-        bound=bound or {},
+        bound=bound or _given(loaded.config),
         admin=admin_place.of(given, config),
     )
     values = configuration.environment(given.last("--env-file"))
@@ -112,12 +114,26 @@ def serve(
         given.last("--log", "stderr"),
         "json" if given.last("--log-format") == "json" else "text",
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),
+        identity=identity_of(given.last("--user")) if given.has("--user") else None,
     )
     try:
         return Group(options, reload).serve(loaded, settings)
     except ConfigError as error:
         complain_of_mistakes(error, loaded.sources)
         return 1
+
+
+def _given(config: Config) -> Mapping[ListenKey, Sequence[socket.socket]]:
+    """The sockets that the service manager has opened for us. Raises StartError."""
+    from posthouse.server import service_manager
+    from posthouse.server.bindings import listen_keys
+
+    try:
+        given = service_manager.given_sockets(os.environ)
+        service_manager.forget_sockets(os.environ)
+        return service_manager.by_address(given, listen_keys(config))
+    except ValueError as wrong:
+        raise StartError(str(wrong)) from None
 
 
 def _heartbeat() -> float:

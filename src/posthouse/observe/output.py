@@ -46,6 +46,7 @@ class Output:
     __slots__ = (
         "_fd",
         "_is_file",
+        "_is_given",
         "_is_sending",
         "_is_torn",
         "_kept",
@@ -65,8 +66,10 @@ class Output:
     _written: int
     """The size of the file, but for what others do to it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, descriptor: int = -1) -> None:
+        """descriptor: one that is open already, and is another's to reopen; -1 = open the name."""
         self.name = name
+        self._is_given = descriptor >= 0
         self.problem = ""
         self.lost = 0
         self._kept = b""
@@ -74,7 +77,7 @@ class Output:
         self._is_sending = False
         self._is_torn = False
         self.rotator: Rotator | None = None
-        self._use(_open(name))
+        self._use(descriptor if self._is_given else _open(name))
 
     def __repr__(self) -> str:
         return f"<Output {self.name} kept={len(self._kept)} lost={self.lost} {self.problem or 'ok'}>"
@@ -83,6 +86,10 @@ class Output:
     def is_behind(self) -> bool:
         """Whether lines are kept back, waiting for the next `send`."""
         return bool(self._kept)
+
+    def fileno(self) -> int:
+        """The descriptor that is written to; -1 once closed."""
+        return self._fd
 
     def send(self, lines: bytes) -> bool:
         """Write what was kept, then `lines` (whole lines); True when everything is out. Never raises OSError.
@@ -166,7 +173,7 @@ class Output:
 
     def reopen(self) -> None:
         """Open the path anew, after a rename. Raises OSError, and then goes on with the old file."""
-        if self._fd < 0 or self.name in _STANDARD:
+        if self._fd < 0 or self._is_given or self.name in _STANDARD:
             return
         fresh = _open(self.name)
         self.send(b"")

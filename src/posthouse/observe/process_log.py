@@ -141,7 +141,7 @@ class _Stream:
 class ProcessLog:
     """Where the process tells what happens to it.
 
-    output  a path, "stdout", "stderr" or an open text stream; StartError if it cannot be opened
+    output  a path, "stdout", "stderr", an open text stream, or an `Output`; StartError if it cannot be opened
     format  "text" or "json"
     about   fields at the end of every line: whose line it is, where several processes write to one log
 
@@ -153,7 +153,7 @@ class ProcessLog:
 
     def __init__(
         self,
-        output: str | TextIO = "stderr",
+        output: str | TextIO | Output = "stderr",
         format: Format = "text",
         *,
         about: Mapping[str, object] = _NOTHING,
@@ -231,7 +231,9 @@ class ProcessLog:
             self._write("WARN", "process log lost lines", {"lost": lost})
 
 
-def _open(output: str | TextIO) -> _Sink:
+def _open(output: str | TextIO | Output) -> _Sink:
+    if isinstance(output, Output):
+        return output
     if not isinstance(output, str):
         return _Stream(output)
     try:

@@ -162,11 +162,12 @@ class Launch:
     async def start(self, welcome: Welcome, on_message: Callable[[Child, object], None]) -> Child:
         """A worker that has been told who it is. Raises StartError."""
         ours, theirs = socket.socketpair()
+        inherited = [theirs.fileno(), *(one for one in (welcome.descriptor,) if one >= 0)]
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", MODULE, str(theirs.fileno())),
                 stdin=DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=inherited,
                 env=self._env,
                 **self._rights,
             )

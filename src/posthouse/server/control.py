@@ -29,6 +29,7 @@ class Welcome:
     grace        seconds that stopping waits for exchanges
     connections  downstream connections at most
     log          where the process log goes
+    descriptor   where that is open, inherited; -1 = it is stderr or stdout
     secret       what keys are made of that all workers must agree on
     """
 
@@ -37,6 +38,7 @@ class Welcome:
     grace: float = 30.0
     connections: int = 512
     log: str = "stderr"
+    descriptor: int = -1
     log_format: Format = "text"
     is_case_sensitive: bool = False
     secret: bytes = field(default=b"", repr=False)
@@ -85,7 +87,7 @@ class Empty:
 
 @dataclass(frozen=True, slots=True)
 class ReopenLogs:
-    """Open the files of all logs again, by name."""
+    """Open the files of all logs again, by name. A descriptor that comes with it is the process log's."""
 
 
 @dataclass(frozen=True, slots=True)

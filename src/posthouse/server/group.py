@@ -8,12 +8,14 @@ import gc
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.adapt import Adapted
 from posthouse.admin.server import AdminServer
 from posthouse.config.specs import Config
+from posthouse.errors import StartError
+from posthouse.observe.output import Output
 from posthouse.observe.process_log import Format, ProcessLog
 from posthouse.server import loops
 from posthouse.server.child import Child, Identity, Launch
@@ -60,11 +62,11 @@ class Group:
         # What workers will read as well: said once, here, and not by each of them.
         loops.choose(os.environ.get("POSTHOUSE_LOOP", ""))
         name_servers(os.environ.get(RESOLVER, ""))
-        self.log = ProcessLog(options.log, options.log_format)
+        self._output = _open(options.log)
+        self.log = ProcessLog(self._output, options.log_format)
         self.load = load
         self.hooks = Hooks(self.log, options.env)
         self.manager = ServiceManager(os.environ)
-        self.reopen_logs = self.log.reopen
         self._launch = Launch(os.environ, options.identity)
         self._options = options
         self.admin: AdminServer | None = None
@@ -97,7 +99,18 @@ class Group:
 
     async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
         """See `parts.SupervisorParts`."""
-        return await self._launch.start(replace(self._welcome, slot=slot), on_message)
+        (descriptor,) = self._descriptors() or (-1,)
+        welcome = replace(self._welcome, slot=slot, descriptor=descriptor)
+        return await self._launch.start(welcome, on_message)
+
+    def reopen_logs(self) -> Sequence[int]:
+        """See `parts.SupervisorParts`."""
+        self.log.reopen()
+        return self._descriptors()
+
+    def _descriptors(self) -> Sequence[int]:
+        """Where the process log is open: workers write to it there, and may not be able to open it themselves."""
+        return () if self._options.log in ("stderr", "stdout") else (self._output.fileno(),)
 
     def prepare_for_reloads(self) -> None:
         """See `parts.SupervisorParts`."""
@@ -110,8 +123,12 @@ class Group:
 
     def check(self, config: Config) -> Mapping[str, bytes]:
         """See `parts.SupervisorParts`."""
-        self._dry_build(config)
-        return {}
+        files = self._dry_build(config)
+        return files if self._options.identity is not None else {}
+
+    def first_files(self, config: Config) -> Mapping[str, bytes]:
+        """See `parts.SupervisorParts`."""
+        return self.check(config) if self._options.identity is not None else {}
 
     def announce(self, ready: str) -> None:
         """See `parts.SupervisorParts`."""
@@ -119,3 +136,10 @@ class Group:
             return
         with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             print(ready, file=sys.stderr, flush=True)
+
+
+def _open(log: str) -> Output:
+    try:
+        return Output(log)
+    except OSError as error:
+        raise StartError(f"cannot open the process log {log}: {error.strerror or error}") from error

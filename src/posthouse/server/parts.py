@@ -83,11 +83,14 @@ class SupervisorParts(Protocol):
     def check(self, config: Config) -> Mapping[str, bytes]:
         """Build all of it for nothing, in a thread; what workers may not be able to read. Raises ConfigError."""
 
+    def first_files(self, config: Config) -> Mapping[str, bytes]:
+        """The same, but nothing is built where workers can read for themselves: they are about to build anyway."""
+
     def prepare_for_reloads(self) -> None:
         """Import what a reload needs: later, the files on disk may be those of another version."""
 
-    def reopen_logs(self) -> None:
-        """Open our own log again, by name."""
+    def reopen_logs(self) -> Sequence[int]:
+        """Open our own log again, by name; where it is open now, for the workers."""
 
     def announce(self, ready: str) -> None:
         """Print the ready line."""
@@ -124,8 +127,8 @@ class WorkerParts(Protocol):
     def listener(self, plan: Any) -> Listener:
         """A listening address that hands its connections to `plan`."""
 
-    def reopen_logs(self) -> None:
-        """Open the files of all logs again, by name."""
+    def reopen_logs(self, descriptors: Sequence[int]) -> None:
+        """Open the files of all logs again, by name; a descriptor that comes along is the process log's."""
 
     def reopen_log(self, message: ReopenLog) -> None:
         """Open this one again, and say whether it could be."""

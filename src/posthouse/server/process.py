@@ -7,18 +7,20 @@ import os
 import random
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Setting
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
+from posthouse.observe.output import Output
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server import generation, loops
 from posthouse.server.channel import Channel
 from posthouse.server.control import Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
+from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
@@ -34,7 +36,9 @@ class Process:
     """
 
     def __init__(self, welcome: Welcome, connection: socket.socket, loop: str) -> None:
-        self.log = ProcessLog(welcome.log, welcome.log_format, about={"worker": welcome.slot})
+        self._descriptor = welcome.descriptor
+        output = Output(welcome.log, self._descriptor) if self._descriptor >= 0 else welcome.log
+        self.log = ProcessLog(output, welcome.log_format, about={"worker": welcome.slot})
         self.loop = loops.factory(loops.choose(loop))()
         servers = name_servers(os.environ.get(RESOLVER, ""))
         self._runtime = Runtime(
@@ -43,7 +47,6 @@ class Process:
         if welcome.secret:
             self._runtime.secret = welcome.secret
         self.listener = self._runtime.listener
-        self.reopen_logs = self._runtime.reopen_logs
         self._worker = Worker(welcome, self)
         runtime = self._runtime
         moment = lambda: Moment(runtime.clock(), time.time())  # noqa: E731
@@ -56,6 +59,7 @@ class Process:
             self._runtime.logs.share(self.tell, is_first=welcome.slot == 0)
 
     def build(self, prepare: Prepare, previous: Any) -> generation.Generation:
+        self._runtime.files.given = prepare.files
         built = generation.build(prepare.config, self._runtime, previous)
         built.number = prepare.number
         return built
@@ -64,6 +68,13 @@ class Process:
         """See `parts.WorkerParts`."""
         sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]
         await self._runtime.discoverer.prepare(sources)
+
+    def reopen_logs(self, descriptors: Sequence[int]) -> None:
+        """See `parts.WorkerParts`."""
+        for fresh in descriptors:
+            os.dup2(fresh, self._descriptor, inheritable=False)
+            os.close(fresh)
+        self._runtime.reopen_logs()
 
     def reopen_log(self, message: ReopenLog) -> None:
         """See `parts.WorkerParts`."""
@@ -108,15 +119,21 @@ def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
     return mistakes
 
 
-def dry_build(config: Config) -> None:
+def dry_build(config: Config) -> Mapping[str, bytes]:
     """Build all of a configuration and throw it away; not even log files are opened.
 
+    Answers what the files with keys and passwords hold, by path: for workers that may not read them.
     Raises ConfigError for what only building can find (a misspelt policy).
     """
     loop = asyncio.new_event_loop()
     try:
         runtime = Runtime(loop, ProcessLog())
         runtime.logs = DryLogs(loop, runtime.log)
-        generation.build(config, runtime, None).retire()
+        runtime.files = KeyFiles(is_noting=True)
+        built = generation.build(config, runtime, None)
+        if any(pool.sessions is not None and not pool.sessions.secret for pool in built.pools.values()):
+            runtime.session_key()
+        built.retire()
+        return runtime.files.noted
     finally:
         loop.close()

@@ -11,8 +11,10 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Final
+
+from posthouse.server.sockets import ListenKey
 
 _FIRST_DESCRIPTOR: Final = 3
 _SOCKET_VARIABLES: Final = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
@@ -94,7 +96,38 @@ def given_sockets(env: Mapping[str, str]) -> list[tuple[str, socket.socket]]:
     return given
 
 
-def forget_sockets(env: dict[str, str]) -> None:
+def forget_sockets(env: MutableMapping[str, str]) -> None:
     """So that no child takes them for its own."""
     for name in _SOCKET_VARIABLES:
         env.pop(name, None)
+
+
+def by_address(
+    given: Sequence[tuple[str, socket.socket]], keys: Iterable[ListenKey]
+) -> dict[ListenKey, list[socket.socket]]:
+    """Given sockets by the address that a configuration has for them, several for one where the manager opened several.
+
+    One that no site listens on now is kept for a later configuration, under its plain address.
+    Raises ValueError for one that does not listen on a TCP port; it names the socket.
+    """
+    wanted = list(keys)
+    found: dict[ListenKey, list[socket.socket]] = {}
+    for name, one in given:
+        is_tcp = one.family in (socket.AF_INET, socket.AF_INET6) and one.type == socket.SOCK_STREAM
+        if not is_tcp or not one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ValueError(f"the socket {name!r} of the service manager does not listen on a TCP port")
+        host, port = one.getsockname()[:2]
+        is_every = host in ("::", "0.0.0.0")
+        plain: ListenKey = ("" if is_every else host, port)
+        key = next((key for key in wanted if key[1] == port and _is_same(key[0], host, is_every)), plain)
+        found.setdefault(key, []).append(one)
+    return found
+
+
+def _is_same(wanted: str, host: str, is_every: bool) -> bool:
+    if is_every:
+        return wanted in ("", "::", "0.0.0.0")
+    try:
+        return (wanted != "" and socket.gethostbyname(wanted) == host) or wanted == host
+    except OSError:
+        return False

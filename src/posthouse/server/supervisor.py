@@ -127,7 +127,7 @@ class Supervisor:
         await self._workers.start()
         self._parts.prepare_for_reloads()  # while the workers import the same
         config = self._loaded.config
-        prepare = Prepare(1, config, self._parts.check(config) if self._has_secrets else {})
+        prepare = Prepare(1, config, self._parts.first_files(config))
         if not await self._unless_stopped(self._workers.first(prepare)):
             return False
         fresh = self._bindings.bind(listen_keys(config))
@@ -174,8 +174,7 @@ class Supervisor:
         Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
         """
         if cause != "watch":
-            self._parts.reopen_logs()
-            self._workers.reopen_logs()
+            self._workers.reopen_logs(self._parts.reopen_logs())
         if self._is_stopping or not self._number:
             return
         if self._is_reloading:
@@ -289,10 +288,6 @@ class Supervisor:
     def upgrade(self, cause: str) -> None:
         """Not in this release; saying so is better than dying, which is the signal's default."""
         self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
-
-    @property
-    def _has_secrets(self) -> bool:
-        return False
 
 
 def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:

@@ -81,7 +81,7 @@ class Worker:
             Commit: lambda message, _: self._tasks.spawn(self._commit(message)),
             Abandon: self._abandon,
             Empty: self._empty,
-            ReopenLogs: lambda message, _: parts.reopen_logs(),
+            ReopenLogs: lambda message, descriptors: parts.reopen_logs(descriptors),
             ReopenLog: lambda message, _: parts.reopen_log(message),
             TidyLog: lambda message, _: parts.tidy_log(message.path),
             Stop: lambda message, _: self._stop(),

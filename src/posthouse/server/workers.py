@@ -306,10 +306,10 @@ class Workers:
 
     # --- logs
 
-    def reopen_logs(self) -> None:
-        """Have everybody open the files of all logs again."""
+    def reopen_logs(self, descriptors: Sequence[int]) -> None:
+        """Have everybody open the files of all logs again; the process log is open at this descriptor."""
         for child in self.children():
-            child.send(ReopenLogs())
+            child.send(ReopenLogs(), descriptors)
 
     # --- end
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.server import service_manager
-from posthouse.server.service_manager import ServiceManager, given_sockets
+from posthouse.server import service_manager, sockets
+from posthouse.server.service_manager import ServiceManager, by_address, given_sockets
 from unit.server.fakes import until
 
 
@@ -100,3 +100,36 @@ def test_given_sockets_have_their_names(monkeypatch: pytest.MonkeyPatch) -> None
             given_sockets(env)
         assert given_sockets({**env, "LISTEN_PID": "1"}) == []
         assert given_sockets({}) == []
+
+
+def test_given_sockets_are_found_by_their_address() -> None:
+    one, other, every = sockets.bind(("127.0.0.1", 0)), sockets.bind(("127.0.0.1", 0)), sockets.bind(("", 0))
+    again = one.dup()
+    given = [("a", one), ("b", other), ("c", every), ("d", again)]
+    ports = [sockets.port_of(listening) for _, listening in given]
+    keys = [
+        ("localhost", ports[0]),
+        ("192.0.2.1", ports[1]),
+        ("", ports[2]),
+        ("no.such.host.invalid", ports[1]),
+    ]
+    assert by_address(given, keys) == {
+        ("localhost", ports[0]): [one, again],
+        ("127.0.0.1", ports[1]): [other],
+        ("", ports[2]): [every],
+    }
+    for _, listening in given:
+        listening.close()
+
+
+def test_what_does_not_listen_is_named() -> None:
+    with socket.socket() as idle, socket.socket(socket.AF_UNIX) as unix:
+        for one in (idle, unix):
+            with pytest.raises(ValueError, match="the socket 'web' of the service manager does not listen"):
+                by_address([("web", one)], [])
+
+
+def test_children_take_no_socket_for_theirs() -> None:
+    env = {"LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "a", "HOME": "/"}
+    service_manager.forget_sockets(env)
+    assert env == {"HOME": "/"}

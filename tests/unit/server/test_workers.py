@@ -267,7 +267,7 @@ def test_a_log_that_was_put_aside_is_left_by_the_others(play: Play) -> None:
         first.tell(LogMoved("a.log", 1))
         await until(lambda: first.tidied)
         assert (first.tidied, second.tidied) == (["a.log"], [])
-        scene.workers.reopen_logs()
+        scene.workers.reopen_logs(())
         await until(lambda: second.reopened)
 
     play(conversation)

@@ -140,7 +140,7 @@ class Player:
         self.made.append(EchoListener(plan))
         return self.made[-1]
 
-    def reopen_logs(self) -> None:
+    def reopen_logs(self, descriptors: Sequence[int]) -> None:
         self.reopened += 1
 
     def reopen_log(self, message: ReopenLog) -> None:
@@ -209,11 +209,15 @@ class Cast:
             raise self.checking
         return {}
 
+    def first_files(self, config: Config) -> Mapping[str, bytes]:
+        return {}
+
     def prepare_for_reloads(self) -> None:
         pass
 
-    def reopen_logs(self) -> None:
+    def reopen_logs(self) -> Sequence[int]:
         self.reopened += 1
+        return ()
 
     def announce(self, ready: str) -> None:
         self.ready = ready
