@@ -4,8 +4,9 @@
     hello    the first frame of each side: the version, as text
     message  every further frame: a pickle of one of the dataclasses of `control`
 
-Pickle is safe here as nowhere else: both ends are the same program of the same version (the hello says so, and who
-gets another one reads nothing further), and nobody else can reach the socket. Descriptors travel with the first byte
+Both ends are the same program of the same version (the hello says so, and who gets another one reads nothing further),
+and nobody else can reach the socket. Still a pickle can name anything, and a worker may have fewer rights than its
+supervisor, which therefore says which `classes` it reads. Descriptors travel with the first byte
 of their frame (SCM_RIGHTS), so they are there when the frame is whole.
 """
 
@@ -14,12 +15,13 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
+import io
 import os
 import pickle
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from posthouse import __version__
@@ -67,14 +69,32 @@ class Frames:
         self._descriptors.clear()
 
 
+class _Reader(pickle.Unpickler):
+    """Reads a pickle that names these classes, by module and name, and nothing else."""
+
+    def __init__(self, data: bytes, classes: Mapping[tuple[str, str], type]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._classes = classes
+
+    def find_class(self, module: str, name: str) -> type:
+        found = self._classes.get((module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of a message")
+        return found
+
+
 class Channel:
     """Sends at once what the socket takes and the rest when it can; calls `hear` for each message.
 
     on_end      called once when the other side is gone, with why: "" or one line (another version)
     is_greeted  whether both have said hello (see `greet`)
+    classes     that a message may be made of, besides plain values; None: any, from a side that is trusted
     """
 
-    __slots__ = ("_frames", "_hear", "_is_writing", "_loop", "_on_end", "_out", "_socket", "is_greeted")
+    __slots__ = (
+        *("_classes", "_frames", "_hear", "_is_writing", "_loop", "_on_end", "_out", "_socket"),
+        "is_greeted",
+    )
 
     def __init__(
         self,
@@ -84,6 +104,7 @@ class Channel:
         on_end: Callable[[str], None],
         *,
         is_greeted: bool = False,
+        classes: Sequence[type] | None = None,
     ) -> None:
         connection.setblocking(False)
         self._socket = connection
@@ -91,6 +112,7 @@ class Channel:
         self._hear = hear
         self._on_end = on_end
         self._frames = Frames()
+        self._classes = {(one.__module__, one.__qualname__): one for one in classes} if classes else None
         self._out: deque[tuple[memoryview, list[int]]] = deque()
         self._is_writing = False
         self.is_greeted = is_greeted
@@ -170,11 +192,23 @@ class Channel:
             if self._socket.fileno() < 0:  # closed by who heard the one before
                 _close(taken)
             elif self.is_greeted:
-                self._hear(pickle.loads(frame), taken)
+                self._read(frame, taken)
             elif frame == HELLO:
                 self.is_greeted = True
             else:
                 self._end(another_version(frame))
+
+    def _read(self, frame: bytes, descriptors: list[int]) -> None:
+        if self._classes is None:
+            self._hear(pickle.loads(frame), descriptors)
+            return
+        try:
+            message = _Reader(frame, self._classes).load()
+        except Exception as error:  # the bytes may be anything, and so may be what pickle says to them
+            _close(descriptors)
+            self._end(f"it said what cannot be understood: {error!r}")
+        else:
+            self._hear(message, descriptors)
 
     def _end(self, why: str) -> None:
         self.close()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from posthouse.errors import StartError
 from posthouse.server.channel import Channel
-from posthouse.server.control import Welcome
+from posthouse.server.control import FROM_WORKERS, Welcome
 
 MODULE = "posthouse.commands.worker"
 _PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
@@ -72,7 +72,7 @@ class Child:
         self._process = process
         self._on_message = on_message
         self._asked: list[tuple[tuple[type, ...], asyncio.Future[Any]]] = []
-        self.channel = Channel(connection, loop, self._hear, self._on_end)
+        self.channel = Channel(connection, loop, self._hear, self._on_end, classes=FROM_WORKERS)
         self.ended: asyncio.Task[int] = loop.create_task(self._wait())
 
     def __repr__(self) -> str:
@@ -127,6 +127,7 @@ class Child:
         """It closed its end: it is about to be gone, or can't be talked to, which is as good."""
         if why:
             self.trouble = why
+            self.kill()
         self._forsake()
 
     def _forsake(self) -> None:

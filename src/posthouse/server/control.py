@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from posthouse.config.specs import Config
-from posthouse.errors import Mistake
+from posthouse.errors import Mistake, Place
 from posthouse.observe.process_log import Format
 from posthouse.server.sockets import ListenKey
 
@@ -195,3 +196,10 @@ class Reopened:
     path: str
     turn: int
     is_done: bool
+
+
+FROM_WORKERS: Final = (
+    *(Prepared, Refused, Serving, Stopping, Ended, Pong, StatusReport, LogMoved, Reopened),
+    *(Mistake, Place),
+)
+"""What a worker's messages are made of, besides plain values: the supervisor reads nothing else."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from typing import Any
 
 import pytest
 
+from posthouse.errors import NOWHERE, Mistake, Place
 from posthouse.server import channel as module
 from posthouse.server.channel import Channel, Frames, greet
 from unit.server.fakes import until
@@ -16,11 +18,15 @@ from unit.server.fakes import until
 class End:
     """One end, and what came there."""
 
-    def __init__(self, connection: socket.socket, *, is_greeted: bool = False) -> None:
+    def __init__(
+        self, connection: socket.socket, *, is_greeted: bool = False, classes: tuple[type, ...] | None = None
+    ) -> None:
         self.heard: list[tuple[object, list[int]]] = []
         self.ended: list[str] = []
         loop = asyncio.get_running_loop()
-        self.channel = Channel(connection, loop, self._hear, self.ended.append, is_greeted=is_greeted)
+        self.channel = Channel(
+            connection, loop, self._hear, self.ended.append, is_greeted=is_greeted, classes=classes
+        )
 
     def _hear(self, message: object, descriptors: list[int]) -> None:
         self.heard.append((message, descriptors))
@@ -129,3 +135,40 @@ def test_greeting_nobody_and_another_version() -> None:
             greet(ours)
         ours.close()
         theirs.close()
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (1,)
+
+
+@pytest.mark.parametrize("message", [Bomb(), Mistake(NOWHERE, "x"), print])
+def test_who_may_not_be_trusted_says_only_what_is_known(
+    message: object, loop: asyncio.AbstractEventLoop
+) -> None:
+    async def conversation() -> None:
+        ours, theirs = socket.socketpair()
+        careful, other = End(ours, is_greeted=True, classes=(Place,)), End(theirs, is_greeted=True)
+        other.channel.send((1, "two", {"three": [Place("C", 1, 2)]}))
+        await until(lambda: careful.heard)
+        assert careful.heard == [((1, "two", {"three": [Place("C", 1, 2)]}), [])]
+        other.channel.send(message)
+        await until(lambda: careful.ended)
+        assert careful.ended[0].startswith("it said what cannot be understood: UnpicklingError(")
+        assert len(careful.heard) == 1
+        other.channel.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_bytes_that_are_no_message_end_it(loop: asyncio.AbstractEventLoop) -> None:
+    async def conversation() -> None:
+        for data in (b"", b"\x80", b"garbage", b"\x80\x05]\x94(."):
+            ours, theirs = socket.socketpair()
+            careful = End(ours, is_greeted=True, classes=(Place,))
+            theirs.send(module._HEADER.pack(len(data), 0) + data)
+            await until(lambda careful=careful: careful.ended)  # type: ignore[misc]
+            assert careful.heard == []
+            theirs.close()
+
+    loop.run_until_complete(conversation())
