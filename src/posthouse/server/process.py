@@ -37,8 +37,9 @@ class Process:
 
     def __init__(self, welcome: Welcome, connection: socket.socket, loop: str) -> None:
         self._descriptor = welcome.descriptor
+        about = {"worker": welcome.slot} if welcome.workers > 1 else {}
         output = Output(welcome.log, self._descriptor) if self._descriptor >= 0 else welcome.log
-        self.log = ProcessLog(output, welcome.log_format, about={"worker": welcome.slot})
+        self.log = ProcessLog(output, welcome.log_format, about=about)
         self.loop = loops.factory(loops.choose(loop))()
         servers = name_servers(os.environ.get(RESOLVER, ""))
         self._runtime = Runtime(

@@ -256,14 +256,16 @@ class Supervisor:
 
     async def _drain(self, cause: str) -> None:
         self._parts.manager.stopping()
-        if not self._number:  # nothing is served yet
-            self._log.info("stopped", signal=cause, cut=0)
-            self._end(STOPPED)
-            return
         grace = self._settings.grace
 
         def tell(in_flight: int) -> None:
             self._log.info("stopping", signal=cause, in_flight=in_flight, grace=f"{grace:g}s")
+
+        if not self._number:  # nothing is served yet
+            tell(0)
+            self._log.info("stopped", cut=0)
+            self._end(STOPPED)
+            return
 
         try:
             cut = await self._workers.stop(cause, tell, grace)
