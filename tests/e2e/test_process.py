@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from kit import Posthouse, RawClient, Response, ScriptedBackend, chunk, get, request, response
+from kit import Posthouse, RawClient, Response, ScriptedBackend, chunk, get, request, response, workers_of
 
 Start = Callable[..., Posthouse]
 
@@ -497,13 +497,13 @@ def test_the_demo_serves_and_survives_a_backend() -> None:
 
 
 def test_start_up_costs_less_than_300_ms(tmp_path: Path) -> None:
-    """Of processor time, the best of three, with compiled bytecode: what is left when the machine is idle."""
+    """Of processor time, for each process, the best of three, with compiled bytecode: what is left on an idle machine."""
     (tmp_path / "Caddyfile").write_text("http://127.0.0.1:0 {\n proxy / localhost:9000\n}\n")
     cached = {"PYTHONPYCACHEPREFIX": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": ""}
     costs = []
     for _ in range(4):
         with Started(cwd=tmp_path, env=cached) as started:
-            costs.append(_cpu_seconds(started.process.pid))
+            costs.append(max(map(_cpu_seconds, (started.process.pid, *workers_of(started.process.pid)))))
     assert min(costs[1:]) < 0.3, costs
 
 

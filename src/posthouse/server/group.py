@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from posthouse.adapt import Adapted
-from posthouse.admin.server import AdminServer
 from posthouse.config.specs import Config
 from posthouse.errors import StartError
 from posthouse.observe.output import Output
@@ -21,8 +20,8 @@ from posthouse.server import loops
 from posthouse.server.child import Child, Identity, Launch
 from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
-from posthouse.server.group_status import GroupStatus
 from posthouse.server.hooks import Hooks
+from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.supervisor import Settings, Supervisor
 
@@ -69,7 +68,7 @@ class Group:
         self.manager = ServiceManager(os.environ)
         self._launch = Launch(os.environ, options.identity)
         self._options = options
-        self.admin: AdminServer | None = None
+        self.admin: Admin | None = None
 
     def serve(self, loaded: Adapted, settings: Settings) -> int:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
@@ -90,12 +89,9 @@ class Group:
             self.log.close()
 
     async def _run(self, loaded: Adapted, settings: Settings) -> int:
-        supervisor = Supervisor(loaded, settings, self)
-        place = settings.admin
-        if place is not None:
-            status = GroupStatus(supervisor, place.config)
-            self.admin = AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
-        return await supervisor.run()
+        self._supervisor = Supervisor(loaded, settings, self)
+        self._place = settings.admin
+        return await self._supervisor.run()
 
     async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
         """See `parts.SupervisorParts`."""
@@ -112,11 +108,17 @@ class Group:
         """Where the process log is open: workers write to it there, and may not be able to open it themselves."""
         return () if self._options.log in ("stderr", "stdout") else (self._output.fileno(),)
 
-    def prepare_for_reloads(self) -> None:
+    def import_the_rest(self) -> None:
         """See `parts.SupervisorParts`."""
+        from posthouse.admin.server import AdminServer
         from posthouse.server import process
+        from posthouse.server.group_status import GroupStatus
 
         self._dry_build = process.dry_build
+        place = self._place
+        if place is not None:
+            status = GroupStatus(self._supervisor, place.config)
+            self.admin = AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
         gc.collect()
         gc.freeze()
         gc.enable()

@@ -86,8 +86,9 @@ class SupervisorParts(Protocol):
     def first_files(self, config: Config) -> Mapping[str, bytes]:
         """The same, but nothing is built where workers can read for themselves: they are about to build anyway."""
 
-    def prepare_for_reloads(self) -> None:
-        """Import what a reload needs: later, the files on disk may be those of another version."""
+    def import_the_rest(self) -> None:
+        """Import what is not needed to start workers, while they start: later, the files on disk may be those of
+        another version. `admin` is there afterwards."""
 
     def reopen_logs(self) -> Sequence[int]:
         """Open our own log again, by name; where it is open now, for the workers."""

@@ -125,7 +125,7 @@ class Supervisor:
         """Whether it serves; False: it was stopped before. Raises ConfigError or StartError."""
         signals.listen(self._loop, self)  # what follows may take long, and must not outlive us
         await self._workers.start()
-        self._parts.prepare_for_reloads()  # while the workers import the same
+        self._parts.import_the_rest()
         config = self._loaded.config
         prepare = Prepare(1, config, self._parts.first_files(config))
         if not await self._unless_stopped(self._workers.first(prepare)):

@@ -212,7 +212,7 @@ class Cast:
     def first_files(self, config: Config) -> Mapping[str, bytes]:
         return {}
 
-    def prepare_for_reloads(self) -> None:
+    def import_the_rest(self) -> None:
         pass
 
     def reopen_logs(self) -> Sequence[int]:
