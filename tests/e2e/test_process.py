@@ -497,7 +497,7 @@ def test_the_demo_serves_and_survives_a_backend() -> None:
 
 
 def test_start_up_costs_less_than_300_ms(tmp_path: Path) -> None:
-    """Of processor time, for each process, the best of three, with compiled bytecode: what is left on an idle machine."""
+    """Processor time of each process, the best of three, with compiled bytecode: what is left on an idle machine."""
     (tmp_path / "Caddyfile").write_text("http://127.0.0.1:0 {\n proxy / localhost:9000\n}\n")
     cached = {"PYTHONPYCACHEPREFIX": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": ""}
     costs = []

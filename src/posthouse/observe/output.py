@@ -195,7 +195,7 @@ class Output:
                 break
         self.lost += self._kept.count(b"\n")
         self._kept = b""
-        if self.name not in _STANDARD:
+        if not self._is_given and self.name not in _STANDARD:
             os.close(self._fd)
         self._fd = -1
 
