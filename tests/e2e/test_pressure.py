@@ -69,10 +69,10 @@ def test_silent_clients_keep_nobody_out_and_nobody_at_work_is_closed(stage: Stag
     worker.send(request("GET", "/slow"))
     wait_until(lambda: held)
     silent = [stage.client() for _ in range(20)]
-    began, used = time.monotonic(), cpu_seconds(stage.posthouse.pid)
+    began, used = time.monotonic(), cpu_seconds(stage.posthouse.worker)
     assert stage.get("/x").status == 200
     assert time.monotonic() - began < 9.0, "not for the deadline of the silent ones"
-    assert cpu_seconds(stage.posthouse.pid) - used < 0.5, "waiting costs next to nothing"
+    assert cpu_seconds(stage.posthouse.worker) - used < 0.5, "waiting costs next to nothing"
     stage.posthouse.wait_stderr("accepting paused at the connection limit .*connections=1[34] most=13")
     assert "descriptor left" not in stage.posthouse.stderr()
     assert silent[0].end() == "fin", "politely"
@@ -96,8 +96,8 @@ def test_fewer_descriptors_than_were_promised(stage: Stage) -> None:
     (posthouse.directory / "file.txt").write_text("text")
     client, of_file = stage.client(), stage.client(posthouse.named_port("PORT2"))
     assert of_file.exchange(request("GET", "/file.txt")).status == 200
-    limits = resource.prlimit(posthouse.pid, resource.RLIMIT_NOFILE, (3, 64))
-    used = cpu_seconds(posthouse.pid)
+    limits = resource.prlimit(posthouse.worker, resource.RLIMIT_NOFILE, (3, 64))
+    used = cpu_seconds(posthouse.worker)
 
     refused = client.exchange(request("GET", "/x"))
     assert (refused.status, refused.field("retry-after")) == (503, b"1")
@@ -106,9 +106,9 @@ def test_fewer_descriptors_than_were_promised(stage: Stage) -> None:
     posthouse.wait_stderr("accepting rests: no descriptor left")
     late = [stage.client() for _ in range(5)]
     time.sleep(0.3)
-    assert cpu_seconds(posthouse.pid) - used < 0.25, "no busy loop"
+    assert cpu_seconds(posthouse.worker) - used < 0.25, "no busy loop"
 
-    resource.prlimit(posthouse.pid, resource.RLIMIT_NOFILE, limits)
+    resource.prlimit(posthouse.worker, resource.RLIMIT_NOFILE, limits)
     wait_until(lambda: answers(stage))
     assert client.exchange(request("GET", "/x")).status == 200
     assert of_file.exchange(request("GET", "/file.txt")).status == 200
@@ -129,11 +129,11 @@ def test_reload_and_reopening_logs_without_a_descriptor() -> None:
         posthouse = stage.posthouse
         assert stage.get("/x").status == 200
         posthouse.wait_access(1)
-        limits = resource.prlimit(posthouse.pid, resource.RLIMIT_NOFILE, (3, 64))
+        limits = resource.prlimit(posthouse.worker, resource.RLIMIT_NOFILE, (3, 64))
         posthouse.reload(SITES + "http://:PORT3 {\n    bind 127.0.0.1\n    proxy / BACKEND\n}\n")
         posthouse.wait_stderr("log not reopened")
         posthouse.wait_stderr("reload failed, the old configuration stays")
-        resource.prlimit(posthouse.pid, resource.RLIMIT_NOFILE, limits)
+        resource.prlimit(posthouse.worker, resource.RLIMIT_NOFILE, limits)
         wait_until(lambda: answers(stage))
         posthouse.wait_access(2)
 

@@ -1,5 +1,5 @@
-"""Fifty reloads in a row under 64 clients: no request fails, no connection with a request in flight is cut, what is
-long lives on, and the memory comes back.
+"""Reloads in a row under 64 clients, of one worker and of three: no request fails, no connection with a request in
+flight is cut, what is long lives on, and the memory comes back.
 
 The clients and the backends run in the test's own event loop; Posthouse is a process.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from kit import Posthouse
 
 CLIENTS = 64
-RELOADS = 50
+RELOADS, WITH_SEVERAL = 50, 20
 SITES = 40
 WARM_UP = 10
 """Reloads after which caches, pools and the allocator have filled."""
@@ -159,6 +159,11 @@ def resident(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
 
 
+def all_of(posthouse: Posthouse) -> int:
+    """Bytes of memory of all its processes."""
+    return sum(map(resident, (posthouse.pid, *posthouse.workers())))
+
+
 async def reload_until_live(posthouse: Posthouse, text: str, number: int, port: int) -> None:
     posthouse.config.write_text(text)
     posthouse.signal(signal.SIGUSR1)
@@ -172,13 +177,13 @@ async def reload_until_live(posthouse: Posthouse, text: str, number: int, port: 
     raise AssertionError(f"reload {number} is not applied\n{posthouse.stderr()}")
 
 
-async def conversation(start_posthouse: Callable[..., Posthouse]) -> None:
+async def conversation(start_posthouse: Callable[..., Posthouse], reloads: int, workers: int) -> None:
     ending = asyncio.Event()
     backends = [Backend(ending), Backend(ending)]
     servers = [await backend.start() for backend in backends]
     ports = [backend.port for backend in backends]
     first = configuration(0, 1111, 2222, ports).replace("1111", "PORT").replace("2222", "PORT2")
-    posthouse = await asyncio.to_thread(start_posthouse, first)
+    posthouse = await asyncio.to_thread(start_posthouse, first, workers=workers)
     port, other = posthouse.named_port(), posthouse.named_port("PORT2")
     crowd = Crowd(port, ending)
     works = [("echo", crowd.echo()), ("download", crowd.download())]
@@ -186,16 +191,16 @@ async def conversation(start_posthouse: Callable[..., Posthouse]) -> None:
     tasks = [asyncio.create_task(crowd.guard(name, work)) for name, work in works]
     held = 0
     try:
-        for number in range(1, RELOADS + 1):
+        for number in range(1, reloads + 1):
             before = crowd.done, crowd.echoes, crowd.downloaded
             await reload_until_live(posthouse, configuration(number, port, other, ports), number, port)
             while crowd.done < before[0] + CLIENTS // 4 or crowd.echoes == before[1]:
                 assert not crowd.lost and not posthouse.process.poll(), crowd.lost
                 await asyncio.sleep(0.002)
             if number == WARM_UP:
-                held = resident(posthouse.pid)
+                held = all_of(posthouse)
         assert crowd.downloaded > before[2], "the download lives on"
-        grown = resident(posthouse.pid) - held
+        grown = all_of(posthouse) - held
     finally:
         ending.set()
         await asyncio.wait(tasks, timeout=20)
@@ -207,11 +212,15 @@ async def conversation(start_posthouse: Callable[..., Posthouse]) -> None:
             await asyncio.sleep(0.002)
     assert crowd.lost == []
     assert all(task.done() for task in tasks)
-    assert grown < MAY_GROW, f"{grown >> 10} KiB more after {RELOADS - WARM_UP} reloads"
+    assert grown < MAY_GROW * workers, f"{grown >> 10} KiB more after {reloads - WARM_UP} reloads"
     # Backends that stay keep their warm connections: the crowd never needs more at once than it is.
-    assert sum(backend.connections for backend in backends) <= 2 * (CLIENTS + 10)
+    assert sum(backend.connections for backend in backends) <= 2 * (CLIENTS + 10) * workers
     assert " ERROR " not in posthouse.stderr() and " WARN " not in posthouse.stderr()
 
 
 def test_fifty_reloads_under_64_clients(start_posthouse: Callable[..., Posthouse]) -> None:
-    asyncio.run(conversation(start_posthouse))
+    asyncio.run(conversation(start_posthouse, RELOADS, workers=1))
+
+
+def test_twenty_reloads_of_three_workers(start_posthouse: Callable[..., Posthouse]) -> None:
+    asyncio.run(conversation(start_posthouse, WITH_SEVERAL, workers=3))

@@ -35,7 +35,7 @@ class Text:
 class Functions(Protocol):
     """What the API is made of: handed in by who serves."""
 
-    def status(self) -> Report:
+    async def status(self) -> Report:
         """What there is and how it is (docs/admin.md)."""
 
     async def reload(self) -> Report:

@@ -1,4 +1,4 @@
-"""AdminServer: listens on the admin socket, or where `--admin-listen` says. It is not the data path.
+"""AdminServer: listens on the admin socket, or where `--admin-listen` says, in the event loop of the supervisor.
 
 But for a reload, a request is answered within a turn of the loop; a peer that is slow to ask or to take its answer is
 cut.

@@ -11,9 +11,9 @@ from posthouse.server.metrics_pages import PLAIN, Group, metrics_answer, state_a
 
 
 class Reporting(Protocol):
-    """What is asked of `server.status.Status`."""
+    """What is asked of `server.group_status.GroupStatus`."""
 
-    def status(self) -> Report: ...
+    async def status(self) -> Report: ...
     async def reload(self) -> Report: ...
 
 
@@ -24,8 +24,8 @@ class AdminFunctions:
         self._reporting = reporting
         self._group = group
 
-    def status(self) -> Report:
-        return self._reporting.status()
+    async def status(self) -> Report:
+        return await self._reporting.status()
 
     async def reload(self) -> Report:
         return await self._reporting.reload()

@@ -22,13 +22,11 @@ from posthouse.proxy.route import Route
 from posthouse.proxy.site import Site
 from posthouse.server.breakers import tell_breaker
 from posthouse.server.checks import checks_of
+from posthouse.server.key_files import KeyFiles, Stamp
 from posthouse.server.logs import LogKey
 from posthouse.server.membership import Membership
 from posthouse.server.runtime import Runtime
 from posthouse.server.site_files import password_files
-
-Stamp = tuple[int, ...] | None
-"""What changes when a file does; None: it is not there."""
 
 _NO_ROTATION: Final = RotationSpec()
 
@@ -65,7 +63,9 @@ class BuiltSite:
         self._runtime = runtime
         self._ending: list[Pool] = []
         self._held = 0
-        self._stamps = stamps_of(spec)  # before the files are read: what changes meanwhile is noticed
+        self._stamps = stamps_of(
+            spec, runtime.files
+        )  # before the files are read: what changes meanwhile is noticed
 
     def __repr__(self) -> str:
         name = self.spec.addresses[0].text if self.spec.addresses else ""
@@ -82,7 +82,7 @@ class BuiltSite:
 
     def is_current(self) -> bool:
         """Whether the files that it was made from are the same. Costs a stat for each; most sites have none."""
-        return not self._stamps or self._stamps == stamps_of(self.spec)
+        return not self._stamps or self._stamps == stamps_of(self.spec, self._runtime.files)
 
     def add_route(self, route: Route) -> None:
         """Of this site, while it is built."""
@@ -138,8 +138,16 @@ class BuiltSite:
             pool.end()
 
 
-def stamps_of(spec: SiteSpec) -> tuple[Stamp, ...]:
+def stamps_of(spec: SiteSpec, key_files: KeyFiles) -> tuple[Stamp, ...]:
     """How the files look from which a site is built. Error pages are not among them: they are read when needed."""
+    stamps = [key_files.stamp(path) for path in key_files_of(spec)]
+    if spec.files is not None:
+        stamps.append(_kind(spec.root))
+    return tuple(stamps)
+
+
+def key_files_of(spec: SiteSpec) -> list[str]:
+    """The files with keys, certificates and passwords from which a site is built."""
     files = [
         file.path
         for route in spec.routes
@@ -151,18 +159,7 @@ def stamps_of(spec: SiteSpec) -> tuple[Stamp, ...]:
     for auth in spec.auths:
         if auth.file:
             files += password_files(auth.file, spec.root)
-    stamps = [_stamp(path) for path in files]
-    if spec.files is not None:
-        stamps.append(_kind(spec.root))
-    return tuple(stamps)
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return files
 
 
 def _kind(path: str) -> Stamp:

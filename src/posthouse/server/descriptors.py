@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 
 OWN = 32
@@ -36,3 +37,14 @@ def connection_limit(descriptors: int, listeners: int = 0, logs: int = 0) -> int
     logs       outputs that are open
     """
     return max(1, (descriptors - OWN - 2 * listeners - logs) // 2)
+
+
+def check_room(count: int) -> None:
+    """Raises OSError if the process could not open so many more now."""
+    held: list[int] = []
+    try:
+        while len(held) < count:
+            held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for descriptor in held:
+            os.close(descriptor)

@@ -68,10 +68,12 @@ class Doors(Protocol):
 
 
 class Parts(Protocol):
-    """What is needed of `server.worker.Parts`."""
+    """What is needed of `server.parts.WorkerParts`."""
 
     @property
     def log(self) -> ProcessLog: ...
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
     @property
     def relief(self) -> Relief: ...
 
@@ -106,7 +108,7 @@ class Pressure:
         self._relief = parts.relief
         self._in_flight = in_flight
         self._log = parts.log
-        self._loop = asyncio.get_running_loop()
+        self._loop = parts.loop
         self._most = 0
         self._since = 0.0
         self._next: asyncio.TimerHandle | None = None

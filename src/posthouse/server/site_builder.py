@@ -41,7 +41,9 @@ class SiteBuilder:
         self._runtime = runtime
         self._pools = pools
         self._targets = runtime.reactor.codec.targets
-        self._means = Means(self._targets, runtime.password_checks, runtime.secret, runtime.clock)
+        self._means = Means(
+            self._targets, runtime.password_checks, runtime.secret, runtime.clock, runtime.files
+        )
 
     def build(self, built: BuiltSite) -> None:
         """Fill in what a site is at work. Its mistakes are collected. Raises StartError for a log; either way what
@@ -82,7 +84,9 @@ class SiteBuilder:
                 expanded, self._runtime.rng, self._pools.get(spec.pool.name), self._tls(spec.pool)
             )
             if pool.sessions is not None and pool.sessions.secret:
-                pool.sessions.use_key(read_secret(pool.sessions.secret, spec.pool.policy))
+                pool.sessions.use_key(
+                    read_secret(pool.sessions.secret, spec.pool.policy, self._runtime.files)
+                )
         except ConfigError as error:
             self.mistakes += error.mistakes
             return None

@@ -1,4 +1,4 @@
-"""What the admin socket answers: sites, pools and backends as they are now, in words that JSON can hold; and reloads.
+"""What a worker knows of its sites, pools and backends as they are now, in words that JSON can hold.
 
 Names are those of the configuration without credentials. Keys are a contract (docs/admin.md): some may come, none
 goes.
@@ -6,9 +6,8 @@ goes.
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +18,6 @@ from posthouse.balance.standing import standing
 from posthouse.config.specs import Config, SiteSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
 from posthouse.probe.probes import Probes
-from posthouse.server.reloads import Outcome
 
 Report = dict[str, object]
 
@@ -48,7 +46,6 @@ class Working(Protocol):
     def exchanges(self) -> int: ...
     @property
     def connections(self) -> int: ...
-    def reload(self, cause: str) -> Awaitable[Outcome]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +74,6 @@ class Status:
         self._config = config
         self._probes = probes
         self._moment = moment
-
-    async def reload(self) -> Report:
-        """Reload the configuration; how it went."""
-        # Others may wait for the same reload: an asker that goes must not take it along.
-        return (await asyncio.shield(self._worker.reload("admin"))).report()
 
     def status(self) -> Report:
         """Everything, as of now."""

@@ -1,120 +1,126 @@
-"""Worker: one event loop with its listeners and the generation that serves now.
+"""Worker: one event loop with its listeners and the generation that serves now. It does what the supervisor says.
 
 Laws
-- A new configuration is built and bound completely before anything of the old one changes; a mistake or a
-  taken port leaves everything as it was.
+- A new configuration is built completely before anything of the old one changes, in slices beside requests, and served
+  only when all workers have built it.
 - What stays listening is never closed; what goes is emptied, then drained.
 - Every exchange ends on the generation it began with. Stopping waits for all, at most `grace` seconds.
+- Without a supervisor there is nobody who could reload, stop or replace it: it drains and ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import time
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from posthouse.config.delta import Delta, apply_delta, make_delta
-from posthouse.config.specs import Config, HookEvent, HookSpec
-from posthouse.server import memory, pidfile, signals
+from posthouse.config.delta import Delta, apply_delta
+from posthouse.config.specs import Config
+from posthouse.errors import ConfigError, StartError
+from posthouse.server import bugs, memory
 from posthouse.server.accepting import Admission
+from posthouse.server.control import (
+    Abandon,
+    Abort,
+    AskStatus,
+    Collected,
+    Commit,
+    Empty,
+    Ended,
+    Measure,
+    Measured,
+    Ping,
+    Pong,
+    Prepare,
+    Prepared,
+    Refused,
+    ReopenLog,
+    ReopenLogs,
+    Serving,
+    Sockets,
+    StatusReport,
+    Stop,
+    Stopping,
+    TidyLog,
+    Welcome,
+)
+from posthouse.server.descriptors import check_room
 from posthouse.server.listeners import Listeners, Served
-from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
-from posthouse.server.pressure import Limits, Pressure
-from posthouse.server.ready import ready_line
+from posthouse.server.parts import Built, WorkerParts
+from posthouse.server.pressure import Pressure
 from posthouse.server.reload_count import ReloadCount
-from posthouse.server.reloads import Outcome, Reloads, refused
-from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
+from posthouse.server.tasks import Tasks
 from posthouse.server.tcp_settings import DEFAULT, tcp_settings
-from posthouse.server.watch import Watch, look
 
 DRAIN_LOOK_SECONDS = 0.02
 """How often a draining worker looks whether the last exchange is over."""
 
 STOPPED, STOPPED_TWICE = 0, 2
-"""Exit codes: stopped as asked; a second signal."""
-
-CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the command line says of a worker.
-
-    grace        seconds that stopping waits for exchanges
-    limits       descriptors, connections and memory
-    admin        where the admin socket is to be; None: there is none
-    admin_listen  IP address and port for metrics, health and readiness; None: nowhere
-    is_quiet     no ready line
-    bound        sockets that listen already, by address
-    """
-
-    grace: float = 30.0
-    limits: Limits = field(default_factory=Limits)
-    pidfile: str = ""
-    is_watching: bool = False
-    is_quiet: bool = False
-    bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
-    admin: AdminPlace | None = None
-    admin_listen: tuple[str, int] | None = None
+"""Exit codes: stopped as asked; stopped at once."""
 
 
 class Worker:
-    """Serves from `run` until stopped.
+    """Serves from `run` until stopped; `hear` is called with each message of the supervisor, `orphaned` when that is
+    gone. Both return at once."""
 
-    `stop`, `reload` and `upgrade` are what signals do; they return at once and work goes on in the loop.
-    """
-
-    def __init__(self, loaded: Loaded, settings: Settings, parts: Parts) -> None:
-        self._config = loaded.config
-        self._sources = loaded.sources
-        self._settings = settings
-        # Before the start, which may take long: what changes meanwhile is to be noticed.
-        self._looks = look(loaded.sources) if settings.is_watching else {}
+    def __init__(self, welcome: Welcome, parts: WorkerParts) -> None:
+        self._welcome = welcome
         self._parts = parts
         self._log = parts.log
-        self._generation: Serving | None = None
-        self._retired: list[Serving] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = parts.loop
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._admission = Admission(welcome.limits.descriptors, self._loop, self._log)
+        self._listeners = Listeners(parts.listener, self._admission, self._loop)
+        self._pressure = Pressure(welcome.limits, self._admission, self._listeners, parts, self._in_flight)
+        self._generation: Built | None = None
+        self._config = Config(())
+        self._prepared: _Prepared | None = None
+        self._fresh: dict[ListenKey, socket.socket] = {}
+        self._retired: list[Built] = []
+        self._tasks = Tasks()
         self._is_stopping = False
-        self.reloads = ReloadCount()
         self.began = time.monotonic()
+        self.reloads: ReloadCount | None = None  # the supervisor's affair
+        self._acts: dict[type, Callable[[Any, list[int]], None]] = {
+            Prepare: lambda message, _: self._tasks.spawn(self._prepare(message)),
+            Sockets: self._take,
+            Commit: lambda message, _: self._tasks.spawn(self._commit(message)),
+            Abandon: self._abandon,
+            Empty: self._empty,
+            ReopenLogs: lambda message, descriptors: parts.reopen_logs(descriptors),
+            ReopenLog: lambda message, _: parts.reopen_log(message),
+            TidyLog: lambda message, _: parts.tidy_log(message.path),
+            Stop: lambda message, _: self._stop(),
+            Abort: lambda message, _: self._end(STOPPED_TWICE, self._in_flight()),
+            Ping: lambda message, _: parts.tell(Pong(self._in_flight())),
+            AskStatus: lambda message, _: parts.tell(StatusReport(parts.status())),
+            Measure: lambda message, _: self._tasks.spawn(self._measure(message)),
+            Collected: lambda message, _: parts.collected(message),
+        }
 
     def __repr__(self) -> str:
-        return f"<Worker pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
+        return f"<Worker {self._welcome.slot} pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
 
     async def run(self) -> int:
-        """Start, serve until stopped; the exit code. Raises ConfigError or StartError when it can't start."""
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._on_bug)
-        self._exit: asyncio.Future[int] = self._loop.create_future()
-        self._reloads = Reloads(self._reload, self._loop, self._spawn)
-        settings = self._settings
-        self._admission = admission = Admission(settings.limits.descriptors, self._loop, self._log)
-        self._listeners = Listeners(self._parts.listener, admission, self._loop)
-        self._pressure = Pressure(settings.limits, admission, self._listeners, self._parts, self._in_flight)
-        if not await self._start():
-            return await self._exit
-        watch = None
-        if settings.is_watching:
-            watch = Watch(self._files, lambda: self.reload("watch"), self._loop, self._looks)
-        try:
-            return await self._exit
-        finally:
-            if watch is not None:
-                watch.stop()
-            self._remove_files()
+        """Serve until stopped; the exit code."""
+        self._loop.set_exception_handler(bugs.teller(self._log, self._admission.rest))
+        memory.keep_freed()
+        return await self._exit
 
-    def _remove_files(self) -> None:
-        if self._parts.admin is not None:
-            self._parts.admin.close()
-        if self._settings.pidfile:
-            pidfile.remove(self._settings.pidfile)
+    def hear(self, message: object, descriptors: list[int]) -> None:
+        """Do what the supervisor says."""
+        self._acts[type(message)](message, descriptors)
+
+    def orphaned(self, why: str) -> None:
+        """The supervisor is gone."""
+        if not self._is_stopping:
+            self._log.warn("supervisor gone, draining", reason=why or "its channel ended")
+            self._stop()
 
     # --- what server/status.py and server/measuring.py ask
 
@@ -143,185 +149,101 @@ class Worker:
         """Whether it serves: neither starting nor draining."""
         return self._generation is not None and not self._is_stopping
 
-    def _files(self) -> list[str]:
-        return list(self._sources)
+    async def _measure(self, message: Measure) -> None:
+        self._parts.tell(Measured(message.round, await self._parts.measure()))
 
-    async def _start(self) -> bool:
-        """Whether it serves; False: it was stopped before."""
-        config = self._config
-        if not await self._unless_stopped(self._parts.prepare(config)):
-            return False
-        generation = self._parts.build(config, None)
-        self._pressure.check()
-        bound = self._listeners.bind(generation.listen, self._settings.bound)
-        has_started = False
+    # --- change
+
+    async def _prepare(self, prepare: Prepare) -> None:
         try:
-            if self._parts.admin is not None:
-                self._parts.admin.claim()
-                await self._parts.admin.serve()
-            if self._settings.pidfile:
-                pidfile.write(self._settings.pidfile)
-            self._tell_notices(config)
-            has_started = await self._run_startup_commands(config)
-        finally:
-            if not has_started:
-                for listening in bound.values():
-                    listening.close()
-                self._remove_files()
-        if not has_started:
-            return False
-        await self._serve(config, generation, bound)
-        self.reloads.start(time.time())
-        signals.listen(self._loop, self)
-        if not self._settings.is_quiet:
-            self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
-        self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
-        memory.keep_freed()
-        memory.settle()
-        self._pressure.start()
-        return True
+            wanted = prepare.wanted
+            config = apply_delta(self._config, wanted) if isinstance(wanted, Delta) else wanted
+            await self._parts.prepare(config)
+            if self._is_stopping:
+                return
+            built = await self._parts.build(prepare, config, self._generation)
+            self._prepared = _Prepared(config, built, len(wanted.built) if isinstance(wanted, Delta) else 0)
+            if self._is_stopping:
+                self._drop()
+                return
+            if self._generation is None:
+                self._pressure.check()
+            self._check_room(built.listen)
+        except ConfigError as error:
+            self._parts.tell(Refused(prepare.number, error.mistakes))
+        except Exception as error:  # whatever it is, it must not take down what serves
+            self._drop()
+            reason = str(error) if isinstance(error, StartError) else repr(error)
+            self._parts.tell(Refused(prepare.number, reason=reason))
+        else:
+            self._parts.tell(Prepared(prepare.number))
 
-    async def _run_startup_commands(self, config: Config) -> bool:
-        """Whether to go on. Raises ConfigError."""
-        hooks = hooks_of(config, "startup")
-        return not hooks or await self._unless_stopped(self._parts.hooks.start_up(hooks))
+    def _abandon(self, message: Abandon, descriptors: list[int]) -> None:
+        self._drop()
+        for listening in self._fresh.values():
+            listening.close()
+        self._fresh.clear()
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
-        signals.listen(self._loop, self)  # it may take long, and must not outlive us
-        running = self._loop.create_task(work)
-        await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():
-            running.cancel()
-            await asyncio.wait((running,))
-            return False
-        running.result()
-        return not self._is_stopping
+    def _check_room(self, listen: Sequence[ListenKey]) -> None:
+        """For the sockets that will come with a `Commit`, which cannot fail: without a descriptor for them it would be
+        the end of us. Raises StartError."""
+        served = self._generation.listen if self._generation is not None else ()
+        try:
+            check_room(2 * len(set(listen) - set(served)))
+        except OSError as error:
+            raise StartError(f"no room for the new listening addresses: {error.strerror}") from None
 
-    async def _serve(
-        self, config: Config, generation: Serving, bound: Mapping[ListenKey, socket.socket]
-    ) -> None:
-        """From here on nothing can fail: `generation` takes the place of the one that serves now."""
-        self._pressure.fit(len(generation.listen), generation.outputs)
-        old, self._generation = self._generation, generation
-        generation.start()
+    def _drop(self) -> None:
+        if self._prepared is not None:
+            prepared, self._prepared = self._prepared, None
+            prepared.built.retire()
+
+    def _take(self, message: Sockets, descriptors: list[int]) -> None:
+        self._fresh |= _sockets(message.keys, descriptors)
+
+    async def _commit(self, message: Commit) -> None:
+        """From here on nothing can fail: what was built takes the place of what serves now."""
+        assert self._prepared is not None
+        prepared, self._prepared = self._prepared, None
+        config, built = prepared.config, prepared.built
+        self._config = config
+        fresh, self._fresh = self._fresh, {}
+        self._pressure.fit(len(built.listen), built.outputs)
+        old, self._generation = self._generation, built
+        built.start()
         limits, tcp = connection_limits(config), tcp_settings(config)
         served = {
-            key: Served(generation.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT))
-            for key in generation.listen
+            key: Served(built.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT)) for key in built.listen
         }
-        await self._listeners.swap(served, bound)
+        await self._listeners.swap(served, fresh)
         if old is not None:
-            old.retire(generation)
+            old.retire(built)
             self._retired = [one for one in self._retired if one.in_flight] + [old]
+        self._parts.tell(Serving(message.number))
+        if old is not None:
+            memory.settle_new(prepared.changed)
+            return
+        memory.settle()
+        if not self._is_stopping:
+            self._pressure.start()
 
-    # --- reload
-
-    def reload(self, cause: str) -> asyncio.Future[Outcome]:
-        """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
-
-        Asked again meanwhile, it is done once more afterwards. The answer says how it went.
-        """
-        if cause != "watch":
-            self._parts.reopen_logs()
-        if self._is_stopping or self._generation is None:
-            ended = self._loop.create_future()
-            ended.set_result(
-                Outcome(refusal="it is starting" if self._generation is None else "it is stopping")
-            )
-            return ended
-        return self._reloads.ask(cause)
-
-    async def _reload(self, cause: str) -> Outcome:
-        sources: Mapping[str, str] = {}
-        try:
-            found = await in_thread(self._loop, self._read_again)
-            if self._is_stopping:
-                return Outcome(refusal="it is stopping")
-            if found is None:
-                self._log.info(CANNOT_RELOAD, cause=cause)
-                return Outcome(refusal=CANNOT_RELOAD)
-            delta, sources = found
-            if cause == "watch" and delta.is_nothing(self._config):
-                self._sources = sources
-                return Outcome(self._generation.number if self._generation else 0, len(self._config.sites))
-            outcome = await self.apply(delta, cause)
-            self._sources = sources
-            return outcome
-        except Exception as error:  # whatever it is, it must not take down what serves
-            outcome = refused(error, sources)
-            self._tell_refusal(outcome, cause)
-            return outcome
-
-    def _read_again(self) -> tuple[Delta, Mapping[str, str]] | None:
-        """In a thread: what has changed in the configuration, and the files it came from."""
-        with memory.no_collections():
-            loaded = self._parts.load()
-            return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
-
-    async def apply(self, delta: Delta, cause: str) -> Outcome:
-        """Serve what the delta makes of the configuration that serves (for the cost, see `generation.rebuild`).
-
-        Raises ConfigError or StartError; nothing has changed then.
-        """
-        began = self._loop.time()
-        config = apply_delta(self._config, delta)
-        await self._parts.prepare(config)
-        if self._is_stopping:
-            return Outcome(refusal="it is stopping")
-        generation = await self._parts.rebuild(config, self._generation)
-        try:
-            if self._is_stopping:
-                generation.retire()
-                return Outcome(refusal="it is stopping")
-            bound = self._listeners.bind(generation.listen)
-        except BaseException:
-            generation.retire()
-            raise
-        self._tell_notices(config, self._config)
-        self._config = config
-        await self._serve(config, generation, bound)
-        self.reloads.succeed(time.time())
-        took = round((self._loop.time() - began) * 1000)
-        outcome = Outcome(generation.number, len(config.sites), len(delta.built), took)
-        facts: dict[str, Any] = outcome.report()
-        self._log.info("reloaded", cause=cause, **facts)
-        memory.settle_new(len(delta.built))
-        return outcome
-
-    def _tell_refusal(self, outcome: Outcome, cause: str) -> None:
-        self.reloads.fail()
-        for mistake in outcome.mistakes:
-            place = str(mistake.place)
-            what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
-            self._log.error("configuration", key=place, place=place, mistake=what)
-        reason = outcome.refusal
-        self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
-
-    def _tell_notices(self, config: Config, before: Config | None = None) -> None:
-        """Those that are new: an edit that moves lines must not tell thousands again."""
-        known = {(one.place.file, one.message) for one in before.notices} if before is not None else set()
-        for notice in config.notices:
-            if (notice.place.file, notice.message) not in known:
-                self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+    def _empty(self, message: Empty, descriptors: list[int]) -> None:
+        for key, listening in _sockets(message.keys, descriptors).items():
+            self._tasks.spawn(self._listeners.adopt(key, listening))
 
     # --- stop
 
-    def stop(self, cause: str) -> None:
-        """Drain and end with 0; asked a second time, end at once with 2."""
-        if self._is_stopping:
-            self._log.warn("stopped by a second signal", signal=cause, cut=self._in_flight())
-            self._end(STOPPED_TWICE)
-            return
-        self._is_stopping = True
-        self._pressure.stop()
-        self._spawn(self._drain(cause))
+    def _stop(self) -> None:
+        self._parts.tell(Stopping(self._in_flight()))
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._pressure.stop()
+            self._tasks.spawn(self._drain())
 
-    async def _drain(self, cause: str) -> None:
+    async def _drain(self) -> None:
+        cut = 0
         try:
-            grace = self._settings.grace
-            self._log.info("stopping", signal=cause, in_flight=self._in_flight(), grace=f"{grace:g}s")
-            deadline = self._loop.time() + grace
+            deadline = self._loop.time() + self._welcome.grace
             await self._listeners.close()
             # Looking costs nothing now and spares every connection the duty to tell that it has ended.
             while self._listeners.connections() and self._loop.time() < deadline:  # noqa: ASYNC110
@@ -330,56 +252,38 @@ class Worker:
             cut = max(self._in_flight(), self._listeners.abort())
             await asyncio.sleep(0)  # the connections learn of it, so that their exchanges are logged
             await asyncio.sleep(0)
-            if self._generation is not None:
-                await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
-            self._log.flush()  # how many lines were held back: the last line says that it is over
-            self._log.info("stopped", cut=cut)
         finally:
-            self._end(STOPPED)
+            self._end(STOPPED, cut)
 
     def _in_flight(self) -> int:
         serving = [self._generation] if self._generation is not None else []
         return sum(one.in_flight for one in [*self._retired, *serving])
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int, cut: int) -> None:
+        self._is_stopping = True
         if not self._exit.done():
+            self._parts.tell(Ended(cut))
             self._exit.set_result(code)
 
-    def upgrade(self, cause: str) -> None:
-        """Not in this release; saying so is better than dying, which is the signal's default."""
-        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
 
-    # --- bookkeeping
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a `Commit` is going to serve; changed: sites that were built anew."""
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """An exception that nobody caught: one line with its place; the connection it happened on is gone."""
-        error = context.get("exception")
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            self._admission.rest()
-            return
-        if isinstance(error, ValueError) and "_start_serving" in context.get("message", ""):
-            return  # asyncio wanted to go on accepting a second after that, and accepting rests
-        where = ""
-        trace = error.__traceback__ if isinstance(error, BaseException) else None
-        while trace is not None:
-            where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
-            trace = trace.tb_next
-        self._log.error(
-            "internal error", key=where, message=context.get("message", ""), error=repr(error), where=where
-        )
+    config: Config
+    built: Built
+    changed: int
 
 
-def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
-    """The commands of all sites for an event, in the order of the file."""
-    return [hook for site in config.sites for hook in site.hooks if hook.event == event]
+def _sockets(keys: Sequence[ListenKey], descriptors: Sequence[int]) -> dict[ListenKey, socket.socket]:
+    made = {}
+    for key, descriptor in zip(keys, descriptors, strict=True):
+        made[key] = socket.socket(fileno=descriptor)
+        made[key].setblocking(False)
+    return made
 
 
-def connection_limits(config: Config) -> dict[ListenKey, int]:
+def connection_limits(config: Config) -> Mapping[ListenKey, int]:
     """`limits connections` by address: as with v1's limits, the smallest of the sites that share one."""
     limits: dict[ListenKey, int] = {}
     for site in config.sites:

@@ -13,7 +13,7 @@ from posthouse.protocol.h1 import Codec
 
 
 class Functions:
-    def status(self) -> api.Report:
+    async def status(self) -> api.Report:
         return {"pools": ["ä"]}
 
     async def metrics(self, accept: bytes | None) -> api.Text:

@@ -22,7 +22,7 @@ class Group:
 
 
 class Reporting:
-    def status(self) -> Report:
+    async def status(self) -> Report:
         return {"well": True}
 
     async def reload(self) -> Report:
@@ -35,7 +35,7 @@ def functions(group: Group) -> Functions:
 
 def test_everything_that_can_be_asked() -> None:
     made = functions(Group())
-    assert made.status() == {"well": True}
+    assert asyncio.run(made.status()) == {"well": True}
     assert asyncio.run(made.reload()) == {"generation": 2}
     assert made.health() == Text(200, "text/plain; charset=utf-8", b"alive\n")
     assert made.ready() == Text(503, "text/plain; charset=utf-8", b"not ready\n")

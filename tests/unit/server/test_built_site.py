@@ -13,6 +13,7 @@ import pytest
 from kit.certificates import write_authority
 from posthouse.errors import ConfigError, StartError
 from posthouse.server.built_site import BuiltSite, stamps_of
+from posthouse.server.key_files import KeyFiles
 from unit.proxy.peers import Client
 from unit.proxy.samples import read_head
 from unit.proxy.world import World
@@ -113,14 +114,14 @@ def test_the_files_that_count(text: str, tmp_path: Path, run: Succession) -> Non
     from posthouse.adapt import adapt
 
     (spec,) = adapt(text.replace("FILE", str(path)), "Caddyfile", env={}).config.sites
-    absent = stamps_of(spec)
+    absent = stamps_of(spec, KeyFiles())
     path.write_text("1")
-    first = stamps_of(spec)
-    assert absent != first == stamps_of(spec)
+    first = stamps_of(spec, KeyFiles())
+    assert absent != first == stamps_of(spec, KeyFiles())
     replaced = tmp_path / "new"
     replaced.write_text("2")
     os.replace(replaced, path)
-    assert stamps_of(spec) != first
+    assert stamps_of(spec, KeyFiles()) != first
 
 
 def test_of_a_root_counts_only_whether_it_is_a_folder(tmp_path: Path) -> None:
@@ -128,11 +129,11 @@ def test_of_a_root_counts_only_whether_it_is_a_folder(tmp_path: Path) -> None:
 
     root = tmp_path / "root"
     (spec,) = adapt(f":80 {{\n root {root}\n}}\n", "Caddyfile", env={}).config.sites
-    absent = stamps_of(spec)
+    absent = stamps_of(spec, KeyFiles())
     root.mkdir()
-    there = stamps_of(spec)
+    there = stamps_of(spec, KeyFiles())
     (root / "index.html").write_text("x")
-    assert absent != there == stamps_of(spec)
+    assert absent != there == stamps_of(spec, KeyFiles())
 
 
 def test_certificates_are_read_again_only_when_they_change(run: Succession, tmp_path: Path) -> None:

@@ -61,3 +61,21 @@ def test_what_the_process_needs_itself_is_left_out() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) + 12 < descriptors.OWN
+
+
+def test_room_is_looked_for_and_given_back() -> None:
+    script = """
+import os, resource
+from posthouse.server import descriptors
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+free = 20 - len(os.listdir("/proc/self/fd")) + 1
+for _ in range(3):
+    descriptors.check_room(free)
+try:
+    descriptors.check_room(free + 1)
+except OSError as error:
+    print(error.strerror)
+descriptors.check_room(free)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "Too many open files\n"

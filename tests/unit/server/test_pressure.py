@@ -54,6 +54,7 @@ class Doors:
 @dataclass
 class Parts:
     log: Remembering
+    loop: asyncio.AbstractEventLoop
     relief: Runtime = field(default_factory=Runtime)
 
 
@@ -61,15 +62,11 @@ class Scene:
     """A worker's pressure, its surroundings, and hands on the clock and the memory."""
 
     def __init__(self, limits: Limits, loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
-        self.parts = Parts(log)
+        self.parts = Parts(log, loop)
         self.doors = Doors()
         self.admission = Admission(limits.descriptors, loop, log)
         self.in_flight = 1000
-
-        async def make() -> Pressure:
-            return Pressure(limits, self.admission, self.doors, self.parts, lambda: self.in_flight)
-
-        self.pressure = loop.run_until_complete(make())
+        self.pressure = Pressure(limits, self.admission, self.doors, self.parts, lambda: self.in_flight)
         self.now = 100.0
         self.resident = 50 * MB
         self.pressure.clock = lambda: self.now

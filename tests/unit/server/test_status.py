@@ -16,7 +16,6 @@ from posthouse.balance.active_health import State
 from posthouse.probe.prober import Last
 from posthouse.probe.probes import Probes
 from posthouse.server.generation import Generation, build
-from posthouse.server.reloads import Outcome
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
 from unit.server.fakes import Remembering
@@ -45,11 +44,6 @@ class Work:
     retiring: int = 1
     exchanges: int = 5
     connections: int = 9
-    outcome: Outcome | None = None
-
-    async def reload(self, cause: str) -> Outcome:
-        assert cause == "admin" and self.outcome is not None
-        return self.outcome
 
 
 @pytest.fixture
@@ -159,12 +153,6 @@ def test_everything(runtime: Runtime) -> None:
         ],
     }
     pool.release(first)
-
-
-def test_a_reload_is_reported(runtime: Runtime) -> None:
-    work = Work(None, outcome=Outcome(2, 1, 1, 5))
-    status = Status(work, None, runtime.probes, lambda: Moment(NOW, WALL))
-    assert asyncio.run(status.reload()) == {"generation": 2, "sites": 1, "changed": 1, "took_ms": 5}
 
 
 def test_nothing_is_known_yet(runtime: Runtime) -> None:

@@ -1,0 +1,342 @@
+"""Supervisor: the process that the outside knows. It binds, starts the workers and serves no request itself.
+
+Laws
+- Reading, checking and a build of all that changes come before anything changes; a mistake or a taken port leaves
+  everything as it was, in every worker.
+- Signals are methods: they return at once, and the work goes on in the loop.
+- The commands of the configuration, the pid file, the ready line and the service manager are its, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from posthouse.config.delta import Delta, apply_delta, make_delta
+from posthouse.config.specs import Config, HookEvent, HookSpec
+from posthouse.server import bugs, memory, pidfile, signals
+from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.control import Prepare
+from posthouse.server.group_metrics import GroupMetrics
+from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
+from posthouse.server.ready import ready_line
+from posthouse.server.reloads import Outcome, Reloads, refused
+from posthouse.server.slices import in_thread
+from posthouse.server.sockets import ListenKey
+from posthouse.server.tasks import Tasks
+from posthouse.server.watch import Watch, look
+from posthouse.server.workers import Workers
+
+STOPPED, FAILED, STOPPED_TWICE = 0, 1, 2
+"""Exit codes: stopped as asked; no worker can live; a second signal."""
+
+CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
+STOPPING = "it is stopping"
+ABORT_SECONDS = 1.0
+"""After a second signal, until workers that have not ended are killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says of the group.
+
+    workers    how many
+    grace      seconds that stopping waits for exchanges
+    is_quiet   no ready line
+    heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
+    admin      where the admin socket is to be; None: there is none
+    admin_listen  IP address and port for metrics, health and readiness; None: nowhere
+    bound      sockets that listen already, by address: one for each slot, or one for all
+    """
+
+    workers: int = 1
+    grace: float = 30.0
+    pidfile: str = ""
+    is_watching: bool = False
+    is_quiet: bool = False
+    heartbeat: float = 0.0
+    bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
+    admin: AdminPlace | None = None
+    admin_listen: tuple[str, int] | None = None
+
+
+class Supervisor:
+    """Serves from `run` until stopped, through its workers.
+
+    `stop`, `reload` and `upgrade` are what signals do; they return at once and work goes on in the loop.
+    """
+
+    def __init__(self, loaded: Loaded, settings: Settings, parts: SupervisorParts) -> None:
+        self._config = loaded.config
+        self._sources = loaded.sources
+        self._settings = settings
+        # Before the start, which may take long: what changes meanwhile is to be noticed.
+        self._looks = look(loaded.sources) if settings.is_watching else {}
+        self._parts = parts
+        self._log = parts.log
+        self._number = 0
+        self._bindings = Bindings(settings.workers, settings.bound)
+        self._workers = Workers(
+            parts.start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
+        )
+        self.metrics = GroupMetrics(self, self._workers)
+        self.metrics.is_counting = settings.admin_listen is not None
+        self._tasks = Tasks()
+        self.began = time.monotonic()
+        self._is_stopping = False
+        self._is_aborting = False
+
+    def __repr__(self) -> str:
+        return f"<Supervisor pid={os.getpid()} generation={self._number} {self._workers!r}>"
+
+    async def run(self) -> int:
+        """Start, serve until stopped; the exit code. Raises ConfigError or StartError when it can't start."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(bugs.teller(self._log))
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._reloads = Reloads(self._reload, self._loop, self._tasks.spawn)
+        self._workers.on_lost = self._on_lost
+        watch = None
+        try:
+            if not await self._start():
+                return await self._exit
+            if self._settings.is_watching:
+                files = lambda: list(self._sources)  # noqa: E731
+                watch = Watch(files, lambda: self.reload("watch"), self._loop, self._looks)
+            return await self._exit
+        finally:
+            if watch is not None:
+                watch.stop()
+            await self._workers.bury()
+            self._bindings.close()
+            self._parts.manager.close()
+            if self._parts.admin is not None:
+                self._parts.admin.close()
+            if self._settings.pidfile:
+                pidfile.remove(self._settings.pidfile)
+
+    @property
+    def workers(self) -> Workers:
+        """Who serves."""
+        return self._workers
+
+    @property
+    def number(self) -> int:
+        """That of the generation that is served; 0 = none yet."""
+        return self._number
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether anybody serves, and we are not about to stop."""
+        serving = any(child.is_serving for child in self._workers.children())
+        return self._number > 0 and not self._is_stopping and serving
+
+    # --- start
+
+    async def _start(self) -> bool:
+        """Whether it serves; False: it was stopped before. Raises ConfigError or StartError."""
+        signals.listen(self._loop, self)  # what follows may take long, and must not outlive us
+        await self._workers.start()
+        self._parts.import_the_rest()
+        config = self._config
+        prepare = Prepare(1, config, self._parts.first_files(config))
+        if not await self._unless_stopped(self._workers.first(prepare)):
+            return False
+        fresh = self._bindings.bind(listen_keys(config))
+        self._bindings.take(fresh)
+        if self._parts.admin is not None:
+            self._parts.admin.claim()
+            await self._parts.admin.serve()
+        if self._settings.pidfile:
+            pidfile.write(self._settings.pidfile)
+        self._tell_notices(config)
+        hooks = hooks_of(config, "startup")
+        if hooks and not await self._unless_stopped(self._parts.hooks.start_up(hooks)):
+            return False
+        await self._workers.commit(prepare, fresh, {})
+        self._number = 1
+        self.metrics.reloads.start(time.time())
+        count = len(self._workers)
+        if not self._settings.is_quiet:
+            self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))
+        self._log.info("started", pid=os.getpid(), workers=count, sites=len(config.sites), generation=1)
+        self._parts.manager.ready()
+        return True
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
+        running = self._loop.create_task(work)
+        await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait((running,))
+            return False
+        running.result()
+        return not self._is_stopping
+
+    def _on_lost(self, reason: str) -> None:
+        self._log.error("no worker is left that serves", reason=reason)
+        self._end(FAILED)
+
+    # --- reload
+
+    def reload(self, cause: str) -> asyncio.Future[Outcome]:
+        """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
+
+        Asked again meanwhile, it is done once more afterwards. The answer says how it went.
+        """
+        if cause != "watch":
+            self._workers.reopen_logs(self._parts.reopen_logs())
+        if self._is_stopping or not self._number:
+            ended = self._loop.create_future()
+            ended.set_result(Outcome(refusal=STOPPING if self._is_stopping else "it is starting"))
+            return ended
+        return self._reloads.ask(cause)
+
+    async def _reload(self, cause: str) -> Outcome:
+        sources: Mapping[str, str] = {}
+        self._parts.manager.reloading()
+        try:
+            found = await in_thread(self._loop, self._read_again)
+            if self._is_stopping:
+                return Outcome(refusal=STOPPING)
+            if found is None:
+                self._log.info(CANNOT_RELOAD, cause=cause)
+                return Outcome(refusal=CANNOT_RELOAD)
+            delta, sources = found
+            if cause == "watch" and delta.is_nothing(self._config):
+                self._sources = sources
+                return Outcome(self._number, len(self._config.sites))
+            outcome = await self._swap(delta, cause)
+            if not outcome.refusal:
+                self._sources = sources
+            return outcome
+        except Exception as error:  # whatever it is, it must not take down what serves
+            if self._is_stopping:
+                return Outcome(refusal=STOPPING)
+            outcome = refused(error, sources)
+            self._tell_refusal(outcome, cause)
+            return outcome
+        finally:
+            if not self._is_stopping:
+                self._parts.manager.ready()
+
+    def _read_again(self) -> tuple[Delta, Mapping[str, str]] | None:
+        """In a thread: what has changed in the configuration, and the files it came from."""
+        with memory.no_collections():
+            loaded = self._parts.load()
+            return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
+
+    def _check(self, config: Config, delta: Delta) -> Mapping[str, bytes]:
+        try:
+            return self._parts.check(config, delta)
+        finally:
+            # A build for nothing leaves cycles (a loop, a runtime), which the next reload would freeze for good.
+            gc.collect()
+
+    async def _swap(self, delta: Delta, cause: str) -> Outcome:
+        """Have what the delta makes of the configuration served. Raises ConfigError or StartError; nothing has changed
+        then."""
+        began = self._loop.time()
+        config = apply_delta(self._config, delta)
+        files = await in_thread(self._loop, lambda: self._check(config, delta))
+        async with self._workers.change():
+            prepare = Prepare(self._number + 1, delta, files)
+            await self._workers.prepare(prepare)
+            if self._is_stopping:
+                return Outcome(refusal=STOPPING)
+            keys = listen_keys(config)
+            try:
+                fresh = self._bindings.bind(keys)
+            except BaseException:
+                self._workers.abandon(prepare)
+                raise
+            self._bindings.take(fresh)
+            self._tell_notices(config, self._config)
+            self._number, self._config = prepare.number, config
+            self.metrics.keep(config)
+            whole = replace(prepare, wanted=config)
+            await self._workers.commit(whole, fresh, self._bindings.leave(keys))
+        self.metrics.reloads.succeed(time.time())
+        took = round((self._loop.time() - began) * 1000)
+        outcome = Outcome(prepare.number, len(config.sites), len(delta.built), took)
+        facts: dict[str, Any] = outcome.report()
+        self._log.info("reloaded", cause=cause, **facts)
+        return outcome
+
+    def _tell_refusal(self, outcome: Outcome, cause: str) -> None:
+        self.metrics.reloads.fail()
+        for mistake in outcome.mistakes:
+            place = str(mistake.place)
+            what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+            self._log.error("configuration", key=place, place=place, mistake=what)
+        reason = outcome.refusal
+        self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
+
+    def _tell_notices(self, config: Config, before: Config | None = None) -> None:
+        """Those that are new: an edit that moves lines must not tell thousands again."""
+        known = {(one.place.file, one.message) for one in before.notices} if before is not None else set()
+        for notice in config.notices:
+            if (notice.place.file, notice.message) not in known:
+                self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+
+    # --- stop
+
+    def stop(self, cause: str) -> None:
+        """Drain and end with 0; asked a second time, end at once with 2."""
+        if self._is_stopping:
+            self._is_aborting = True
+            self._tasks.spawn(self._abort(cause))
+        else:
+            self._is_stopping = True
+            self._tasks.spawn(self._drain(cause))
+
+    async def _drain(self, cause: str) -> None:
+        self._parts.manager.stopping()
+        grace = self._settings.grace
+
+        def tell(in_flight: int) -> None:
+            self._log.info("stopping", signal=cause, in_flight=in_flight, grace=f"{grace:g}s")
+
+        if not self._number:  # nothing is served yet
+            tell(0)
+            self._log.flush()
+            self._log.info("stopped", cut=0)
+            self._end(STOPPED)
+            return
+
+        try:
+            cut = await self._workers.stop(cause, tell, grace)
+            if not self._is_aborting:
+                await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
+                self._log.flush()  # how many lines were held back: the last line says that it is over
+                self._log.info("stopped", cut=cut)
+        finally:
+            if not self._is_aborting:
+                self._end(STOPPED)
+
+    async def _abort(self, cause: str) -> None:
+        try:
+            cut = await self._workers.abort(ABORT_SECONDS)
+            self._log.warn("stopped by a second signal", signal=cause, cut=cut)
+        finally:
+            self._end(STOPPED_TWICE)
+
+    def _end(self, code: int) -> None:
+        if not self._exit.done():
+            self._exit.set_result(code)
+
+    def upgrade(self, cause: str) -> None:
+        """Not in this release; saying so is better than dying, which is the signal's default."""
+        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
+
+
+def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
+    """The commands of all sites for an event, in the order of the file."""
+    return [hook for site in config.sites for hook in site.hooks if hook.event == event]
