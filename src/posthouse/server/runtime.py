@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, cast
 
-from posthouse.balance.backend import Backend, warm_key
+from posthouse.balance.backend import Backend
+from posthouse.balance.lanes import warm_key
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
 from posthouse.discovery.lookup import Server
@@ -97,7 +98,7 @@ class Runtime:
         exchanges are over that still run at their backends."""
         kept = {lane for pool in after for lane in pool.lanes()}
         for lane, backend in list(self._leaving.items()):
-            if lane in kept or not backend.in_flight:
+            if lane in kept or not backend.held:
                 self.idle.forget_left(lane)
                 del self._leaving[lane]
         for pool in before:
@@ -105,7 +106,7 @@ class Runtime:
                 if lane in kept:
                     continue
                 self.idle.close(lane)
-                if backend.in_flight:
+                if backend.held:
                     self.idle.leave(lane)
                     self._leaving[lane] = backend
 

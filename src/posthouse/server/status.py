@@ -14,7 +14,7 @@ from typing import Protocol
 from posthouse import __version__
 from posthouse.balance.backend import Backend
 from posthouse.balance.pool import Pool
-from posthouse.balance.standing import standing
+from posthouse.balance.standing import comes_back, standing
 from posthouse.config.specs import Config, SiteSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
 from posthouse.probe.probes import Probes
@@ -112,7 +112,7 @@ class Status:
 
     def _backend(self, backend: Backend, pool: Pool, moment: Moment) -> Report:
         stands = standing(backend, moment.now)
-        left_out = backend.comes_back() - moment.now
+        left_out = comes_back(backend) - moment.now
         return {
             "name": backend.name,
             "state": stands.state,
