@@ -39,7 +39,7 @@ format: $(VENV)/.dev ## format the source and apply safe lint fixes
 	$(BIN)/ruff format .
 
 test: $(VENV)/.dev ## the whole test suite; ARGS="-k name" narrows it
-	@scripts/peers --optional curl nginx dnsmasq
+	@scripts/peers --optional curl nginx haproxy dnsmasq
 	$(BIN)/pytest $(ARGS)
 
 bench: $(VENV)/.bench ## Posthouse beside nginx, HAProxy, Caddy and Envoy; ARGS="--quick" for a first look

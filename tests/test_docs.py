@@ -34,6 +34,7 @@ from posthouse.config.specs import (
     LogSpec,
     PoolSpec,
     RetryKind,
+    TCPSpec,
     TimeoutsSpec,
 )
 from posthouse.config.units import parse_duration, parse_percent, parse_size
@@ -223,6 +224,7 @@ def test_properties_of_proxy() -> None:
         "try_interval": spec.retry.interval,
         "replay_limit": spec.retry.replay_limit,
         "fallback_delay": spec.timeouts.fallback_delay,
+        "tcp_keepalive": spec.tcp.keepalive,
         "health_check_interval": health.interval,
         "health_check_timeout": health.timeout,
         "health_check_passes": health.passes,
@@ -240,6 +242,18 @@ def test_properties_of_proxy() -> None:
     missing = {name for name, reader in PROPERTIES.items() if reader.read is _later} - named
     assert missing == set()
     assert named <= set(PROPERTIES) | {"upstream"}
+
+
+def test_tcp_settings() -> None:
+    rows = table("docs/limits-and-timeouts.md", "setting")
+    tcp = TCPSpec()
+    assert {name.strip("`"): cells[0] for name, cells in rows.items()}.keys() == {
+        "backlog",
+        "keepalive",
+        "nodelay",
+    }
+    assert (value(rows["backlog"][0]), value(rows["keepalive"][0])) == (tcp.backlog, tcp.keepalive)
+    assert tcp.nodelay and rows["nodelay"][0] == "on"
 
 
 def test_failures() -> None:
@@ -305,7 +319,7 @@ def test_sizes_of_a_configuration() -> None:
 
 SENTENCES = {
     "docs/limits-and-timeouts.md": [
-        ("up to {} of them", "server/sockets.py: BACKLOG"),
+        ("up to {} of them", "config/connection_specs.py: TCPSpec.backlog"),
         ("may be late by {}", "net/timers.py: TICK"),
         ("while there is no backend yet | {}", "proxy/attempts.py: PENDING_BYTES"),
         ("`replay_limit`, {};", "config/specs.py: RetrySpec.replay_limit"),
@@ -326,6 +340,13 @@ SENTENCES = {
         ("up to {} of body", "net/downstream_answer.py: DRAIN_BYTES"),
         ("passed a Posthouse {} times", "proxy/route.py: LOOP_LIMIT"),
         ("per backend, for {} at most", "net/idle.py: IDLE_SECONDS"),
+    ],
+    "docs/proxy-protocol.md": [
+        ("no whole header after {}, or", "net/entrance.py: INTRODUCTION_SECONDS"),
+        ("at most {} bytes long in version 1", "protocol/proxy_protocol.py: V1_BYTES"),
+        ("version 1, {} in version 2", "protocol/proxy_protocol.py: V2_BYTES"),
+        ("in the last {} (and", "net/idle.py: IDLE_SECONDS"),
+        ("of one client {} at most", "server/openings.py: MOST_OWN"),
     ],
     "docs/passwords.md": [
         ("remembered for {},", "steps/basicauth.py: REMEMBERED_SECONDS"),

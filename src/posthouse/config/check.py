@@ -26,6 +26,7 @@ def check(config: Config, *, is_case_sensitive: bool = False) -> Verdict:
     mistakes = [
         *_duplicate_addresses(config.sites, is_case_sensitive),
         *_conflicting_binds(config.sites),
+        *_conflicting_introductions(config.sites),
     ]
     return Verdict(mistakes, [*_silent_sites(config.sites), *_dead_routes(config.sites, is_case_sensitive)])
 
@@ -108,6 +109,37 @@ def _conflicting_binds(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
                     len(address.text),
                     "give all sites of a port a `bind`, or none",
                 )
+
+
+def _conflicting_introductions(sites: Iterable[SiteSpec]) -> Iterator[Mistake]:
+    """Who must begin with a PROXY header is decided before it is known which site is meant."""
+    first: dict[tuple[str, int], tuple[SiteSpec, AddressSpec]] = {}
+    for site in sites:
+        if site.proxy_protocol is not None and not site.proxy_protocol.ranges:
+            continue  # what was meant is not known
+        for address in site.addresses:
+            known, other = first.setdefault((site.bind, address.port), (site, address))
+            if _ranges(known) == _ranges(site):
+                continue
+            has = f"which has `{_introduction(known)}`" if known.proxy_protocol else "which has none"
+            message = f"must agree with `{other.text}` ({other.place}), {has}: they share port {address.port}"
+            hint = f"give every site of port {address.port} the same ranges, or none"
+            if site.proxy_protocol is None:
+                message = f"`{address.text}` lacks `proxy_protocol` and {message}"
+                yield _mistake(address.place, message, len(address.text), hint)
+            else:
+                message = f"`{_introduction(site)}` {message}"
+                yield _mistake(site.proxy_protocol.place, message, len("proxy_protocol"), hint)
+            break
+
+
+def _ranges(site: SiteSpec) -> frozenset[str]:
+    return frozenset(site.proxy_protocol.ranges) if site.proxy_protocol is not None else frozenset()
+
+
+def _introduction(site: SiteSpec) -> str:
+    assert site.proxy_protocol is not None
+    return " ".join(("proxy_protocol", *site.proxy_protocol.ranges))
 
 
 def _covers(wide: str, narrow: str) -> bool:

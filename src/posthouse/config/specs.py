@@ -14,6 +14,10 @@ from posthouse.config.address_specs import AddressSpec as AddressSpec
 from posthouse.config.address_specs import EndpointSpec as EndpointSpec
 from posthouse.config.address_specs import Role as Role
 from posthouse.config.address_specs import Scheme as Scheme
+from posthouse.config.connection_specs import ProxyProtocolSpec as ProxyProtocolSpec
+from posthouse.config.connection_specs import ProxyProtocolVersion as ProxyProtocolVersion
+from posthouse.config.connection_specs import TCPSpec as TCPSpec
+from posthouse.config.connection_specs import UpstreamTCPSpec as UpstreamTCPSpec
 from posthouse.config.failure_specs import BreakerSpec as BreakerSpec
 from posthouse.config.failure_specs import CheckSpec as CheckSpec
 from posthouse.config.failure_specs import HealthSpec as HealthSpec
@@ -117,13 +121,14 @@ class TLSSpec:
 class PoolSpec:
     """The backends of one `proxy` block and how one is chosen.
 
-    name          property `name`, else "SITE FROM"; repeats get "#2"
-    max_conns     per backend, 0 = unlimited
-    keepalive     idle connections kept per backend, 0 = no reuse
-    health        None = no active checks
-    slow_start    seconds that a backend which comes back takes to reach its full share, 0 = off
-    hash_balance  percent of the average load that a hash policy gives a backend at most, 0 = off
-    sources       where more backends come from while we run
+    name            property `name`, else "SITE FROM"; repeats get "#2"
+    max_conns       per backend, 0 = unlimited
+    keepalive       idle connections kept per backend, 0 = no reuse
+    health          None = no active checks
+    slow_start      seconds that a backend which comes back takes to reach its full share, 0 = off
+    hash_balance    percent of the average load that a hash policy gives a backend at most, 0 = off
+    sources         where more backends come from while we run
+    proxy_protocol  the version in which each connection begins with the client it is for, None = it does not
     """
 
     name: str
@@ -140,6 +145,8 @@ class PoolSpec:
     slow_start: float = 0.0
     hash_balance: int = 0
     queue: QueueSpec = DEFAULT_QUEUE
+    tcp: UpstreamTCPSpec = field(default_factory=UpstreamTCPSpec)
+    proxy_protocol: ProxyProtocolVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +260,8 @@ class SiteSpec:
     limits: LimitsSpec = LimitsSpec()
     timeouts: TimeoutsSpec = TimeoutsSpec()
     bind: str = ""
+    tcp: TCPSpec = field(default_factory=TCPSpec)
+    proxy_protocol: ProxyProtocolSpec | None = None
     root: str = ""
     """Folder of the static file server, "" = none was given."""
     files: FilesSpec | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import TypeVar
@@ -103,6 +104,34 @@ def statuses(token: Token) -> tuple[int, int]:
     if last < first:
         raise Rejected(token, f"{quote(token)} is no range of statuses: it must go up")
     return first, last
+
+
+def network(token: Token) -> str:
+    """An IP address or network, as a network in CIDR form."""
+    try:
+        return str(ipaddress.ip_network(token.text.strip("[]"), strict=False))
+    except ValueError:
+        found = f"expected an IP address or network, found {quote(token)}"
+        raise Rejected(token, found, "write `10.0.0.0/8` or `fd00::/8`") from None
+
+
+def networks(dispenser: Dispenser, known: list[str]) -> None:
+    """Add all arguments of a directive to `known`, each network once; notes a mistake for each that is none."""
+    for arg in dispenser.args:
+        try:
+            one = network(arg)
+        except Rejected as rejected:
+            dispenser.fail(rejected.token, rejected.message, rejected.hint)
+            continue
+        if one not in known:
+            known.append(one)
+
+
+def switch(token: Token) -> bool:
+    """`on` or `off`."""
+    if token.text not in ("on", OFF):
+        raise Rejected(token, f"expected `on` or `off`, found {quote(token)}")
+    return token.text == "on"
 
 
 def path(token: Token, of: str) -> str:

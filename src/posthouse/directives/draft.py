@@ -12,9 +12,11 @@ from posthouse.config.specs import (
     LimitsSpec,
     LogSpec,
     PolicySpec,
+    ProxyProtocolSpec,
     RequestIdSpec,
     RouteSpec,
     SiteSpec,
+    TCPSpec,
     TimeoutsSpec,
 )
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
@@ -36,6 +38,8 @@ class SiteDraft:
         self.limits = LimitsSpec()
         self.timeouts = TimeoutsSpec()
         self.bind = ""
+        self.tcp = TCPSpec()
+        self.proxy_protocol: ProxyProtocolSpec | None = None
         self.trusted_proxies: list[str] = []
         self.request_id: RequestIdSpec | None = None
         self.logs: list[LogSpec] = []
@@ -67,6 +71,8 @@ class SiteDraft:
             limits=self.limits,
             timeouts=self.timeouts,
             bind=self.bind,
+            tcp=self.tcp,
+            proxy_protocol=self.proxy_protocol,
             root=self.root,
             files=self._files(),
             ext=tuple(self.ext),

@@ -21,6 +21,7 @@ from posthouse.directives.arguments import (
     positive_duration,
     size,
     statuses,
+    switch,
 )
 from posthouse.directives.route_draft import RouteDraft
 
@@ -56,10 +57,7 @@ def max_ejected(one: Property, route: RouteDraft) -> None:
 
 
 def panic(one: Property, route: RouteDraft) -> None:
-    arg = one.args[0]
-    if arg.text not in ("on", OFF):
-        raise Rejected(arg, f"expected `on` or `off`, found {quote(arg)}")
-    _passive(one, route, panic=arg.text == "on")
+    _passive(one, route, panic=switch(one.args[0]))
 
 
 def breaker(one: Property, route: RouteDraft) -> None:

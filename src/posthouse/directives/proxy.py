@@ -11,7 +11,7 @@ from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
 from posthouse.caddyfile.parser import Segment
 from posthouse.config.queue_spec import QueueSpec
-from posthouse.config.specs import FileSpec, PolicySpec
+from posthouse.config.specs import FileSpec, PolicySpec, ProxyProtocolVersion
 from posthouse.directives import failure_properties as failure
 from posthouse.directives import health_properties as health
 from posthouse.directives.arguments import (
@@ -21,6 +21,7 @@ from posthouse.directives.arguments import (
     each,
     path,
     positive_duration,
+    switch,
     wait,
     whole_percent,
 )
@@ -29,15 +30,18 @@ from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
 from posthouse.directives.header_rules import header_rule
 from posthouse.directives.route_draft import RouteDraft
 from posthouse.directives.source_words import parse_source
+from posthouse.directives.tcp import keepalive
 from posthouse.directives.upstream_options import source_with_options, with_options
 
 USAGE = "proxy FROM TO..."
 _NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
 """Policies that hash something with a name, and what it is a name of."""
+_VERSIONS: dict[str, ProxyProtocolVersion] = {"v1": "v1", "v2": "v2"}
 _HEADER_RULES = ("header_upstream", "header_downstream")
 _FOREIGN = {
     "to": "write `upstream TO`",
     "trusted_proxies": "it is a directive, beside `proxy`",
+    "send_proxy": "here it is `proxy_protocol v1` or `proxy_protocol v2`",
     "flush_interval": "each part of a response is passed on at once",
 }
 
@@ -269,6 +273,21 @@ def _files(one: Property) -> tuple[FileSpec, ...]:
     return tuple(FileSpec(arg.text, arg.place) for arg in one.args)
 
 
+def _proxy_protocol(one: Property, route: RouteDraft) -> None:
+    arg = one.args[0]
+    if arg.text not in _VERSIONS:
+        raise Rejected(arg, f"expected `v1` or `v2`, found {quote(arg)}")
+    route.proxy_protocol = _VERSIONS[arg.text]
+
+
+def _tcp_keepalive(one: Property, route: RouteDraft) -> None:
+    route.tcp = replace(route.tcp, keepalive=keepalive(one.args[0]))
+
+
+def _tcp_nodelay(one: Property, route: RouteDraft) -> None:
+    route.tcp = replace(route.tcp, nodelay=switch(one.args[0]))
+
+
 def _later(one: Property, route: RouteDraft) -> None:
     raise Rejected(one.name, f"`{one.name.text}` is not in this release yet")
 
@@ -333,10 +352,12 @@ PROPERTIES: dict[str, PropertyReader] = {
     "breaker": PropertyReader(Arity(0, 6), failure.breaker),
     "slow_start": PropertyReader(_ONE, _slow_start),
     "hash_balance": PropertyReader(_ONE, _hash_balance),
+    "proxy_protocol": PropertyReader(_ONE, _proxy_protocol),
+    "tcp_keepalive": PropertyReader(_ONE, _tcp_keepalive),
+    "tcp_nodelay": PropertyReader(_ONE, _tcp_nodelay),
     # Still to come: known by their arity, so that a one-line block with one of them has this one mistake.
     "health_check_grpc": PropertyReader(Arity(0, 1), _later),
     "tls_server_name": PropertyReader(_ONE, _later),
-    "proxy_protocol": PropertyReader(Arity(1, 2), _later),
 }
 ARITIES = {
     name: replace(reader.arity, is_later=True) if reader.read is _later else reader.arity

@@ -11,9 +11,11 @@ from posthouse.config.specs import (
     HeaderRule,
     PolicySpec,
     PoolSpec,
+    ProxyProtocolVersion,
     RouteSpec,
     SourceSpec,
     TLSSpec,
+    UpstreamTCPSpec,
     UpstreamTimeouts,
 )
 from posthouse.directives.failure_draft import FailureDraft
@@ -24,6 +26,7 @@ _POLICY = PolicySpec()
 _QUEUE = QueueSpec()
 _TIMEOUTS = UpstreamTimeouts()
 _TLS = TLSSpec()
+_TCP = UpstreamTCPSpec()
 
 
 class RouteDraft:
@@ -50,6 +53,8 @@ class RouteDraft:
         self.hash_balance = 0
         self.queue: QueueSpec | None = None
         self.tls = _TLS
+        self.tcp = _TCP
+        self.proxy_protocol: ProxyProtocolVersion | None = None
         self.without = ""
         self.excepts: list[str] = []
         self.header_upstream: list[HeaderRule] = []
@@ -95,6 +100,8 @@ class RouteDraft:
             slow_start=self.slow_start,
             hash_balance=self.hash_balance,
             queue=self.queue or self._queue(),
+            tcp=self.tcp,
+            proxy_protocol=self.proxy_protocol,
         )
 
     def _queue(self) -> QueueSpec:

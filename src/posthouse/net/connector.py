@@ -8,13 +8,15 @@ import os
 import select
 import ssl
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Final
 
-from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.config.specs import EndpointSpec, UpstreamTCPSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.idle import IdleConnections
 from posthouse.net.reactor import Reactor
 from posthouse.net.resolver import Address, Resolver
+from posthouse.net.tcp_options import tune
 from posthouse.net.tls import ClientTLS, Dial
 from posthouse.net.tls_engine import TLSFault
 from posthouse.net.tls_transport import TLSTransport
@@ -27,6 +29,24 @@ HANDSHAKE_SECONDS: Final = 10.0
 """What TLS may take once the connection is open; `timeout` counts on meanwhile (reliability.md 2.18)."""
 _OUR_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 """Out of descriptors or memory: no backend is to blame for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is done with a new connection before it carries a request.
+
+    tls      with which identity, for an https endpoint
+    preface  sent before all else, TLS included
+    own      where it is kept while idle, None = with all others
+    """
+
+    tls: ClientTLS | None = None
+    preface: bytes = b""
+    tcp: UpstreamTCPSpec = field(default_factory=UpstreamTCPSpec)
+    own: IdleConnections | None = None
+
+
+PLAIN: Final = Opening()
 
 
 class Connector:
@@ -47,13 +67,10 @@ class Connector:
         endpoint: EndpointSpec,
         timeouts: UpstreamTimeouts,
         on_done: Callable[[Dialled], None],
-        tls: ClientTLS | None = None,
+        opening: Opening = PLAIN,
     ) -> asyncio.Task[None]:
-        """Open a connection; `on_done` gets it or why not, later. Cancel the task to call it off.
-
-        tls  with which identity, for an https endpoint
-        """
-        task = self._loop.create_task(self._run(key, endpoint, timeouts, on_done, tls))
+        """Open a connection; `on_done` gets it or why not, later. Cancel the task to call it off."""
+        task = self._loop.create_task(self._run(key, endpoint, timeouts, on_done, opening))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -64,15 +81,19 @@ class Connector:
         endpoint: EndpointSpec,
         timeouts: UpstreamTimeouts,
         on_done: Callable[[Dialled], None],
-        tls: ClientTLS | None,
+        opening: Opening,
     ) -> None:
-        connection = UpstreamH1(self._reactor, self._idle, key)
+        idle = self._idle if opening.own is None else opening.own
+        connection = UpstreamH1(self._reactor, idle, key)
         what = "connection"
+        tls = opening.tls
         try:
             if (endpoint.scheme == "https") != (tls is not None):
                 raise ValueError(f"{endpoint.text} with {tls!r}")
             async with asyncio.timeout(timeouts.connect):
                 failure = await self._connect(connection, endpoint, timeouts.fallback_delay)
+                if failure is None:
+                    _prepare(connection, opening)
                 if failure is None and tls is not None:
                     what = "TLS handshake"
                     failure = await self._secure(connection, tls.dial(endpoint))
@@ -174,6 +195,14 @@ class Connector:
                 task.cancel()
                 candidate.abandon()
         raise first_error or OSError("no address")
+
+
+def _prepare(connection: UpstreamH1, opening: Opening) -> None:
+    transport = connection.transport
+    if opening.tcp != PLAIN.tcp:
+        tune(transport, opening.tcp)
+    if opening.preface and not transport.is_closing():
+        transport.write(opening.preface)
 
 
 def _connect_failure(error: OSError) -> Failure:

@@ -12,13 +12,16 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from posthouse.errors import FailureKind, ProtocolError
+from posthouse.net.entrance import own_address_of
 from posthouse.net.flow import Flow
 from posthouse.net.handler import Handler, Plan
+from posthouse.net.idle import IdleConnections
 from posthouse.net.pump import Pump
 from posthouse.net.timers import NEVER
 from posthouse.protocol.chunked import LAST_CHUNK, ChunkedReader, encode_chunk, encode_last_chunk
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
+from posthouse.protocol.proxy_protocol import Introduction
 
 if TYPE_CHECKING:
     from posthouse.net.listener import Listener
@@ -71,8 +74,10 @@ class DownstreamAnswer:
             "deadline",
             "exchange",
             "flow",
+            "introduction",
             "is_persistent",
             "memo",
+            "own",
             "peer_lines",
             "peer",
             "peer_port",
@@ -111,11 +116,25 @@ class DownstreamAnswer:
         self.wake = NEVER
         self.peer = ""
         self.peer_port = 0
+        self.introduction: Introduction | None = None
+        self.own: IdleConnections | None = None
         self.memo: object = None
         self.peer_lines = b""
 
     def __repr__(self) -> str:
         return f"<DownstreamH1 {self.peer}:{self.peer_port} state={self._state} exchange={self.exchange!r}>"
+
+    def introduce(self, introduction: Introduction) -> None:
+        """Before `connection_made`: the peer has said which client it stands in for. From here on that is the peer."""
+        self.introduction = introduction
+        self.peer, self.peer_port = introduction.source
+
+    @property
+    def addressed(self) -> tuple[str, int]:
+        """What the client connected to: our address, or that of who introduced it; ("", 0) if there is none."""
+        if self.introduction is not None:
+            return self.introduction.destination
+        return own_address_of(self.transport)
 
     # -- the answer ----------------------------------------------------------------------------------------------
 
@@ -171,8 +190,14 @@ class DownstreamAnswer:
 
     def tunnel_ended(self) -> None:
         """The tunnel is over and has closed the transport."""
+        self._leave()
+
+    def _leave(self) -> None:
+        """The connection is no more, nor is what was kept for it."""
         self._reactor.timers.forget(self)
         self._listener.forget(self)
+        if self.own is not None:
+            self.own.end()
 
     def reset(self) -> None:
         """The answer can't be completed: let the client see that it is cut (reliability.md rule 6)."""

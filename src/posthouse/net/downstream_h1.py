@@ -21,9 +21,11 @@ from posthouse.net.downstream_answer import (
     SIZED_BODY,
     DownstreamAnswer,
 )
+from posthouse.net.entrance import peer_of
 from posthouse.net.flow import PIPELINED, Flow, has_hung_up
 from posthouse.net.handler import Handler
 from posthouse.net.pump import PUMP_FROM, Pump
+from posthouse.net.tcp_options import set_nodelay
 from posthouse.net.timers import NEVER
 from posthouse.protocol.chunked import ChunkedReader
 from posthouse.protocol.h1 import RequestHead
@@ -47,9 +49,10 @@ class DownstreamH1(DownstreamAnswer):
         """A client connected; it has `timeouts header` to send its first head."""
         self.transport = transport
         self.flow = Flow(transport)
-        name = transport.get_extra_info("peername")
-        if type(name) is tuple:
-            self.peer, self.peer_port = name[0].removeprefix("::ffff:"), name[1]
+        if self.introduction is None:
+            self.peer, self.peer_port = peer_of(transport)
+        if not self._plan.has_nodelay:
+            set_nodelay(transport, False)
         self._listener.connections.add(self)
         self._reactor.timers.set(self, self._reactor.clock() + self._plan.timeouts.header)
 
@@ -89,8 +92,7 @@ class DownstreamH1(DownstreamAnswer):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is no more."""
         self._lose(FailureKind.CLIENT_GONE)
-        self._reactor.timers.forget(self)
-        self._listener.forget(self)
+        self._leave()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: the answer waits, for at most the time that a lost client would get."""

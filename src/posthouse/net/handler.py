@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from posthouse.errors import Failure, FailureKind, ProtocolError
 from posthouse.net.timers import NEVER
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import HeadLimits, RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from posthouse.net.entrance import Introducers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,19 @@ class Plan(Protocol):
     has_totals: bool
     """Whether `timeouts read` or `timeouts write` is set."""
 
+    introducers: Introducers | None
+    """The peers that have to begin with a PROXY protocol header; None: there are none."""
+    has_nodelay: bool
+    """Whether small pieces go to the client at once."""
+
     def begin(self, stream: Any, head: RequestHead, now: float) -> Handler:
         """The handler of a new request."""
 
     def refuse(self, stream: Any, error: ProtocolError) -> bytes:
         """The whole answer to a request that could not be read; logs it."""
+
+    def refuse_peer(self, peer: str, network: str, reason: str) -> None:
+        """A connection gets no answer; logs it. network: which of `introducers` the peer is one of."""
 
 
 class ResponseHandler(Protocol):

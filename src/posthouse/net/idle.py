@@ -17,11 +17,12 @@ race in which their close meets our request."""
 class IdleConnections:
     """Idle connections by endpoint (and, with TLS, by identity); the latest used comes first."""
 
-    __slots__ = ("_lanes", "_left")
+    __slots__ = ("_is_over", "_lanes", "_left")
 
     def __init__(self) -> None:
         self._lanes: dict[Hashable, list[Any]] = {}
         self._left: set[Hashable] = set()
+        self._is_over = False
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes.values())
@@ -39,7 +40,7 @@ class IdleConnections:
         """Keep a connection for the next request; False: `most` are there, or its endpoint was left."""
         lane = self._lanes.get(connection.key)
         if lane is None:
-            if connection.key in self._left:
+            if self._is_over or connection.key in self._left:
                 return False
             lane = self._lanes[connection.key] = []
         if len(lane) >= most:
@@ -66,6 +67,11 @@ class IdleConnections:
     def forget_left(self, key: Hashable) -> None:
         """Nothing of this endpoint comes back any more."""
         self._left.discard(key)
+
+    def end(self) -> None:
+        """Close every idle connection, and from now on those that come back."""
+        self._is_over = True
+        self.close_all()
 
     def close_all(self) -> None:
         """Close every idle connection."""

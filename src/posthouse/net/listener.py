@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from posthouse.net.downstream_answer import DownstreamAnswer
 from posthouse.net.downstream_h1 import DownstreamH1
+from posthouse.net.entrance import Entrance
 from posthouse.net.handler import Plan
 from posthouse.net.reactor import Reactor
+
+
+class Downstream(Protocol):
+    """What a listener needs of its connections."""
+
+    memo: object
+
+    def close_if_idle(self) -> None: ...
+    def reset_connection(self) -> None: ...
 
 
 class Listener:
@@ -24,15 +34,19 @@ class Listener:
         self.reactor = reactor
         self.plan = plan
         self.scheme = scheme
-        self.connections: set[DownstreamAnswer] = set()
+        self.connections: set[Downstream] = set()
         self.is_draining = False
         self.on_closed: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Listener connections={len(self.connections)} draining={self.is_draining}>"
 
-    def connection(self) -> DownstreamH1:
+    def connection(self) -> DownstreamH1 | Entrance:
         """The protocol of a new connection (asyncio's protocol factory)."""
+        return DownstreamH1(self) if self.plan.introducers is None else Entrance(self)
+
+    def speak(self) -> DownstreamH1:
+        """What speaks with a client once it is known who that is."""
         return DownstreamH1(self)
 
     def use(self, plan: Plan) -> None:
@@ -41,7 +55,7 @@ class Listener:
         for connection in self.connections:
             connection.memo = None
 
-    def forget(self, connection: DownstreamAnswer) -> None:
+    def forget(self, connection: Downstream) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
         if self.on_closed is not None:

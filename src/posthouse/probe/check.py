@@ -18,6 +18,7 @@ class Check:
     timeouts  `connect` and `fallback_delay` act on the dial, besides the timeout of the check
     head      the whole request; b"" = connecting is enough
     tls       the TLS identity that an https endpoint is dialled with
+    preface   what the connection begins with, before TLS
     """
 
     backend: Backend
@@ -27,14 +28,16 @@ class Check:
     timeouts: UpstreamTimeouts
     head: bytes = field(repr=False)
     tls: Hashable | None = None
+    preface: bytes = b""
 
     def asks_the_same(self, other: Check) -> bool:
         """Whether what one found is true of the other as well: only pace and thresholds differ."""
         mine, theirs = self.spec.check, other.spec.check
-        return (self.backend, self.endpoint, self.tls, self.head, mine) == (
+        return (self.backend, self.endpoint, self.tls, self.preface, self.head, mine) == (
             other.backend,
             other.endpoint,
             other.tls,
+            other.preface,
             other.head,
             theirs,
         )

@@ -47,6 +47,10 @@ class Services(Protocol):
         timeouts: UpstreamTimeouts,
         on_done: Callable[[Any], None],
         tls: Hashable | None,
+        preface: bytes,
         /,
     ) -> Cancellable:
-        """A new connection, never a warm one; `on_done` gets it or a Failure, later. tls: for https endpoints."""
+        """A new connection, never a warm one; `on_done` gets it or a Failure, later.
+
+        tls: for https endpoints; preface: what it begins with
+        """

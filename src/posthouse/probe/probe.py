@@ -74,7 +74,7 @@ class Probe:
         check = self._check
         self._timer = self._services.call_later(check.spec.timeout, self._expire)
         self._dialling = self._services.dial_for_probe(
-            check.endpoint, check.timeouts, self._on_dialled, check.tls
+            check.endpoint, check.timeouts, self._on_dialled, check.tls, check.preface
         )
 
     def cancel(self) -> None:

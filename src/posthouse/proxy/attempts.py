@@ -64,11 +64,12 @@ class Attempts(Answering):
         if self.last_failure is not None and is_stale(self.last_failure):
             connection = None
         else:
-            connection = services.acquire(backend, is_careful=not course.head.is_idempotent)
+            client = self.stream if route.is_introducing else None
+            connection = services.acquire(backend, is_careful=not course.head.is_idempotent, client=client)
         if connection is not None:
             self._send(connection, now)
         else:
-            self.dialling = services.dial(backend, route.spec.pool.timeouts, self._on_dialled)
+            self.dialling = services.dial(backend, route.spec.pool, self.stream, self._on_dialled)
 
     def _do_without(self, pool: Pool, now: float) -> None:
         """No backend can be used: wait if they are only full and the queue is not, else fail."""

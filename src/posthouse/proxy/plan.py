@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from posthouse.errors import ProtocolError
+from posthouse.observe.process_log import ONCE_A_MINUTE
 from posthouse.protocol.h1 import HeadLimits, RequestHead
 from posthouse.proxy import reply
 from posthouse.proxy.exchange import Exchange
@@ -22,9 +23,11 @@ class Tally(Protocol):
 
 
 class ListenerPlan:
-    """Sites, limits and timeouts of one listening address. `timeouts` is net's, handed through."""
+    """Sites, limits and timeouts of one listening address. `timeouts` and `introducers` are net's, handed through."""
 
-    __slots__ = ("has_totals", "limits", "services", "sites", "tally", "timeouts")
+    __slots__ = (
+        *("has_nodelay", "has_totals", "introducers", "limits", "services", "sites", "tally", "timeouts"),
+    )
 
     def __init__(
         self, sites: Sites, limits: HeadLimits, timeouts: Any, services: Services, tally: Tally
@@ -33,6 +36,8 @@ class ListenerPlan:
         self.limits = limits
         self.timeouts = timeouts
         self.has_totals: bool = timeouts.read != NEVER or timeouts.write != NEVER
+        self.introducers: Any = None
+        self.has_nodelay = True
         self.services = services
         self.tally = tally
 
@@ -59,3 +64,7 @@ class ListenerPlan:
             "request refused", key=error.reason, status=error.status, reason=error.reason, peer=stream.peer
         )
         return reply.refusal(error.status)
+
+    def refuse_peer(self, peer: str, network: str, reason: str) -> None:
+        """A connection that gets no answer: a line for the network that its peer is one of, once a minute."""
+        self.services.log.warn("peer refused", key=network, limit=ONCE_A_MINUTE, reason=reason, peer=peer)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from posthouse.balance.backend import Backend
-from posthouse.config.specs import UpstreamTimeouts
+from posthouse.config.specs import PoolSpec
 from posthouse.protocol.fields import Field
 
 NO_BODY, SIZED, STREAMED = range(3)
@@ -36,7 +36,13 @@ class Stream(Protocol):
     """For the exchange's use: the course of the last request."""
     peer_lines: bytes
     """For the exchange's use: the lines that say who the peer is; b"" until they are made."""
+    own: Any
+    """For the worker's use: the connections to backends that are this client's alone; None: there are none."""
     transport: asyncio.Transport
+
+    @property
+    def addressed(self) -> tuple[str, int]:
+        """What the client connected to."""
 
     @property
     def is_full(self) -> bool: ...
@@ -123,10 +129,10 @@ class Services(Protocol):
     def log(self) -> Log: ...
 
     def call_later(self, seconds: float, callback: Callable[[], None], /) -> Cancellable: ...
-    def acquire(self, backend: Backend, *, is_careful: bool) -> Upstream | None:
-        """A warm connection; is_careful: look first whether its peer has closed it."""
+    def acquire(self, backend: Backend, *, is_careful: bool, client: Stream | None) -> Upstream | None:
+        """A warm connection; is_careful: look first whether its peer has closed it; client: only one of its own."""
 
     def dial(
-        self, backend: Backend, timeouts: UpstreamTimeouts, on_done: Callable[[Any], None], /
+        self, backend: Backend, pool: PoolSpec, client: Stream, on_done: Callable[[Any], None], /
     ) -> Cancellable:
-        """A new connection; `on_done` gets it or a Failure, later."""
+        """A new connection, as the pool's settings say; `on_done` gets it or a Failure, later."""

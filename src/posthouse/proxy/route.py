@@ -75,6 +75,7 @@ class Route:
         *(
             "idle_timeout",
             "is_direct",
+            "is_introducing",
             "is_plain",
             "judge",
             "keepalive",
@@ -99,6 +100,7 @@ class Route:
         self.judge = judge if judge.is_needed else None
         self.replay_limit = spec.pool.retry.replay_limit
         self.keepalive = spec.pool.keepalive
+        self.is_introducing = spec.pool.proxy_protocol is not None
         self.upstream_program = HeaderProgram(spec.header_upstream)
         self.downstream_program = HeaderProgram(spec.header_downstream)
         self.origins: dict[Backend, Origin] = {backend: Origin(backend.endpoint) for backend in pool.backends}

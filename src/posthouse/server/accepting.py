@@ -13,8 +13,9 @@ import socket
 from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
+from posthouse.config.specs import TCPSpec
 from posthouse.observe.process_log import ONCE_A_MINUTE, ProcessLog
-from posthouse.server import sockets
+from posthouse.server import sockets, tcp_settings
 from posthouse.server.sockets import ListenKey
 
 BURST = 64
@@ -43,11 +44,12 @@ class Acceptor:
 
     limit  connections of this address at most, 0 = only the worker's limit
     burst  connections accepted in one turn of the loop
+    tcp    the settings of its socket
     """
 
     __slots__ = (
         *("_factory", "_is_wanted", "_loop", "_opening", "_server"),
-        *("burst", "key", "limit", "listener", "socket"),
+        *("burst", "key", "limit", "listener", "socket", "tcp"),
     )
 
     def __init__(
@@ -62,6 +64,7 @@ class Acceptor:
         self.listener = listener
         self.limit = 0
         self.burst = BURST
+        self.tcp = tcp_settings.DEFAULT
         self._loop = loop
         self._factory: Callable[[], Any] = listener.connection
         self._server: asyncio.AbstractServer | None = None
@@ -75,6 +78,11 @@ class Acceptor:
     @property
     def is_accepting(self) -> bool:
         return self._is_wanted
+
+    def tune(self, tcp: TCPSpec) -> None:
+        """These settings from now on; connections that are open keep theirs."""
+        self.tcp = tcp
+        tcp_settings.tune(self.socket, tcp)
 
     def accept(self, factory: Callable[[], Any] | None = None) -> None:
         """Start or go on accepting; with `factory` making the connections from now on.
@@ -98,7 +106,7 @@ class Acceptor:
             return
         self._server = server
         # The loop has called listen(burst) on what is the same kernel socket.
-        self.socket.listen(sockets.BACKLOG)
+        self.socket.listen(self.tcp.backlog)
 
     def pause(self) -> None:
         """Stop accepting; clients that connect wait in the kernel's queue."""

@@ -8,6 +8,7 @@ from posthouse.config.specs import AddressSpec, EndpointSpec, SiteSpec
 from posthouse.probe.check import Check
 from posthouse.proxy.check_head import check_head
 from posthouse.proxy.route import Route
+from posthouse.server.openings import preface_of_checks
 
 
 def checks_of(site: SiteSpec, route: Route) -> list[Check]:
@@ -17,13 +18,15 @@ def checks_of(site: SiteSpec, route: Route) -> list[Check]:
     if health is None:
         return []
     host = site_host(site.addresses)
+    # As with HAProxy: another port is another service, which need not speak the PROXY protocol.
+    preface = b"" if health.check.port else preface_of_checks(pool.spec)
     checks = []
     # Not `backend.endpoint`: a backend that stays over a reload has its new endpoint only when the pool starts.
     for backend, own in zip(pool.backends, pool.spec.endpoints, strict=True):
         endpoint = at_port(own, health.check.port)
         head = check_head(route.spec, endpoint, health, host) if health.check.path else b""
         tls = pool.tls if endpoint.scheme == "https" else None
-        checks.append(Check(backend, pool.name, health, endpoint, pool.spec.timeouts, head, tls))
+        checks.append(Check(backend, pool.name, health, endpoint, pool.spec.timeouts, head, tls, preface))
     return checks
 
 

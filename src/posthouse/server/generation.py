@@ -24,6 +24,7 @@ from posthouse.config.specs import (
     TLSSpec,
 )
 from posthouse.errors import ConfigError, Mistake, Place, StartError
+from posthouse.net.entrance import Introducers
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.net.tls import ClientTLS
 from posthouse.observe.access_lines import compile_line
@@ -47,6 +48,7 @@ from posthouse.server.session_key import read_secret
 from posthouse.server.site_files import build_file_server
 from posthouse.server.site_steps import Means, build_steps
 from posthouse.server.sockets import ListenKey
+from posthouse.server.tcp_settings import DEFAULT, tcp_settings
 
 
 class Generation:
@@ -160,14 +162,18 @@ class _Builder:
                 addresses.setdefault((spec.bind, address.port), []).append((address.host, address.path, site))
         if self._mistakes:
             raise ConfigError(self._mistakes)
+        tcp = tcp_settings(config)
         for key, specs in by_key.items():
-            self._generation._plans[key] = ListenerPlan(
+            plan = self._generation._plans[key] = ListenerPlan(
                 Sites(addresses[key], self._targets),
                 merge_limits([spec.limits for spec in specs]),
                 merge_timeouts([spec.timeouts for spec in specs]),
                 self._runtime,
                 self._generation,
             )
+            plan.has_nodelay = tcp.get(key, DEFAULT).nodelay
+            if specs[0].proxy_protocol is not None:  # config/check.py: all of them say the same
+                plan.introducers = Introducers(specs[0].proxy_protocol.ranges)
 
     def _site(self, spec: SiteSpec) -> Site:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]

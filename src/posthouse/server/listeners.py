@@ -7,7 +7,8 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from posthouse.server import sockets
+from posthouse.config.specs import TCPSpec
+from posthouse.server import sockets, tcp_settings
 from posthouse.server.accepting import Acceptor, Admission, Counted
 from posthouse.server.sockets import ListenKey
 
@@ -34,10 +35,11 @@ class Listener(Counted, Protocol):
 
 
 class Served(NamedTuple):
-    """What one address does from now on: the plan for its requests, and its connection limit (0 = none)."""
+    """What one address does from now on: the plan for its requests, its connection limit (0 = none), its settings."""
 
     plan: Any
     limit: int = 0
+    tcp: TCPSpec = tcp_settings.DEFAULT
 
 
 class Listeners:
@@ -94,8 +96,10 @@ class Listeners:
         new = [self._add(key, listening, served[key]) for key, listening in bound.items()]
         gone = [self._acceptors.pop(key) for key in list(self._acceptors) if key not in served]
         for key, (acceptor, listener) in self._acceptors.items():
-            plan, acceptor.limit = served[key]
+            plan, acceptor.limit, tcp = served[key]
             listener.use(plan)
+            if tcp != acceptor.tcp:
+                acceptor.tune(tcp)
         for acceptor in new:
             self._admission.admit(acceptor)
         await self._close(gone)
@@ -105,6 +109,7 @@ class Listeners:
         listener = self._make(served.plan)
         acceptor = Acceptor(key, listening, listener, self._loop)
         acceptor.limit = served.limit
+        acceptor.tune(served.tcp)
         self._acceptors[key] = (acceptor, listener)
         return acceptor
 

@@ -13,9 +13,9 @@ from typing import Any, cast
 from posthouse.balance.backend import Backend
 from posthouse.balance.lanes import warm_key
 from posthouse.balance.pool import Pool
-from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.config.specs import EndpointSpec, PoolSpec, UpstreamTimeouts
 from posthouse.discovery.lookup import Server
-from posthouse.net.connector import Connector, Dialled, is_quiet
+from posthouse.net.connector import Connector, Dialled, Opening, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
@@ -28,6 +28,7 @@ from posthouse.proxy.compression import Encoders
 from posthouse.server import session_key
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.logs import Logs
+from posthouse.server.openings import Client, opening_for
 from posthouse.server.password_checks import PasswordChecks
 from posthouse.server.turns import Turns
 
@@ -64,24 +65,31 @@ class Runtime:
         self.discoverer = Discoverer(self, name_servers)
         self._session_key = b""
 
-    def acquire(self, backend: Backend, *, is_careful: bool) -> UpstreamH1 | None:
-        """A warm connection to a backend; is_careful: look first whether its peer has closed it."""
+    def acquire(
+        self, backend: Backend, *, is_careful: bool, client: Client | None = None
+    ) -> UpstreamH1 | None:
+        """A warm connection to a backend; is_careful: look first whether its peer has closed it.
+
+        client  take only one of its own
+        """
+        idle = self.idle if client is None else client.own
+        if idle is None:
+            return None
         tls = backend.tls
         key = backend if tls is None else warm_key(backend, tls)
-        connection = self.idle.acquire(key)
+        connection = idle.acquire(key)
         while connection is not None and is_careful and not is_quiet(connection):
             connection.close()
-            connection = self.idle.acquire(key)
+            connection = idle.acquire(key)
         return connection
 
     def dial(
-        self, backend: Backend, timeouts: UpstreamTimeouts, on_done: Callable[[Dialled], None]
+        self, backend: Backend, pool: PoolSpec, client: Client, on_done: Callable[[Dialled], None]
     ) -> asyncio.Task[None]:
-        """A new connection to a backend."""
-        tls = backend.tls
-        return self._connector.dial(
-            warm_key(backend, tls), backend.endpoint, timeouts, on_done, cast(ClientTLS | None, tls)
-        )
+        """A new connection to a backend, for this client."""
+        key = warm_key(backend, backend.tls)
+        opening = opening_for(backend, pool, client)
+        return self._connector.dial(key, backend.endpoint, pool.timeouts, on_done, opening)
 
     def dial_for_probe(
         self,
@@ -89,9 +97,14 @@ class Runtime:
         timeouts: UpstreamTimeouts,
         on_done: Callable[[Dialled], None],
         tls: Hashable | None = None,
+        preface: bytes = b"",
     ) -> asyncio.Task[None]:
-        """A connection for one health check: it never becomes a warm one, so its key is nobody's."""
-        return self._connector.dial(self.probes, endpoint, timeouts, on_done, cast(ClientTLS | None, tls))
+        """A connection for one health check: it never becomes a warm one, so its key is nobody's.
+
+        preface  what it begins with
+        """
+        opening = Opening(cast(ClientTLS | None, tls), preface)
+        return self._connector.dial(self.probes, endpoint, timeouts, on_done, opening)
 
     def leave(self, before: Iterable[Pool], after: Iterable[Pool]) -> None:
         """Pools take the place of others. Warm connections that they will not use are closed: at once, or when the

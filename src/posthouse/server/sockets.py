@@ -9,17 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from posthouse.errors import StartError
+from posthouse.server import tcp_settings
 
 ListenKey = tuple[str, int]
 """(host, port): host "" = every address of the machine, port 0 = any free port."""
-
-BACKLOG = 4096
-"""Connections that the kernel keeps for us until we accept them (it caps this at net.core.somaxconn).
-A reload or a pause of accepting must not refuse anybody, hence the generous size."""
-
-KEEPALIVE_SECONDS = 180
-"""TCP keep-alive of accepted connections, as in v1. Linux hands the setting of a listening socket down to
-what it accepts, so that it costs no system call per connection."""
 
 _EVERY_HOST = ("", "::")
 
@@ -71,10 +64,8 @@ def _listen(family: int, address: tuple[str, int], is_sharing: bool) -> socket.s
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)
         listening.bind(address)
-        listening.listen(BACKLOG)
+        tcp_settings.tune(listening, tcp_settings.DEFAULT)
         if is_sharing:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except BaseException:

@@ -26,6 +26,7 @@ from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
 from posthouse.server.ready import ready_line
 from posthouse.server.sockets import ListenKey
+from posthouse.server.tcp_settings import DEFAULT, tcp_settings
 from posthouse.server.watch import Watch
 
 DRAIN_LOOK_SECONDS = 0.02
@@ -187,8 +188,11 @@ class Worker:
         """From here on nothing can fail: `generation` takes the place of the one that serves now."""
         old, self._generation = self._generation, generation
         generation.start()
-        limits = connection_limits(config)
-        served = {key: Served(generation.handler(key), limits.get(key, 0)) for key in generation.listen}
+        limits, tcp = connection_limits(config), tcp_settings(config)
+        served = {
+            key: Served(generation.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT))
+            for key in generation.listen
+        }
         await self._listeners.swap(served, bound)
         if old is not None:
             old.retire(generation)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from posthouse.adapt import adapt
 from posthouse.config.addresses import parse_address
 from posthouse.config.check import check, https_notices, with_root, with_unique_pool_names
 from posthouse.config.file_specs import FilesSpec
-from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
+from posthouse.config.specs import Config, PoolSpec, ProxyProtocolSpec, RouteSpec, SiteSpec
 from posthouse.errors import Place
 
 
@@ -85,6 +87,30 @@ def test_other_binds_go_together(one: str, other: str) -> None:
 
 def test_a_free_port_is_no_conflict() -> None:
     assert mistakes_of(site("a.test:0", bind="127.0.0.1"), site("b.test:0")) == []
+
+
+def introducing(*ranges: str, port: int = 81, line: int = 1, bind: str = "") -> SiteSpec:
+    spec = ProxyProtocolSpec(ranges, Place("f", line + 100, 2)) if ranges else None
+    return replace(site(f"http://h{line}.test:{port}", line=line, bind=bind), proxy_protocol=spec)
+
+
+def test_who_shares_a_port_agrees_on_who_introduces() -> None:
+    first = introducing("10.0.0.0/8", "::1/128")
+    assert mistakes_of(first, introducing("::1/128", "10.0.0.0/8", line=2)) == []
+    assert (
+        mistakes_of(first, introducing(port=82, line=2), introducing(bind="127.0.0.1", port=83, line=3)) == []
+    )
+    has, ranges = (
+        "must agree with `http://h1.test:81` (f:1:1), which has",
+        "`proxy_protocol 10.0.0.0/8 ::1/128`",
+    )
+    assert mistakes_of(first, introducing(line=2), introducing("::1/128", line=3)) == [
+        f"2 `http://h2.test:81` lacks `proxy_protocol` and {has} {ranges}: they share port 81",
+        f"103 `proxy_protocol ::1/128` {has} {ranges}: they share port 81",
+    ]
+    assert mistakes_of(introducing(), introducing("::1/128", line=2)) == [
+        f"102 `proxy_protocol ::1/128` {has} none: they share port 81"
+    ]
 
 
 def test_a_site_without_routes_gets_a_notice() -> None:

@@ -14,6 +14,8 @@ SAMPLES = {
     "bind": "bind 127.0.0.1",
     "limits": "limits { body /a 1KB }\nlimits 2KB",
     "timeouts": "timeouts 1m",
+    "tcp": "tcp { backlog 5 }\ntcp { nodelay off }",
+    "proxy_protocol": "proxy_protocol 10.0.0.0/8\nproxy_protocol ::1",
     "tls": "tls off",
     "startup": "startup true",
     "shutdown": "shutdown true",

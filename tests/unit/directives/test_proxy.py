@@ -13,6 +13,7 @@ from posthouse.config.specs import (
     RouteSpec,
     SiteSpec,
     TLSSpec,
+    UpstreamTCPSpec,
     UpstreamTimeouts,
 )
 from posthouse.config.units import NO_LIMIT
@@ -260,6 +261,13 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
     assert route.header_upstream == ()
 
 
+def test_connections_below_http(read_route: ReadRoute) -> None:
+    pool = read_route("proxy_protocol v2 tcp_keepalive 30s tcp_nodelay off transparent").pool
+    assert (pool.proxy_protocol, pool.tcp) == ("v2", UpstreamTCPSpec(30.0, False))
+    pool = read_route("proxy_protocol v2\nproxy_protocol v1\ntcp_keepalive 9s\ntcp_keepalive off").pool
+    assert (pool.proxy_protocol, pool.tcp) == ("v1", UpstreamTCPSpec())
+
+
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
@@ -305,6 +313,14 @@ def test_without_and_name_and_presets(read_route: ReadRoute) -> None:
             ["2:19 `[` is not a regular expression: missing ]: ["],
         ),
         ("header_upstream -A b c", ["2:22 too many arguments: a name to remove, `-A`, stands alone"]),
+        ("proxy_protocol", ["2:1 too few arguments for `proxy_protocol`: found none, expected 1 argument"]),
+        ("proxy_protocol v3", ["2:16 expected `v1` or `v2`, found `v3`"]),
+        (
+            "proxy_protocol v2 1s",
+            ["2:19 too many arguments for `proxy_protocol`: found `1s`, expected 1 argument"],
+        ),
+        ("tcp_nodelay 1", ["2:13 expected `on` or `off`, found `1`"]),
+        ("tcp_keepalive 0.5s", ["2:15 expected whole seconds from `1s` to `32767s` or `off`, found `0.5s`"]),
         ("Policy first", ["2:1 unknown property `Policy` of `proxy`"]),
         ("transparent x", ["2:13 too many arguments for `transparent`: found `x`, expected no argument"]),
     ],
@@ -329,7 +345,6 @@ def test_all_mistakes_of_a_block_come_at_once(find_mistakes: FindMistakes) -> No
 LATER = {
     "health_check_grpc": "service",
     "tls_server_name": "name",
-    "proxy_protocol": "v2 1s",
 }
 
 

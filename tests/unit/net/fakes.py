@@ -11,6 +11,7 @@ from typing import Any
 from posthouse.errors import Failure, FailureKind, ProtocolError
 from posthouse.net.downstream_answer import SIZED
 from posthouse.net.downstream_h1 import DownstreamH1
+from posthouse.net.entrance import Introducers
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.net.listener import Listener
 from posthouse.net.upstream_h1 import UpstreamH1
@@ -132,6 +133,9 @@ class FakePlan:
         self.limits = limits or HeadLimits()
         self.timeouts = timeouts or DownstreamTimeouts()
         self.has_totals = timeouts is not None
+        self.introducers: Introducers | None = None
+        self.has_nodelay = True
+        self.refused_peers: list[tuple[str, str, str]] = []
         self.exchanges: list[FakeExchange] = []
         self.refused: list[ProtocolError] = []
 
@@ -144,6 +148,9 @@ class FakePlan:
     def refuse(self, stream: Any, error: ProtocolError) -> bytes:
         self.refused.append(error)
         return b"HTTP/1.1 %d refused\r\nConnection: close\r\n\r\n" % error.status
+
+    def refuse_peer(self, peer: str, network: str, reason: str) -> None:
+        self.refused_peers.append((peer, network, reason))
 
     @property
     def last(self) -> FakeExchange:
@@ -161,7 +168,7 @@ class Client:
         self.stand = stand or Stand()
         self.plan = plan
         self.listener = Listener(self.stand.reactor, plan)
-        self.connection = self.listener.connection()
+        self.connection = self.listener.speak()
         self.wire = Wire(self.stand.loop, self.connection)
 
     def send(self, *pieces: bytes) -> bytes:

@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+from posthouse.config.specs import EndpointSpec, UpstreamTCPSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
-from posthouse.net.connector import Connector, Dialled, is_quiet
+from posthouse.net.connector import PLAIN, Connector, Dialled, is_quiet
+from posthouse.net.connector import Opening as Beginning
 from posthouse.net.idle import IdleConnections
 from posthouse.net.reactor import Reactor
 from posthouse.net.resolver import Address, Resolver
@@ -41,9 +42,12 @@ class Dialler:
         self.names = Names(loop, {})
         self.connector._resolver = Resolver(cast(asyncio.AbstractEventLoop, self.names))
         self.answers: list[Dialled] = []
+        self.opening = PLAIN
 
     def start(self, endpoint: EndpointSpec, **timeouts: Any) -> asyncio.Task[None]:
-        return self.connector.dial("key", endpoint, UpstreamTimeouts(**timeouts), self.answers.append)
+        return self.connector.dial(
+            "key", endpoint, UpstreamTimeouts(**timeouts), self.answers.append, self.opening
+        )
 
     def dial(self, endpoint: EndpointSpec, **timeouts: Any) -> Dialled:
         """The answer, which is the only one."""
@@ -131,6 +135,45 @@ def test_over_a_unix_socket(dialler: Dialler, tmp_path: Path) -> None:
         server.listen()
         connection = dialler.connect(EndpointSpec("unix:" + path, "http", "", 0, unix=path))
         exchange(dialler, connection, server)
+
+
+def test_what_a_connection_begins_with(dialler: Dialler) -> None:
+    """The preface goes ahead of the request; the socket, and where it is kept, are as asked for."""
+    own = IdleConnections()
+    dialler.opening = Beginning(None, b"PREFACE", UpstreamTCPSpec(33.0, False), own)
+    with serving() as server:
+        connection = dialler.connect(to("127.0.0.1", server.getsockname()[1]))
+        sock = connection.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
+        assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        peer, _ = server.accept()
+        with peer:
+            dialler.turn()
+            assert peer.recv(100) == b"PREFACE"
+            attempt = FakeAttempt()
+            connection.begin(attempt, 5.0, is_bodiless=False)
+            connection.send(b"GET")
+            dialler.turn()
+            assert peer.recv(100) == b"GET"
+            peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            dialler.turn(0.01)
+            connection.release(1)
+            assert len(own) == 1 and len(dialler.idle) == 0
+            own.end()
+
+
+def test_nothing_is_sent_by_itself(dialler: Dialler) -> None:
+    with serving() as server:
+        connection = dialler.connect(to("127.0.0.1", server.getsockname()[1]))
+        sock = connection.transport.get_extra_info("socket")
+        assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        connection.close()
+        dialler.turn()
+        peer, _ = server.accept()
+        with peer:
+            assert peer.recv(100) == b""
 
 
 def test_refused(dialler: Dialler) -> None:

@@ -18,7 +18,7 @@ from kit.certificates import server_context, write_authority
 from posthouse.config.specs import EndpointSpec, FileSpec, TLSSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net import connector
-from posthouse.net.connector import Connector, Dialled, is_quiet
+from posthouse.net.connector import Connector, Dialled, Opening, is_quiet
 from posthouse.net.idle import IdleConnections
 from posthouse.net.reactor import Reactor
 from posthouse.net.tls import ClientTLS, Identities
@@ -90,7 +90,7 @@ class Dialler:
 
     def start(self, endpoint: EndpointSpec, **timeouts: Any) -> asyncio.Task[None]:
         return self.connector.dial(
-            "key", endpoint, UpstreamTimeouts(**timeouts), self.answers.append, self.tls
+            "key", endpoint, UpstreamTimeouts(**timeouts), self.answers.append, Opening(self.tls)
         )
 
     def dial(self, port: int, host: str = "127.0.0.1", **timeouts: Any) -> Dialled:

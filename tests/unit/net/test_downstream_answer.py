@@ -440,7 +440,7 @@ def test_repr_says_who_and_what() -> None:
 
 def test_a_second_connection_is_another_one() -> None:
     client = Client(plan := FakePlan(wait))
-    second = client.listener.connection()
+    second = client.listener.speak()
     wire = Wire(client.stand.loop, second)
     client.send(GET)
     wire.feed(POST)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from posthouse.errors import FailureKind
 from posthouse.net.downstream_answer import LINGER_SECONDS
 from posthouse.net.downstream_h1 import LAST_HEAD_BYTES, PIPELINE_BYTES
+from posthouse.net.idle import IdleConnections
 from posthouse.net.pump import PUMP_FROM
 from posthouse.protocol.h1 import TARGET_BYTES, HeadLimits
-from unit.net.fakes import OK, OK_CLOSE, Client, FakeExchange, FakePlan, Told, answer_at_end, wait
+from unit.net.fakes import OK, OK_CLOSE, Backend, Client, FakeExchange, FakePlan, Told, answer_at_end, wait
 from unit.net.messages import CHUNKED, CHUNKED_HEAD, CHUNKS, GET, LATE, POST, names, refusal
 from unit.net.wire import Wire
 from unit.protocol.rows import rows
@@ -87,7 +89,7 @@ def test_the_exchange_sees_the_client() -> None:
 def test_peers(name: object, peer: str) -> None:
     """An IPv4 peer of a dual-stack socket is written as IPv4; Unix sockets have no peer."""
     client = Client(FakePlan())
-    Wire(client.stand.loop, connection := client.listener.connection(), name)
+    Wire(client.stand.loop, connection := client.listener.speak(), name)
     assert connection.peer == peer
 
 
@@ -496,3 +498,24 @@ def test_reactions_may_answer_at_the_head() -> None:
     client = Client(plan := FakePlan(at_once))
     assert client.send(POST[:-5], b"hello" + GET, CHUNKED_HEAD, CHUNKS + GET) == OK * 4
     assert len(plan.exchanges) == 4
+
+
+def test_nodelay_is_only_touched_where_it_is_off() -> None:
+    plan = FakePlan()
+    assert Client(plan).wire.sock.options == []
+    plan.has_nodelay = False
+    assert Client(plan).wire.sock.options == [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)]
+
+
+def test_what_was_kept_for_a_client_ends_with_it() -> None:
+    for leave in ("connection_lost", "tunnel_ended"):
+        client = Client(FakePlan())
+        client.connection.own = own = IdleConnections()
+        kept = Backend(client.stand)
+        own.release(kept.connection, 1)
+        if leave == "tunnel_ended":
+            client.connection.tunnel_ended()
+        else:
+            client.wire.lose(None)
+            client.stand.turn()
+        assert kept.wire.is_closed and not own.release(Backend(client.stand).connection, 1)

@@ -106,3 +106,11 @@ def test_what_comes_back_to_an_endpoint_that_was_left_is_closed() -> None:
     stand.idle.forget_left("b")
     again = warm(stand)
     assert not again.wire.is_closed
+
+
+def test_after_the_end_nothing_is_kept() -> None:
+    stand = Stand()
+    waiting, out = warm(stand), Backend(stand, "c")
+    stand.idle.end()
+    assert waiting.wire.is_closed
+    assert not stand.idle.release(out.connection, 9) and len(stand.idle) == 0

@@ -34,8 +34,8 @@ def test_a_connection_that_never_came_counts_not() -> None:
 
 def test_scheme() -> None:
     listener, _, _ = clients(0, FakePlan())
-    assert listener.connection().scheme == "http"
-    assert Listener(listener.reactor, FakePlan(), "https").connection().scheme == "https"
+    assert listener.speak().scheme == "http"
+    assert Listener(listener.reactor, FakePlan(), "https").speak().scheme == "https"
 
 
 def test_use_swaps_the_plan_of_connections_that_live() -> None:

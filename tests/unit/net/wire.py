@@ -73,13 +73,13 @@ class FakeSocket:
     """Remembers the options that were set."""
 
     def __init__(self) -> None:
-        self.options: list[tuple[int, int, bytes]] = []
+        self.options: list[tuple[int, int, object]] = []
         self.descriptor = -1
 
     def fileno(self) -> int:
         return self.descriptor
 
-    def setsockopt(self, level: int, name: int, value: bytes) -> None:
+    def setsockopt(self, level: int, name: int, value: object) -> None:
         self.options.append((level, name, value))
 
 

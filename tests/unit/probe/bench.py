@@ -84,6 +84,7 @@ class Bench:
     def __init__(self, chance: float = 0.5) -> None:
         self.stand = Stand()
         self.dials: list[Dial] = []
+        self.prefaces: list[bytes] = []
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
         self.chances: list[float] = []
         self._chance = chance
@@ -105,9 +106,11 @@ class Bench:
         timeouts: UpstreamTimeouts,
         on_done: Callable[[Any], None],
         tls: object,
+        preface: bytes,
         /,
     ) -> Dial:
         assert timeouts is TIMEOUTS and tls is None
+        self.prefaces.append(preface)
         self.dials.append(Dial(self.stand, self.clock(), endpoint, on_done))
         return self.dials[-1]
 

@@ -33,3 +33,8 @@ def test_credentials_are_not_shown() -> None:
 def test_an_answer_over_other_tls_is_another() -> None:
     one = check(backend())
     assert not one.asks_the_same(replace(one, tls="other"))
+
+
+def test_an_answer_to_another_beginning_is_another() -> None:
+    one = check(backend())
+    assert not one.asks_the_same(replace(one, preface=b"PROXY UNKNOWN\r\n"))

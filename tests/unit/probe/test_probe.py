@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -290,3 +291,10 @@ def test_a_connection_that_comes_too_late_is_closed() -> None:
     wire = dial.connect()
     assert wire.is_closed and wire.take() == b""
     assert run.found == []
+
+
+def test_what_the_connection_begins_with_is_the_diallers_matter() -> None:
+    run = Run(replace(check(), preface=b"PROXY UNKNOWN\r\n"))
+    assert run.bench.prefaces == [b"PROXY UNKNOWN\r\n"]
+    run.answer(OK)
+    assert run.finding() == passed("status 200")

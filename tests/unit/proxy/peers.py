@@ -85,6 +85,8 @@ class Client:
         self.peer, self.peer_port, self.scheme = peer, 50123, "http"
         self.memo: Any = None
         self.peer_lines = b""
+        self.own: Any = None
+        self.addressed = ("192.0.2.1", 80)
         self.wire = Wire()
         self.transport: asyncio.Transport = self.wire
         self.is_full = self.has_whole_request = False

@@ -33,7 +33,7 @@ def endpoint(host: str, **facts: Any) -> EndpointSpec:
     return EndpointSpec(f"http://{host}{facts.get('base_path', '')}", "http", host, 80, **facts)
 
 
-_POOL_PARTS = {"max_conns", "keepalive", "queue"}
+_POOL_PARTS = {"max_conns", "keepalive", "queue", "proxy_protocol"}
 _TIMEOUTS = {"connect", "response", "idle", "tunnel", "exchange", "places"}
 _RETRY = {
     *("duration", "interval", "replay_limit", "count", "kinds", "all_methods"),

@@ -234,7 +234,10 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.others)
     @rule(data=st.data())
     def another_goes(self, data: st.DataObject) -> None:
-        backend, trial = self.others.pop(data.draw(st.integers(0, len(self.others) - 1)))
+        self.go(data.draw(st.integers(0, len(self.others) - 1)))
+
+    def go(self, place: int) -> None:
+        backend, trial = self.others.pop(place)
         if trial is not None:
             backend.abandon(trial, self.play.world.now)
         backend.release()
@@ -329,11 +332,11 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def at_the_end_nothing_is_left(self) -> None:
         if self.exchange.is_finished:
-            for backend, _ in self.others:
-                backend.release()
+            others = [backend for backend, _ in self.others]
+            while self.others:
+                self.go(0)
             self.play.over()
-            for backend, _ in self.others:
-                backend.acquire()
+            self.others = [(backend, backend.acquire()) for backend in others]
             assert self.exchange.status >= 101
 
     @invariant()

@@ -419,6 +419,14 @@ def test_before_a_get_there_is_no_need_to_look() -> None:
     assert play.world.careful == [False]
 
 
+def test_whose_connection_it_is_matters_where_backends_are_told() -> None:
+    """Otherwise any warm one will do; who dials is told in any case."""
+    for version, asked in ((None, None), ("v1", "client")):
+        play = Play(route("a", proxy_protocol=version))
+        play.request()
+        assert play.world.clients == [asked and play.client, play.client]
+
+
 def test_stale_connections_do_not_go_on_for_ever() -> None:
     """Only a bug, or a backend that plays with us, makes fresh connections stale; three times, then it is a failure."""
     play = Play(route("a"))

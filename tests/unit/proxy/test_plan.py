@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from posthouse.errors import ProtocolError
 from posthouse.net.handler import DownstreamTimeouts
+from posthouse.observe.process_log import ONCE_A_MINUTE
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.plan import ListenerPlan
 from posthouse.proxy.site import LogScope, Site, Sites
@@ -72,6 +73,14 @@ def test_without_a_log_the_end_is_not_even_looked_up() -> None:
     exchange = play.request()
     play.connect().answers()
     assert exchange.finished == 0.0 and exchange.is_finished
+
+
+def test_a_peer_is_refused_without_an_answer() -> None:
+    play = Play(route("a"))
+    play.plan.refuse_peer("10.0.0.2", "10.0.0.0/8", "no PROXY protocol header within 5 s")
+    [(level, what, fields)] = play.world.log.lines
+    assert (level, what, fields.pop("limit")) == ("warn", "peer refused", ONCE_A_MINUTE)
+    assert fields == {"reason": "no PROXY protocol header within 5 s", "peer": "10.0.0.2"}
 
 
 def test_a_refusal_is_logged_and_answered() -> None:

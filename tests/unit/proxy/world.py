@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from posthouse.balance.backend import Backend
 from posthouse.config.specs import (
-    UpstreamTimeouts,
+    PoolSpec,
 )
 from posthouse.errors import Failure
 from posthouse.proxy.ports import Timed, Upstream
@@ -103,6 +103,8 @@ class World:
         self.warm: dict[str, list[Connection]] = {}
         self.careful: list[bool] = []
         """is_careful of each `acquire`."""
+        self.clients: list[object] = []
+        """client of each `acquire`, and of each `dial`."""
         self.connections: list[Connection] = []
         """All that carried an exchange, in order."""
 
@@ -111,16 +113,20 @@ class World:
         self.calls.append(timer)
         return timer
 
-    def acquire(self, backend: Backend, *, is_careful: bool) -> Connection | None:
+    def acquire(self, backend: Backend, *, is_careful: bool, client: object) -> Connection | None:
         assert backend.in_flight, "it must be held before it is used"
         self.careful.append(is_careful)
+        self.clients.append(client)
         lane = self.warm.get(backend.endpoint.host)
         return lane.pop() if lane else None
 
-    def dial(self, backend: Backend, timeouts: UpstreamTimeouts, on_done: Callable[[Any], None], /) -> Dial:
+    def dial(
+        self, backend: Backend, pool: PoolSpec, client: object, on_done: Callable[[Any], None], /
+    ) -> Dial:
         assert backend.in_flight, "it must be held before it is used"
         owner = on_done.__self__  # type: ignore[attr-defined]
         assert not self.running(owner), "two attempts at once"
+        self.clients.append(client)
         dial = Dial(backend, on_done, self)
         self.dials.append(dial)
         return dial

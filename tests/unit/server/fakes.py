@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
+from posthouse.net.idle import IdleConnections
 from posthouse.observe.process_log import ProcessLog
 
 
@@ -87,3 +88,12 @@ async def until(is_so: Callable[[], object]) -> None:
     while not is_so():
         assert loop.time() < deadline, "it never became so"
         await asyncio.sleep(0)
+
+
+class Somebody:
+    """A client's connection, as far as connections to backends depend on it."""
+
+    def __init__(self, peer: str = "192.0.2.7", peer_port: int = 4711) -> None:
+        self.peer, self.peer_port = peer, peer_port
+        self.own: IdleConnections | None = None
+        self.addressed = ("192.0.2.1", 80)

@@ -91,3 +91,11 @@ def test_checks_of_https_backends_have_the_pools_identity() -> None:
     pool = build_pool(spec.pool, random.Random(1), None, "identity")
     found = checks_of(site, Route(spec, pool, ["/", ""], Targets()))
     assert [one.tls for one in found] == ["identity", None]
+
+
+def test_what_checks_begin_with() -> None:
+    """The PROXY protocol is the backend's own port's; another port is another service."""
+    assert {one.preface for one in checks("health_check /h")} == {b""}
+    assert {one.preface for one in checks("health_check /h\nproxy_protocol v1")} == {b"PROXY UNKNOWN\r\n"}
+    assert {one.preface[12:] for one in checks("health_check_tcp\nproxy_protocol v2")} == {b"\x20\0\0\0"}
+    assert {one.preface for one in checks("health_check /h\nproxy_protocol v1\nhealth_check_port 9")} == {b""}

@@ -248,6 +248,19 @@ def test_only_sites_of_the_same_listener_share(runtime: Runtime) -> None:
     assert not first.has_totals and second.has_totals
 
 
+def test_who_introduces_clients_and_what_the_sockets_do(runtime: Runtime) -> None:
+    generation = started(
+        "http://a.test {\n proxy_protocol 10.0.0.0/8\n tcp { nodelay off }\n}\n"
+        "http://b.test {\n proxy_protocol 10.0.0.0/8\n}\n"
+        "http://c.test:81 {\n}\n",
+        runtime,
+    )
+    first, second = generation.handler(("", 80)), generation.handler(("", 81))
+    assert (first.introducers.find("10.1.2.3"), first.introducers.find("11.1.2.3")) == ("10.0.0.0/8", "")
+    assert second.introducers is None
+    assert not first.has_nodelay and second.has_nodelay
+
+
 # -- what stays ----------------------------------------------------------------------------------------------------
 
 ONE = ":80 {\n proxy / localhost:1 localhost:2 {\n  fail_timeout 10s\n }\n}\n"

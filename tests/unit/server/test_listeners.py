@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from posthouse.config.specs import TCPSpec
 from posthouse.errors import StartError
 from posthouse.server import listeners, sockets
 from posthouse.server.accepting import Admission
@@ -164,6 +165,35 @@ def test_a_new_limit_counts_at_once(loop: asyncio.AbstractEventLoop, log: Rememb
         assert log.of("accepting paused at the connection limit")[0]["most"] == 1
         assert repr(scene.listeners) == "<Listeners 1 connections=1>"
         client[1].close()
+        await scene.end()
+
+    loop.run_until_complete(conversation())
+
+
+def test_settings_of_a_socket_change_while_it_listens(
+    loop: asyncio.AbstractEventLoop, log: Remembering
+) -> None:
+    """Also those of one that was inherited; connections that are open keep what they had."""
+
+    async def conversation() -> None:
+        scene = Scene(loop, log)
+        found, clients = [], []
+        bound = {A: socket.create_server(("127.0.0.1", 0))}
+        for tcp in (TCPSpec(), TCPSpec(7, 33.0), TCPSpec(8, None)):
+            await scene.listeners.swap({A: Served("plan", 0, tcp)}, bound)
+            bound = {}
+            clients.append(await scene.client(A))
+            assert await scene.say(clients[-1], b"hello")
+            [transport] = [one.transport for one in scene.made[0].connections if one.transport not in found]
+            found.append(transport)
+        shown = []
+        for transport in found:
+            sock = transport.get_extra_info("socket")
+            is_on = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            shown.append(bool(is_on) and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+        assert shown == [180, 33, False]
+        for _, writer in clients:
+            writer.close()
         await scene.end()
 
     loop.run_until_complete(conversation())

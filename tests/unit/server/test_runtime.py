@@ -14,16 +14,17 @@ from e2e.tls_backends import TLSBackend
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.watch import Watch
-from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, TLSSpec, UpstreamTimeouts
+from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, PoolSpec, TLSSpec, UpstreamTimeouts
 from posthouse.errors import Failure, FailureKind, Sent, Side
 from posthouse.net.connector import Dialled
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.server.runtime import Runtime
-from unit.server.fakes import Remembering, until
+from unit.server.fakes import Remembering, Somebody, until
 
 TIMEOUTS = UpstreamTimeouts()
+POOL = PoolSpec("pool", ())
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def backend_at(port: int) -> Backend:
 def dial(runtime: Runtime, backend: Backend) -> Dialled:
     """What a dial comes to."""
     results: list[Dialled] = []
-    runtime.dial(backend, TIMEOUTS, results.append)
+    runtime.dial(backend, POOL, Somebody(), results.append)
     assert results == [], "never before the caller has gone on"
     runtime.loop.run_until_complete(until(lambda: results))
     (result,) = results
@@ -75,7 +76,7 @@ def test_a_dial_that_is_refused_is_a_value(runtime: Runtime, listening: socket.s
 
 def test_a_dial_that_is_called_off_says_nothing_more(runtime: Runtime, listening: socket.socket) -> None:
     results: list[Dialled] = []
-    task = runtime.dial(backend_at(listening.getsockname()[1]), TIMEOUTS, results.append)
+    task = runtime.dial(backend_at(listening.getsockname()[1]), POOL, Somebody(), results.append)
     task.cancel()
     runtime.loop.run_until_complete(until(task.done))
     assert results == []
@@ -91,6 +92,31 @@ def test_a_warm_connection_is_found_by_its_backend(runtime: Runtime, listening: 
     assert runtime.acquire(backend, is_careful=True) is connection
     assert runtime.acquire(backend, is_careful=True) is None, "it is taken"
     connection.close()
+
+
+def test_a_clients_own_connections(runtime: Runtime, listening: socket.socket) -> None:
+    """They begin with its header, no other client's request finds them, and none outlives it."""
+    backend, pool = backend_at(listening.getsockname()[1]), PoolSpec("pool", (), proxy_protocol="v1")
+    client, other = Somebody(), Somebody("192.0.2.8")
+    assert runtime.acquire(backend, is_careful=False, client=client) is None
+    results: list[Dialled] = []
+    runtime.dial(backend, pool, client, results.append)
+    runtime.loop.run_until_complete(until(lambda: results))
+    [connection] = results
+    assert isinstance(connection, UpstreamH1) and client.own is not None
+    peer, _ = listening.accept()
+    with peer:
+        peer.settimeout(5)
+        assert peer.recv(100) == b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n"
+        assert connection._idle is client.own
+        client.own.release(connection, 1)
+        assert runtime.acquire(backend, is_careful=False) is None
+        assert runtime.acquire(backend, is_careful=False, client=other) is None
+        assert runtime.acquire(backend, is_careful=True, client=client) is connection
+        client.own.release(connection, 1)
+        client.own.end()
+        runtime.loop.run_until_complete(asyncio.sleep(0))
+        assert peer.recv(100) == b""
 
 
 def test_whoever_is_careful_gets_no_connection_that_was_closed(
