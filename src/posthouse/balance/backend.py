@@ -75,13 +75,12 @@ class Backend:
         self.tls: Hashable | None = None
         self.in_flight = self.others = 0
         self._in_group: Place | None = None
-        self.is_usable = True
+        self.is_usable = self._is_up = True
         self._watch = watch
         self._window = FailureWindow()
         self.state = State.UP
         self.reason = ""
         self.since: float | None = None
-        self._is_up = True
         self._is_marked = self._is_barred = False
         self._mark_due = NEVER
         self.comeback = Comeback()
@@ -374,10 +373,10 @@ class Backend:
     def _leave_place(self, place: Place) -> None:
         if self._full_at == _NO_LIMIT:
             place.publish(self.held)
-            return self._count()
+            self._count()
+            return
         watch, others = self._watch, place.give_back(self.held)
-        # Those who wait are asked once, after all of this is known.
-        on_change, watch.on_change = watch.on_change, None
+        on_change, watch.on_change = watch.on_change, None  # who waits is asked once, when all is known
         self.see(others)
         watch.on_change = on_change
         if watch.on_release is not None:

@@ -211,6 +211,10 @@ class Pool:
         seniority = self.queue.seniority
         return self._watch.expires if seniority is None else min(self._watch.expires, seniority.until)
 
+    def find(self, key: BackendKey) -> Backend | None:
+        """The backend with that key. O(n)."""
+        return next((backend for backend in self.backends if backend.key == key), None)
+
     def has_usable(self) -> bool:
         """Whether a backend can be used, as far as is known without a look at the clock."""
         if self._seen != self._watch.changes:
