@@ -1,9 +1,15 @@
 """One worker of a group, without a proxy: `python fellow.py WORKER PORT BLOCK EVENTFD… < commands`.
 
 Its only pool has one backend: whoever holds it asks 127.0.0.1:PORT and gives it back with the answer. Commands, one a
-line: `ask N` (N exchanges at once, each asks again until that was done so often as `rounds` says), `rounds N`, `hold`
-(take a place and keep it), `drop` (give one back), `wait` (one exchange that only waits for its turn), `end`. Each is
-answered with a line of JSON.
+line, each answered with a line of JSON:
+
+    rounds N   how often `ask` does it
+    ask N      N exchanges at once, so often
+    hold       take a place and keep it
+    drop       give one back
+    wait       one exchange that waits for its turn, and keeps its place then
+    hammer N   take and give back N times, as fast as can be
+    end
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from typing import Any
 
 from posthouse import __version__
 from posthouse.balance.backend import Backend
+from posthouse.balance.health import NEVER
 from posthouse.balance.pool import Pool, build_pool
 from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import EndpointSpec, PoolSpec
@@ -59,8 +66,7 @@ class Exchange:
     def choose(self) -> bool:
         assert self.pool.claims is not None
         now = time.monotonic()
-        waits = {"since": self.since} if self.since else {}
-        backend = self.pool.claims.claim(SampleChoice(1), now, **waits)
+        backend = self.pool.claims.claim(SampleChoice(1), now, (), self.since or NEVER)
         if backend is None:
             assert self.pool.why_not(now) is FailureKind.FULL
             self.arm(now)
@@ -78,7 +84,7 @@ class Exchange:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if self.since and self.pool.changes_at < float("inf"):
+        if self.since and self.pool.changes_at < NEVER:
             pause = max(self.pool.changes_at - now, 0.001)
             self.timer = asyncio.get_running_loop().call_later(pause, self.pool.queue.wake)
 
@@ -103,6 +109,7 @@ class Fellow:
         spec = spec_for(port)
         rows = Rows()
         self.shares.know(rows.give(1, keys_of(spec)), rows.size)
+        self.row = rows.all[spec.name, spec.endpoints[0].text, 1]
         self.pool = build_pool(spec, random.Random(worker), None, share=self.shares.group)
         self.pool.start()
         self.wake_fd = fds[1 + worker]
@@ -126,6 +133,17 @@ class Fellow:
             await self.ask(backend)
         return longest
 
+    def take_and_look(self) -> int:
+        """How many places of the group were held while this one was, if there was one."""
+        assert self.pool.claims is not None
+        backend = self.pool.claims.claim(SampleChoice(1), time.monotonic())
+        if backend is None:
+            return 0
+        self.pool.acquire(backend)
+        held = sum(self.shares.block.row(self.row))
+        self.pool.release(backend)
+        return held
+
     async def do(self, command: str, argument: int) -> dict[str, object]:
         if command == "rounds":
             self.rounds = argument
@@ -136,6 +154,8 @@ class Fellow:
             self.held.append(await Exchange(self.pool).hold())
         elif command == "drop":
             self.pool.release(self.held.pop())
+        elif command == "hammer":
+            return {"most": max(self.take_and_look() for _ in range(argument))}
         elif command == "wait":
             waiting = Exchange(self.pool)
             task = asyncio.ensure_future(waiting.hold())

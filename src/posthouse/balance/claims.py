@@ -63,6 +63,8 @@ class Claims:
         since  when it began to wait, if it does
         """
         pool = self._pool
+        if since == NEVER and self._has_limit and len(pool.queue):
+            pool.queue.wake()  # What they leave to others must not go to who comes now, when those are there no more.
         self.is_deferring = False
         has_looked = self._look_in_time(now)
         backend = pool.select(choice, now, tried)

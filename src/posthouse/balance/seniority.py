@@ -47,6 +47,8 @@ class Seniority:
     def comes_after(self, since: float, now: float) -> bool:
         """Whether another worker has somebody who came before `since`, and is to be let go first. Asked only while
         a place is free."""
+        if self._first is None and not self.line.others():
+            return False
         mine = since, self.line.worker
         older = [one for one in self._others() if one < mine]
         if not older:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from posthouse.balance.active_health import State
+from posthouse.balance.seniority import PATIENCE_SECONDS
 from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import PoolSpec
 from posthouse.errors import FailureKind
@@ -45,6 +46,7 @@ class Group(RuleBasedStateMachine):
         size=st.integers(0, 5),
     )
     def begin(self, hosts: str, policy: str, limits: list[int | None], max_conns: int, size: int) -> None:
+        self.beliefs: dict[int, State] = {}
         self.group = Fellows(
             limited(pool_spec(hosts, policy, max_conns=max_conns, queue=QueueSpec(size, None)), limits)
         )
@@ -70,15 +72,18 @@ class Group(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2))
     def dies(self, number: int) -> None:
         self.group.dies(number)
+        self.tell_beliefs()
 
     @rule(data=st.data(), state=st.sampled_from([State.UP, State.DOWN]))
     def health_changes(self, data: st.DataObject, state: State) -> None:
-        place = data.draw(st.integers(0, len(self.group.spec.endpoints) - 1))
+        self.beliefs[data.draw(st.integers(0, len(self.group.spec.endpoints) - 1))] = state
+        self.tell_beliefs()
+
+    def tell_beliefs(self) -> None:
         for fellow in self.group:
-            fellow.pool.backends[place].believe(state)
-        for fellow in self.group:  # a new one has not heard what was said before it came
-            for backend, known in zip(fellow.pool.backends, self.group[0].pool.backends, strict=True):
-                backend.believe(known.state)
+            for place, state in self.beliefs.items():
+                if fellow.pool.backends[place].state is not state:
+                    fellow.pool.backends[place].believe(state)
 
     @rule(limits=st.lists(st.sampled_from([None, 1, 2, 3]), min_size=3, max_size=3))
     def reload(self, limits: list[int | None]) -> None:
@@ -127,3 +132,62 @@ def limited(spec: PoolSpec, limits: list[int | None]) -> PoolSpec:
 
 TestGroup = Group.TestCase
 TestGroup.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_what_is_not_known_is_not_shared(make: Any) -> None:
+    """Members that were found, but that have no row yet: the limit is then this worker's own."""
+    fellows = make("ab")
+    shares = fellows[0].shares
+    name = fellows.spec.name
+    assert shares.group(name, [("http://a:80", 1)]) is not None
+    assert shares.group(name, [("http://a:80", 1), ("http://c:80", 1)]) is None
+    assert shares.group("other", [("http://a:80", 1)]) is None
+    assert shares.group(name, []) is None
+
+
+def test_one_that_never_hears_is_not_waited_for(make: Any) -> None:
+    fellows = make("a")
+    first = fellows[0].comes()
+    deaf = fellows[1].comes()
+    third = fellows[2].comes()
+    assert deaf.is_waiting and third.is_waiting
+    fellows[0].goes(first)
+    assert fellows[2].hears() == 0, "only the oldest is woken"
+    newcomer = fellows[0].comes()
+    assert newcomer.is_waiting and newcomer.pool.changes_at == fellows.clock.now + PATIENCE_SECONDS
+    fellows.clock.now += PATIENCE_SECONDS
+    fellows[0].pool.queue.wake()  # which its timer does
+    assert newcomer.is_waiting and fellows[2].hears() >= 1, "there is one before it"
+    assert third.is_waiting, "who gives the deaf one its time too"
+    fellows.clock.now += PATIENCE_SECONDS
+    fellows[2].pool.queue.wake()
+    assert third.backend is not None and newcomer.is_waiting
+    fellows[2].goes(third)
+    fellows[0].hears()
+    assert newcomer.backend is not None, "for this one it need not wait again"
+    fellows[0].goes(newcomer)
+    fellows.settle()
+    assert deaf.backend is not None, "it hears again"
+
+
+def test_a_new_pool_goes_on_with_what_is_held_and_who_waits(make: Any) -> None:
+    fellows = make("ab")
+    held = [fellows[0].comes(), fellows[0].comes()]
+    waits = fellows[1].comes()
+    for fellow in fellows:
+        fellow.build(replace(fellows.spec, endpoints=fellows.spec.endpoints[:1]), fellow.pool)
+    assert fellows[2].comes().is_waiting, "one is full, the other gone"
+    gone = next(guest for guest in held if guest.backend.key[0] == "http://b:80")
+    fellows[0].goes(gone)
+    fellows.settle()
+    assert waits.backend is not None and waits.backend.key[0] == "http://b:80", "it began when that was there"
+
+
+def test_freed_rows_are_forgotten(make: Any) -> None:
+    fellows = make("ab")
+    shares, name = fellows[0].shares, fellows.spec.name
+    before = shares.group(name, [("http://a:80", 1)])
+    shares.know({(name, "http://c:80", 1): 2}, fellows.rows.size, [(name, "http://a:80", 1)])
+    assert shares.group(name, [("http://a:80", 1)]) is None
+    after = shares.group(name, [("http://c:80", 1)])
+    assert after.places[0] is not before.places[0] and after.line is before.line
