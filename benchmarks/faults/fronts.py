@@ -74,7 +74,7 @@ def posthouse_caddyfile(front: Front) -> str:
 def _posthouse(front: Front) -> list[str]:
     conf = front.folder / "Caddyfile"
     conf.write_text(posthouse_caddyfile(front))
-    return [sys.executable, "-m", "posthouse", "run", "--config", str(conf)]
+    return [sys.executable, "-m", "posthouse", "run", "--workers", "1", "--config", str(conf)]
 
 
 def _nginx(front: Front) -> list[str]:

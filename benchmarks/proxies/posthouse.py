@@ -44,7 +44,7 @@ def prepare(setup: Setup) -> list[str]:
     """Write the Caddyfile; one worker."""
     conf = setup.folder / "Caddyfile"
     conf.write_text(caddyfile(setup))
-    return [sys.executable, "-m", "posthouse", "run", "--config", str(conf)]
+    return [sys.executable, "-m", "posthouse", "run", "--workers", "1", "--config", str(conf)]
 
 
 def version() -> list[str]:

@@ -6,15 +6,14 @@ signal.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from posthouse.commands import COMMANDS, find, v1_flags
 from posthouse.commands.command_line import UsageError
+from posthouse.commands.ending import end
 from posthouse.commands.report import complain, complain_of_mistakes
 from posthouse.errors import ConfigError, StartError
 
@@ -27,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv  None: those of the process, which ends here then
     """
     if argv is None:
-        _end(main(sys.argv[1:]))
+        end(main(sys.argv[1:]))
     words = list(argv or ())
     # Starting makes only what stays: collecting on the way costs a tenth of the time. The worker turns it on.
     gc.disable()
@@ -78,19 +77,6 @@ def _without_command(words: list[str]) -> int:
     if line.command == "version":
         return find("version").run([])
     return find(line.command).act(line.given)
-
-
-def _end(code: int) -> NoReturn:
-    """End the process now: neither a thread that waits for a name server nor a transport can hold it up.
-
-    A profiler or debugger that is to write its findings at exit gets the long way.
-    """
-    if sys.getprofile() is None and sys.gettrace() is None:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or nobody reads it
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)
 
 
 def _discard_stdout() -> None:

@@ -102,7 +102,7 @@ def shared_stage(www: Path) -> Iterator[Stage]:
 
 
 def descriptors(posthouse: Posthouse) -> int:
-    return len(os.listdir(f"/proc/{posthouse.pid}/fd"))
+    return len(os.listdir(f"/proc/{posthouse.worker}/fd"))
 
 
 def settled(posthouse: Posthouse, most: int) -> None:
@@ -498,7 +498,7 @@ def test_a_file_that_shrinks_is_cut_and_one_that_grows_is_not(stage: Stage, www:
 
 def test_descriptors_that_have_run_out(stage: Stage) -> None:
     """503 and when to come again; the connection lives on, and so does Posthouse."""
-    pid = stage.posthouse.pid
+    pid = stage.posthouse.worker
     with stage.client() as client:
         assert client.exchange(request("GET", "/small.txt")).status == 200
         limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)

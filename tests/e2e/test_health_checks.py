@@ -284,10 +284,10 @@ def test_what_is_asked(checked: Checked) -> None:
 def test_each_check_has_a_connection_of_its_own_and_none_is_left(checked: Checked) -> None:
     found = checked.wait_checks("plain", 6)
     assert len({one.connection for one in found}) == len(found)
-    counts = [len(os.listdir(f"/proc/{checked.posthouse.pid}/fd"))]
+    counts = [len(os.listdir(f"/proc/{checked.posthouse.worker}/fd"))]
     for _ in range(5):
         checked.wait_checks("plain", 3)
-        counts.append(len(os.listdir(f"/proc/{checked.posthouse.pid}/fd")))
+        counts.append(len(os.listdir(f"/proc/{checked.posthouse.worker}/fd")))
     assert min(counts[3:]) <= max(counts[:3]) + 3, counts
 
 

@@ -185,7 +185,7 @@ def test_syslog_over_udp_and_tcp(stage: Stage, daemons: Daemons) -> None:
     assert stage.get("/up", host="syslog.test").status == 200
     assert stage.get("/down", host="syslog.test").status == 502
     for target, status in (("up", 200), ("down", 502)):
-        head = rf"<134>1 \S+ \S+ posthouse {stage.posthouse.pid} access - 127\.0\.0\.1 - - \[[^]]+\]"
+        head = rf"<134>1 \S+ \S+ posthouse {stage.posthouse.worker} access - 127\.0\.0\.1 - - \[[^]]+\]"
         shape = rf'{head} "GET /{target} HTTP/1\.1" {status} \d+'
         assert re.fullmatch(shape.encode(), daemons.udp.recv(9000))
     by_topic: dict[bytes, list[bytes]] = {}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from kit import Posthouse, RawClient, Response, ScriptedBackend, chunk, get, request, response
+from kit import Posthouse, RawClient, Response, ScriptedBackend, chunk, get, request, response, workers_of
 
 Start = Callable[..., Posthouse]
 
@@ -81,7 +81,7 @@ def test_the_ready_line_has_real_ports_sorted_and_comes_once(
 def test_the_process_log_has_its_shape(start_posthouse: Start, backend: ScriptedBackend) -> None:
     running = start_posthouse(ONE_SITE, BACKEND=backend.address)
     line = running.wait_stderr(r"^.* started .*$")[0]
-    shape = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z INFO started pid={running.pid} sites=1 generation=1"
+    shape = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z INFO started pid={running.pid} workers=1 sites=1 generation=1"
     assert re.fullmatch(shape, line)
 
 
@@ -166,14 +166,14 @@ def test_a_second_signal_ends_it_at_once_with_2(
 def test_who_waits_in_the_queue_is_served_while_stopping(
     start_posthouse: Start, backend: ScriptedBackend
 ) -> None:
-    """Frozen, the process accepts nobody; the kernel does. Those clients must get their answer all the same."""
+    """Frozen, the worker accepts nobody; the kernel does. Those clients must get their answer all the same."""
     running = start_posthouse(ONE_SITE, BACKEND=backend.address)
-    running.signal(signal.SIGSTOP)
+    os.kill(running.worker, signal.SIGSTOP)
     clients = [RawClient(running.port) for _ in range(5)]
     for client in clients:
         client.send(HELLO)
     running.signal(signal.SIGTERM)
-    running.signal(signal.SIGCONT)
+    os.kill(running.worker, signal.SIGCONT)
     for client in clients:
         assert client.read_response().status == 200
         client.close()
@@ -488,7 +488,7 @@ def test_the_demo_serves_and_survives_a_backend() -> None:
         shown = started.stdout_until("Ctrl-C")
         pids = [int(pid) for pid in re.findall(r"\(pid (\d+)\)", shown)]
         assert f":{started.port} {{" in shown, "the Caddyfile that it uses"
-        names = {re.search(rb"<h1>backend (\w+)", ask(started.port).body)[1] for _ in range(3)}  # type: ignore[index]
+        names = {re.search(rb"<h1>backend (\w+)", ask(started.port).body)[1] for _ in range(12)}  # type: ignore[index]
         assert names == {b"one", b"two", b"three"}
         os.kill(pids[0], signal.SIGKILL)
         assert [ask(started.port).status for _ in range(6)] == [200] * 6
@@ -497,13 +497,13 @@ def test_the_demo_serves_and_survives_a_backend() -> None:
 
 
 def test_start_up_costs_less_than_300_ms(tmp_path: Path) -> None:
-    """Of processor time, the best of three, with compiled bytecode: what is left when the machine is idle."""
+    """Processor time of each process, the best of three, with compiled bytecode: what is left on an idle machine."""
     (tmp_path / "Caddyfile").write_text("http://127.0.0.1:0 {\n proxy / localhost:9000\n}\n")
     cached = {"PYTHONPYCACHEPREFIX": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": ""}
     costs = []
     for _ in range(4):
         with Started(cwd=tmp_path, env=cached) as started:
-            costs.append(_cpu_seconds(started.process.pid))
+            costs.append(max(map(_cpu_seconds, (started.process.pid, *workers_of(started.process.pid)))))
     assert min(costs[1:]) < 0.3, costs
 
 

@@ -131,10 +131,10 @@ class Memory:
     def __init__(self, posthouse: Posthouse, idle: int) -> None:
         self.posthouse = posthouse
         self.idle = idle
-        Path(f"/proc/{posthouse.pid}/clear_refs").write_text("5")
+        Path(f"/proc/{posthouse.worker}/clear_refs").write_text("5")
 
     def assert_bounded(self, bound: int = BOUND) -> None:
-        status = Path(f"/proc/{self.posthouse.pid}/status").read_text()
+        status = Path(f"/proc/{self.posthouse.worker}/status").read_text()
         peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
         assert peak - self.idle < bound, f"grew by {(peak - self.idle) / MIB:.1f} MiB"
 

@@ -53,7 +53,7 @@ Nothing here sleeps to be sure: every wait ends at the event it waits for, or fa
 from kit.backend import BackendConnection, ScriptedBackend
 from kit.client import RawClient, get
 from kit.http1 import BadMessage, Request, Response, Truncated, chunk, request, response
-from kit.posthouse import Posthouse, free_port
+from kit.posthouse import Posthouse, free_port, workers_of
 from kit.stage import Stage, wait_still
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "Truncated",
     "chunk",
     "free_port",
+    "workers_of",
     "get",
     "request",
     "response",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -34,15 +35,31 @@ def free_port() -> int:
             return port
 
 
+def workers_of(supervisor: int) -> list[int]:
+    """The process ids of a supervisor's workers, the oldest first."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if (
+                parent == supervisor
+                and b"posthouse.commands.worker" in (stat.parent / "cmdline").read_bytes()
+            ):
+                found.append(int(stat.parent.name))
+    return sorted(found)
+
+
 class Posthouse:
     """`python -m posthouse run --config FILE`, running.
 
     Upper-case keyword arguments replace the word of that name in the Caddyfile; PORT, PORT2 ... become free
     ports (the same word, the same port). `arguments` go to the command line, `env` to the environment; `words`
-    take the place of `run --config FILE`, with the same words replaced in them.
+    take the place of `run --config FILE`, with the same words replaced in them. One worker, if `workers` says nothing
+    else (None: nothing is said), so that what a worker counts for itself is the whole truth.
     Raises AssertionError, with what was written to stderr, if the ready line does not come.
 
     addresses  those of the ready line; port: the first one's; names: the values that replaced words
+    pid        the supervisor's; worker: the first worker's, that of the first slot as long as none was replaced
     """
 
     def __init__(
@@ -52,6 +69,7 @@ class Posthouse:
         words: tuple[str, ...] = ("run", "--config", "CONFIG"),
         arguments: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
+        workers: int | None = 1,
         ready_within: float = 15.0,
         **names: str,
     ) -> None:
@@ -60,7 +78,8 @@ class Posthouse:
         self.config = self.directory / "Caddyfile"
         self.config.write_text(self._filled_in(caddyfile))
         self.names.setdefault("CONFIG", str(self.config))
-        command = [sys.executable, "-m", "posthouse", *map(self._filled_in, words), *arguments]
+        count = () if workers is None else ("--workers", str(workers))
+        command = [sys.executable, "-m", "posthouse", *map(self._filled_in, words), *count, *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=self.directory,
@@ -131,9 +150,18 @@ class Posthouse:
         assert len(lines) >= count, f"{len(lines)} of {count} lines in the access log: {lines}"
         return lines
 
+    def workers(self) -> list[int]:
+        """The process ids of the workers that run now, the oldest first."""
+        return workers_of(self.pid)
+
+    @property
+    def worker(self) -> int:
+        """The process that serves, if there is one worker; else the oldest of them."""
+        return self.workers()[0]
+
     def memory(self) -> int:
-        """Resident bytes of the process now."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
+        """Resident bytes of the worker now."""
+        status = Path(f"/proc/{self.worker}/status").read_text()
         found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
         return int(found[1]) * 1024 if found else 0
 

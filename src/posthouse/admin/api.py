@@ -6,7 +6,7 @@ Requests are judged by the codec that judges those of clients. Each connection c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -24,17 +24,17 @@ Report = dict[str, object]
 class Functions(Protocol):
     """What the API is made of: handed in by who serves."""
 
-    def status(self) -> Report:
+    async def status(self) -> Report:
         """What there is and how it is (docs/admin.md)."""
 
 
-ENDPOINTS: Final[Mapping[str, Mapping[str, Callable[[Functions], Report]]]] = {
+ENDPOINTS: Final[Mapping[str, Mapping[str, Callable[[Functions], Awaitable[Report]]]]] = {
     "/status": {"GET": lambda functions: functions.status()},
 }
 """Path → method → who answers."""
 
 
-def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
+async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
     """The whole answer to one request head (with its empty line)."""
     try:
         head = codec.read_request(data, len(data) - 4, LIMITS)
@@ -50,7 +50,7 @@ def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
     act = methods.get(method)
     if act is None:
         return refusal(405, f"{path} takes {', '.join(methods)}", f"Allow: {', '.join(methods)}\r\n")
-    return _written(200, act(functions))
+    return _written(200, await act(functions))
 
 
 def refusal(status: int, reason: str, lines: str = "") -> bytes:

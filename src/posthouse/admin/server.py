@@ -1,4 +1,4 @@
-"""AdminServer: listens on the admin socket, in the event loop of the worker. It is not the data path.
+"""AdminServer: listens on the admin socket, in the event loop of the supervisor, which has no other requests.
 
 A request is answered within a turn of the loop; a peer that is slow to ask or to take its answer is cut.
 """
@@ -93,4 +93,4 @@ class AdminServer:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             return api.refusal(431, f"head over {api.HEAD_BYTES} bytes")
-        return api.answer(head, self._functions, self._codec)
+        return await api.answer(head, self._functions, self._codec)

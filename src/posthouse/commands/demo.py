@@ -29,8 +29,8 @@ def _act(given: Given) -> int:
     with _backends() as children:
         ports = [_port_of(child) for child in children]
         # Bound first, so that the Caddyfile shown has the real port and nobody can take it meanwhile.
-        listening = sockets.bind(("127.0.0.1", 0))
-        key = ("127.0.0.1", sockets.port_of(listening))
+        listening = sockets.bind_slots(("127.0.0.1", 0), serving.worker_count(given))
+        key = ("127.0.0.1", sockets.port_of(listening[0]))
         text = caddyfile(key[1], ports)
         loaded = adapt(text, "demo")
         print(introduction(key[1], ports, [child.pid for child in children], text), flush=True)

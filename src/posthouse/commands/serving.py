@@ -3,48 +3,54 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from posthouse.commands import admin_place, configuration
 from posthouse.commands.command_line import Given, Option, UsageError
 from posthouse.commands.report import complain_of_mistakes
-from posthouse.errors import ConfigError
+from posthouse.errors import ConfigError, StartError
 
 if TYPE_CHECKING:
     import socket
 
     from posthouse.adapt import Adapted
+    from posthouse.config.specs import Config
     from posthouse.server.sockets import ListenKey
 
 OPTIONS = (
-    Option("--workers", "N|auto", "processes that serve: 1 in this release (auto is 1 too)"),
+    Option("--workers", "N|auto", "processes that serve (default: auto, one for each core)"),
     Option("--grace", "DURATION", "how long stopping waits for running exchanges (default: 30s)"),
     Option("--pidfile", "FILE", "write the process id there; removed at the end"),
-    Option("--user", "USER[:GROUP]", "not in this release yet"),
+    Option("--user", "USER[:GROUP]", "whom workers run as; only root can say so"),
     admin_place.OPTION,
     Option("--log", "FILE|stderr|stdout", "where the process log goes (default: stderr)"),
     Option("--log-format", "text|json", "its format (default: text)"),
 )
 
 DEFAULT_GRACE = "30s"
+MOST_WORKERS = 512
+"""More than any machine has cores; a slip of the finger shall not start thousands of processes."""
+LEAST_HEARTBEAT = 0.1
+"""Seconds. A collection of garbage may take a tenth of that."""
+HEARTBEAT = "POSTHOUSE_HEARTBEAT"
 _FORMATS = ("text", "json")
 
 
 def check(given: Given) -> None:
     """Refuse option values that are wrong or not in this release. Raises UsageError."""
     workers = given.last("--workers", "auto")
-    if workers not in ("1", "auto"):
-        if not (workers.isascii() and workers.isdigit()) or int(workers) < 1:
-            raise UsageError(f"--workers is {workers!r}, expected a number from 1 or auto")
-        raise UsageError("more than one worker is not in this release yet: --workers 1")
-    if given.has("--user"):
-        raise UsageError("--user is not in this release yet: start Posthouse as the user it is to run as")
+    if workers != "auto":
+        is_number = workers.isascii() and workers.isdigit() and len(workers) < 5
+        if not is_number or not 1 <= int(workers) <= MOST_WORKERS:
+            raise UsageError(f"--workers is {workers!r}, expected a number from 1 to {MOST_WORKERS}, or auto")
     if given.last("--log-format", "text") not in _FORMATS:
         raise UsageError(f"--log-format is {given.last('--log-format')!r}, expected text or json")
     for name in ("--log", "--pidfile", "--admin"):
         if given.has(name) and not given.last(name):
             raise UsageError(f"{name} needs the name of a file")
+    if given.has("--user") and not all(given.last("--user").split(":", 1)):
+        raise UsageError(f"--user is {given.last('--user')!r}, expected USER or USER:GROUP")
     grace(given)
 
 
@@ -62,46 +68,88 @@ def grace(given: Given, default: str = DEFAULT_GRACE) -> float:
     return seconds
 
 
+def worker_count(given: Given) -> int:
+    """How many workers --workers means. `check` has been asked before."""
+    from posthouse.server.group import usable_cores
+
+    workers = given.last("--workers", "auto")
+    return usable_cores() if workers == "auto" else int(workers)
+
+
 def serve(
     given: Given,
     loaded: Adapted,
     reload: Callable[[], Adapted | None],
-    bound: Mapping[ListenKey, socket.socket] | None = None,
+    bound: Mapping[ListenKey, Sequence[socket.socket]] | None = None,
     default_grace: str = DEFAULT_GRACE,
     config: str = "",
 ) -> int:
     """Serve `loaded` until stopped; the exit code. `check` has been asked before.
 
     reload  reads the configuration again; None: it did not come from a file
-    bound   sockets that listen already
+    bound   sockets that listen already, one for each worker
     config  the file that it came from; "" = none
     Raises StartError.
     """
     from posthouse.adapt import CASE_SENSITIVE
     from posthouse.server import descriptors
-    from posthouse.server.process import Process, open_log
-    from posthouse.server.worker import Settings
+    from posthouse.server.group import Group, Options
+    from posthouse.server.rights import identity_of
+    from posthouse.server.supervisor import Settings
 
     settings = Settings(
+        workers=worker_count(given),
         grace=grace(given, default_grace),
-        connections=descriptors.connection_limit(descriptors.raise_limit()),
         pidfile=given.last("--pidfile"),
         is_watching=given.has("--watch"),
         is_quiet=given.has("-quiet"),
-        bound=bound or {},
+        heartbeat=_heartbeat(),
+        bound=bound or _given(loaded.config),
         admin=admin_place.of(given, config),
     )
-    log = open_log(given.last("--log", "stderr"), "json" if given.last("--log-format") == "json" else "text")
     values = configuration.environment(given.last("--env-file"))
-    process = Process(
-        log,
-        os.environ.get("POSTHOUSE_LOOP", ""),
-        reload,
+    options = Options(
+        values,
+        descriptors.connection_limit(descriptors.raise_limit()),
+        given.last("--log", "stderr"),
+        "json" if given.last("--log-format") == "json" else "text",
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),
-        env=values,
+        identity=identity_of(given.last("--user")) if given.has("--user") else None,
     )
     try:
-        return process.serve(loaded, settings)
+        return Group(options, reload).serve(loaded, settings)
     except ConfigError as error:
         complain_of_mistakes(error, loaded.sources)
         return 1
+
+
+def _given(config: Config) -> Mapping[ListenKey, Sequence[socket.socket]]:
+    """The sockets that the service manager has opened for us. Raises StartError."""
+    from posthouse.server import service_manager
+    from posthouse.server.bindings import listen_keys
+
+    try:
+        given = service_manager.given_sockets(os.environ)
+        service_manager.forget_sockets(os.environ)
+        return service_manager.by_address(given, listen_keys(config))
+    except ValueError as wrong:
+        raise StartError(str(wrong)) from None
+
+
+def _heartbeat() -> float:
+    """Seconds until a worker that does not answer is replaced; 0 = never. Raises StartError."""
+    from posthouse.config.units import parse_duration
+    from posthouse.server.heartbeat import LIMIT_SECONDS
+
+    text = os.environ.get(HEARTBEAT, "")
+    if not text:
+        return LIMIT_SECONDS
+    if text == "off":
+        return 0.0
+    try:
+        seconds = parse_duration(text)
+        if seconds < LEAST_HEARTBEAT:
+            raise ValueError(f"it is less than {LEAST_HEARTBEAT:g}s")
+    except ValueError as wrong:
+        raise StartError(f"{HEARTBEAT} is {text!r}, expected a duration as 30s, or off: {wrong}") from None
+    return seconds

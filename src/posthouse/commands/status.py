@@ -47,6 +47,7 @@ def describe(report: dict[str, Any], now: datetime) -> list[str]:
         f"posthouse {report['version']}, pid {report['pid']}, up {span(report['uptime_s'])}",
         f"configuration  {report['config'] or 'not from a file'}, generation {report['generation']}{rest}",
         f"now            {report['connections']} connections, {report['exchanges']} exchanges",
+        f"workers        {_workers(report['workers'])}",
     ]
     pools = {pool["name"]: pool for pool in report["pools"]}
     for site in report["sites"]:
@@ -56,6 +57,11 @@ def describe(report: dict[str, Any], now: datetime) -> list[str]:
         for name in site["pools"]:
             lines += [f"  {line}".rstrip() for line in _pool(pools[name], now)]
     return lines
+
+
+def _workers(workers: list[dict[str, Any]]) -> str:
+    each = ", ".join(f"pid {one['pid']} {one['exchanges']} exchanges" for one in workers)
+    return f"{len(workers)} ({each})" if workers else "none serves"
 
 
 def _pool(pool: dict[str, Any], now: datetime) -> list[str]:

@@ -222,7 +222,7 @@ V1_FLAGS: dict[str, Flag] = {
     "disable-tls-alpn-challenge": Flag(_without_effect(_CERTIFICATES, "false"), _SWITCH),
     "https-port": Flag(_without_effect("HTTPS is not in this release yet")),
     "http2": Flag(_without_effect("HTTP/2 is not in this release yet", "false"), _SWITCH),
-    "cpu": Flag(_without_effect("one worker uses one core")),
+    "cpu": Flag(_without_effect("--workers says how many cores are used")),
     "disabled-metrics": Flag(_without_effect("Posthouse reports to nobody")),
     "log-roll-mb": Flag(_without_effect(_ROLLING)),
     "log-roll-compress": Flag(_without_effect(_ROLLING, "false"), _SWITCH),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 import time
-from collections.abc import Callable
-from typing import Final, NoReturn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Final, NoReturn
 from weakref import WeakValueDictionary
 
 from posthouse.config.specs import EndpointSpec, FileSpec, TLSSpec
@@ -129,17 +131,27 @@ def _names(ssl_object: ssl.SSLObject) -> str:
     return ", ".join(ascii(name)[1:-1][:253] for name in names[:_NAMES_SHOWN]) + more
 
 
+OpenFile = Callable[[str], BinaryIO]
+"""Opens a file to be read. Raises OSError, or ValueError for a path that can be none."""
+
+
+def _open_file(path: str) -> BinaryIO:
+    return open(path, "rb")
+
+
 class Identities:
     """The TLS identities in use, so that equal settings share trust, sessions and warm connections over reloads."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_open")
 
-    def __init__(self) -> None:
+    def __init__(self, open_file: OpenFile = _open_file) -> None:
+        """open_file: opens a file with a key or a certificate."""
+        self._open = open_file
         self._known: WeakValueDictionary[bytes, ClientTLS] = WeakValueDictionary()
 
     def get(self, spec: TLSSpec) -> ClientTLS:
         """The identity of a spec; its files are read now. Raises ConfigError that points to the one that is wrong."""
-        files = [(one, _read(one)) for one in (*spec.ca_certificates, *spec.client)]
+        files = [(one, _read(one, self._open)) for one in (*spec.ca_certificates, *spec.client)]
         digest = _digest(spec, [data for _, data in files])
         known = self._known.get(digest)
         if known is None:
@@ -174,13 +186,13 @@ def _context(spec: TLSSpec, files: list[tuple[FileSpec, bytes]]) -> ssl.SSLConte
     else:
         context.load_default_certs()
     if spec.client:
-        _load_client(context, *spec.client)
+        _load_client(context, *files[len(spec.ca_certificates) :])
     return context
 
 
-def _read(file: FileSpec) -> bytes:
+def _read(file: FileSpec, open_file: OpenFile) -> bytes:
     try:
-        with open(file.path, "rb") as opened:
+        with open_file(file.path) as opened:
             return opened.read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -196,24 +208,47 @@ def _trust(context: ssl.SSLContext, file: FileSpec, content: bytes) -> None:
         _reject(file, f"holds a certificate that cannot be read: {fault_of(error).reason}")
 
 
-def _load_client(context: ssl.SSLContext, certificate: FileSpec, key: FileSpec) -> None:
+def _load_client(
+    context: ssl.SSLContext, with_certificate: tuple[FileSpec, bytes], with_key: tuple[FileSpec, bytes]
+) -> None:
+    certificate, key = with_certificate[0], with_key[0]
     try:
-        context.load_cert_chain(certificate.path, key.path, password=_no_password)
+        with _in_memory(*with_certificate) as certificate_path, _in_memory(*with_key) as key_path:
+            context.load_cert_chain(certificate_path, key_path, password=_no_password)
     except _Encrypted:
         _reject(key, "is encrypted: there is nobody to ask for its password")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             _reject(key, f"is not the key of the certificate in `{certificate.path}`")
-        _reject(*_culprit(certificate, key))
+        _reject(*_culprit(with_certificate, with_key))
     except OSError as error:
         _reject(key, f"cannot be read: {error.strerror}")
 
 
-def _culprit(certificate: FileSpec, key: FileSpec) -> tuple[FileSpec, str]:
+@contextmanager
+def _in_memory(file: FileSpec, content: bytes) -> Iterator[str]:
+    """A path at which the ssl module finds what was read: it takes nothing else, and the file may be one that only
+    somebody else can read."""
+    if not hasattr(os, "memfd_create"):
+        yield file.path
+        return
+    descriptor = os.memfd_create("posthouse-key", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as writing:
+            writing.write(content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _culprit(
+    with_certificate: tuple[FileSpec, bytes], with_key: tuple[FileSpec, bytes]
+) -> tuple[FileSpec, str]:
     """Which of the two files could not be parsed: the ssl module does not say."""
-    if b"-----BEGIN CERTIFICATE-----" not in _read(certificate):
+    (certificate, chain), (key, secret) = with_certificate, with_key
+    if b"-----BEGIN CERTIFICATE-----" not in chain:
         return certificate, "holds no certificate in PEM form"
-    if b"PRIVATE KEY-----" not in _read(key):
+    if b"PRIVATE KEY-----" not in secret:
         return key, "holds no private key in PEM form"
     return certificate, f"and `{key.path}` hold no certificate and key that can be used"
 

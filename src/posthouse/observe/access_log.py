@@ -111,10 +111,10 @@ class AccessLog:
         if self._sink.is_behind and self._timer is None:
             self._timer = self._call_later(FLUSH_SECONDS, self._on_timer)
 
-    def reopen(self) -> None:
+    def reopen(self) -> bool:
         """Open the path anew after the file was renamed; what was gathered before still goes to the old file.
 
-        If it cannot be opened the old file is kept and the process log says so.
+        If it cannot be opened (False) the old file is kept and the process log says so.
         """
         self.flush()
         try:
@@ -123,6 +123,8 @@ class AccessLog:
             self._process_log.error(
                 "log not reopened", key=self.name, path=self.name, error=error.strerror or str(error)
             )
+            return False
+        return True
 
     def retire(self) -> None:
         """Nobody writes any more: close as soon as everything is out, without waiting here for it."""

@@ -46,6 +46,7 @@ class Output:
     __slots__ = (
         "_fd",
         "_is_file",
+        "_is_given",
         "_is_sending",
         "_is_torn",
         "_kept",
@@ -65,8 +66,10 @@ class Output:
     _written: int
     """The size of the file, but for what others do to it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, descriptor: int = -1) -> None:
+        """descriptor: one that is open already, and is another's to reopen; -1 = open the name."""
         self.name = name
+        self._is_given = descriptor >= 0
         self.problem = ""
         self.lost = 0
         self._kept = b""
@@ -74,7 +77,7 @@ class Output:
         self._is_sending = False
         self._is_torn = False
         self.rotator: Rotator | None = None
-        self._use(_open(name))
+        self._use(descriptor if self._is_given else _open(name))
 
     def __repr__(self) -> str:
         return f"<Output {self.name} kept={len(self._kept)} lost={self.lost} {self.problem or 'ok'}>"
@@ -83,6 +86,10 @@ class Output:
     def is_behind(self) -> bool:
         """Whether lines are kept back, waiting for the next `send`."""
         return bool(self._kept)
+
+    def fileno(self) -> int:
+        """The descriptor that is written to; -1 once closed."""
+        return self._fd
 
     def send(self, lines: bytes) -> bool:
         """Write what was kept, then `lines` (whole lines); True when everything is out. Never raises OSError.
@@ -130,6 +137,8 @@ class Output:
         if self.rotator is None or not self._is_file:
             return lines[self._push(lines) :]
         size = self.rotator.rotation.size
+        if self.rotator.is_shared:
+            self._written = os.fstat(self._fd).st_size
         while self._written + len(lines) > size:
             end = lines.rfind(b"\n", 0, max(0, size - self._written)) + 1
             if not end and self._written:
@@ -142,6 +151,13 @@ class Output:
             if sent < end:
                 return lines
         return lines[self._push(lines) :]
+
+    def look(self) -> None:
+        """Put a file aside that others have filled."""
+        if self.rotator is None or not self._is_file or self._fd < 0 or self._is_sending or self._kept:
+            return
+        if os.fstat(self._fd).st_size >= self.rotator.rotation.size:
+            self._rotate(self.rotator)
 
     def _rotate(self, rotator: Rotator) -> bool:
         """Put the file aside; whether there is room now."""
@@ -157,7 +173,7 @@ class Output:
 
     def reopen(self) -> None:
         """Open the path anew, after a rename. Raises OSError, and then goes on with the old file."""
-        if self._fd < 0 or self.name in _STANDARD:
+        if self._fd < 0 or self._is_given or self.name in _STANDARD:
             return
         fresh = _open(self.name)
         self.send(b"")
@@ -179,7 +195,7 @@ class Output:
                 break
         self.lost += self._kept.count(b"\n")
         self._kept = b""
-        if self.name not in _STANDARD:
+        if not self._is_given and self.name not in _STANDARD:
             os.close(self._fd)
         self._fd = -1
 

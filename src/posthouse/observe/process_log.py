@@ -14,7 +14,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import Literal, Protocol, TextIO
@@ -43,6 +43,8 @@ _MOST_KEYS = 1024
 """Kinds of events counted at a time; a key may come from the wire, so their number needs an end."""
 _BARE = re.compile(r"[!#-\[\]-~]+")
 _UNPRINTABLE = re.compile(r"[^ -~]")
+
+_NOTHING: Mapping[str, object] = {}
 
 _utc_seconds = Seconds(iso_utc)
 
@@ -139,25 +141,28 @@ class _Stream:
 class ProcessLog:
     """Where the process tells what happens to it.
 
-    output  a path, "stdout", "stderr" or an open text stream; StartError if it cannot be opened
+    output  a path, "stdout", "stderr", an open text stream, or an `Output`; StartError if it cannot be opened
     format  "text" or "json"
+    about   fields at the end of every line: whose line it is, where several processes write to one log
 
     `what` is a fixed short phrase; what varies goes into fields (str, int, float, bool, None; anything else
     is shown by str()). A field must not be called `what`, `key`, `limit`, `ts` or `level`.
     """
 
-    __slots__ = ("_clock", "_format", "_next_sweep", "_sink", "_throttle", "_wall")
+    __slots__ = ("_about", "_clock", "_format", "_next_sweep", "_sink", "_throttle", "_wall")
 
     def __init__(
         self,
-        output: str | TextIO = "stderr",
+        output: str | TextIO | Output = "stderr",
         format: Format = "text",
         *,
+        about: Mapping[str, object] = _NOTHING,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = _open(output)
         self._format = format
+        self._about = about
         self._wall = wall
         self._clock = clock
         self._throttle = Throttle()
@@ -215,7 +220,7 @@ class ProcessLog:
     def _write(self, level: str, what: str, fields: dict[str, object]) -> None:
         second, ms = divmod(int(self._wall() * 1000), 1000)
         ts = _utc_seconds[second] + MILLISECONDS[ms]
-        values = {name: _value(value) for name, value in fields.items()}
+        values = {name: _value(value) for name, value in {**fields, **self._about}.items()}
         if self._format == "json":
             line = json.dumps({"ts": ts, "level": level, "what": what, **values}, separators=(",", ":"))
         else:
@@ -226,7 +231,9 @@ class ProcessLog:
             self._write("WARN", "process log lost lines", {"lost": lost})
 
 
-def _open(output: str | TextIO) -> _Sink:
+def _open(output: str | TextIO | Output) -> _Sink:
+    if isinstance(output, Output):
+        return output
     if not isinstance(output, str):
         return _Stream(output)
     try:

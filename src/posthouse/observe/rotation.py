@@ -102,9 +102,10 @@ class Rotator:
     """The rotation of one file: asked by its `Output` when it is full. Nothing here raises or waits.
 
     on_trouble  told the path and the reason when a file cannot be put aside
+    is_shared   other processes write to the file as well, so that its size is to be asked for
     """
 
-    __slots__ = ("_keeper", "_on_trouble", "_wall", "rotation")
+    __slots__ = ("_keeper", "_on_trouble", "_wall", "is_shared", "rotation")
 
     def __init__(
         self,
@@ -112,9 +113,11 @@ class Rotator:
         keeper: Keeper,
         on_trouble: Callable[[str, str], None],
         *,
+        is_shared: bool = False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.rotation = rotation
+        self.is_shared = is_shared
         self._keeper = keeper
         self._on_trouble = on_trouble
         self._wall = wall

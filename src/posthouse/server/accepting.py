@@ -121,10 +121,14 @@ class Acceptor:
         waiting = sockets.take_waiting(self.socket)
         self.socket.close()
         for connection in waiting:
-            try:
-                await self._loop.connect_accepted_socket(self.listener.connection, connection)
-            except OSError:  # the client left while it waited
-                connection.close()
+            await self.serve(connection)
+
+    async def serve(self, connection: socket.socket) -> None:
+        """Serve a connection that was accepted elsewhere."""
+        try:
+            await self._loop.connect_accepted_socket(self.listener.connection, connection)
+        except OSError:  # the client left while it waited
+            connection.close()
 
 
 class Admission:

@@ -148,7 +148,9 @@ class _Builder:
         self._previous = previous
         self._targets = runtime.reactor.codec.targets
         self._mistakes: list[Mistake] = []
-        self._means = Means(self._targets, runtime.password_checks, runtime.secret, runtime.clock)
+        self._means = Means(
+            self._targets, runtime.password_checks, runtime.secret, runtime.clock, runtime.files
+        )
 
     def build(self) -> None:
         config = self._generation.config
@@ -210,7 +212,9 @@ class _Builder:
             expanded = self._runtime.discoverer.expand(spec.pool)
             pool = build_pool(expanded, self._runtime.rng, previous, self._tls(spec.pool))
             if pool.sessions is not None and pool.sessions.secret:
-                pool.sessions.use_key(read_secret(pool.sessions.secret, spec.pool.policy))
+                pool.sessions.use_key(
+                    read_secret(pool.sessions.secret, spec.pool.policy, self._runtime.files)
+                )
         except ConfigError as error:
             self._mistakes += error.mistakes
             return None

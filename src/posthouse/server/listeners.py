@@ -1,10 +1,10 @@
-"""All listening addresses of one worker: bound, swapped to a new generation, closed, drained, cut."""
+"""All listening addresses of one worker: swapped to a new generation, closed, drained, cut."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from posthouse.config.specs import TCPSpec
@@ -65,27 +65,6 @@ class Listeners:
     def __repr__(self) -> str:
         return f"<Listeners {len(self._acceptors)} connections={self.connections()}>"
 
-    def bind(
-        self, keys: Iterable[ListenKey], inherited: Mapping[ListenKey, socket.socket] | None = None
-    ) -> dict[ListenKey, socket.socket]:
-        """Sockets for those addresses that are not served yet; `inherited` ones are taken as they are.
-
-        All or none: raises StartError for the first that fails, with the others closed again.
-        """
-        bound: dict[ListenKey, socket.socket] = {}
-        ours = {key: acceptor.socket for key, (acceptor, _) in self._acceptors.items()}
-        try:
-            for key in keys:
-                if inherited and key in inherited:
-                    bound[key] = inherited[key]
-                elif key not in ours and key not in bound:
-                    bound[key] = sockets.bind(key, _neighbours(key, {**ours, **bound}))
-        except BaseException:
-            for opened in bound.values():
-                opened.close()
-            raise
-        return bound
-
     async def swap(
         self, served: Mapping[ListenKey, Served], bound: Mapping[ListenKey, socket.socket]
     ) -> None:
@@ -128,6 +107,17 @@ class Listeners:
             listener.drain()
             self._loop.call_later(IDLE_GRACE_SECONDS, listener.close_idle)
 
+    async def adopt(self, key: ListenKey, listening: socket.socket) -> None:
+        """Serve whoever waits in the queue of a further socket of an address; then close it."""
+        served = self._acceptors.get(key)
+        waiting = sockets.take_waiting(listening)
+        listening.close()
+        for connection in waiting:
+            if served is None:
+                connection.close()
+                continue
+            await served[0].serve(connection)
+
     def abort(self) -> int:
         """Cut whatever is still open on addresses that were closed; how many connections that were."""
         return sum(listener.abort() for listener in self._leaving)
@@ -136,13 +126,3 @@ class Listeners:
         """Downstream connections that are open, those of former addresses included."""
         serving = sum(len(listener.connections) for _, listener in self._acceptors.values())
         return serving + sum(len(listener.connections) for listener in self._leaving)
-
-    def ports(self) -> dict[ListenKey, int]:
-        """The real port of each address."""
-        return {key: sockets.port_of(acceptor.socket) for key, (acceptor, _) in self._acceptors.items()}
-
-
-def _neighbours(key: ListenKey, ours: Mapping[ListenKey, socket.socket]) -> list[socket.socket]:
-    """Our sockets on the same port: the kernel refuses "127.0.0.1:80" beside ":80" unless both agree."""
-    host, port = key
-    return [listening for (other, at), listening in ours.items() if port and at == port and other != host]

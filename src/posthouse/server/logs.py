@@ -1,7 +1,8 @@
 """Logs: the access and error logs of all generations of a worker, one for each output.
 
 Whoever names the same file shares its log: a batch of one never lands inside a line of the other, and it is rotated
-once. A log lives as long as a generation uses it, over reloads.
+once. A log lives as long as a generation uses it, over reloads. Where several workers write to the same files, each
+appends whole lines, and only the first of them rotates.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from posthouse.config.outputs import can_rotate, syslog_address
@@ -19,9 +21,13 @@ from posthouse.observe.access_log import AccessLog
 from posthouse.observe.housekeeping import Housekeeper
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import ONCE_A_MINUTE, ProcessLog
-from posthouse.observe.rotation import Rotation, Rotator
+from posthouse.observe.rotation import Keeper, Rotation, Rotator
 from posthouse.observe.syslog_output import LOCAL_SOCKET, Daemon, SyslogOutput
+from posthouse.server.shared_keeper import SharedKeeper
 
+LOOK_SECONDS = 1.0
+"""How often the sizes of files are looked at that several workers write to: they grow past their size by what the
+others write meanwhile."""
 CLOSE_SECONDS = 2.0
 """All logs together have so long at the end to get rid of what slow readers have not taken."""
 
@@ -56,10 +62,20 @@ class Logs:
         self._held: dict[LogKey, tuple[AccessLog, int]] = {}
         self._outputs: dict[LogKey, Output] = {}
         self._leaving: list[AccessLog] = []
-        self._keeper = Housekeeper(self._on_trouble)
+        self._housekeeper = Housekeeper(self._on_trouble)
+        self._keeper: Keeper = self._housekeeper
+        self._shared: SharedKeeper | None = None
+        self._is_rotating = True
+        self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<Logs {[key.output for key in self._held]}>"
+
+    def share(self, tell: Callable[[object], None], *, is_first: bool) -> None:
+        """Others write to the same files; who is the first rotates them, and tells the others."""
+        self._is_rotating = is_first
+        if is_first:
+            self._keeper = self._shared = SharedKeeper(self._housekeeper, tell)
 
     def open(self, key: LogKey) -> AccessLog:
         """The log of an output, shared by all who name it; give it back. Raises StartError."""
@@ -87,23 +103,46 @@ class Logs:
     def rotate(self, key: LogKey, spec: RotationSpec) -> None:
         """From now on the file of this key is rotated so."""
         output = self._outputs.get(key)
-        if output is None:
+        if output is None or not self._is_rotating:
             return
         if spec.is_off:
             output.rotator = None
             return
         rotation = Rotation(spec.size, spec.age, spec.keep, spec.is_compressed)
         if output.rotator is None or output.rotator.rotation != rotation:
-            output.rotator = Rotator(rotation, self._keeper, self._on_full)
+            is_shared = self._shared is not None
+            output.rotator = Rotator(rotation, self._keeper, self._on_full, is_shared=is_shared)
             output.rotator.tidy(output.name)
+            if is_shared and self._timer is None:
+                self._look()
+
+    def _look(self) -> None:
+        """The others may fill a file while we have nothing to write."""
+        for output in self._outputs.values():
+            output.look()
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    def tidy(self, path: str) -> None:
+        """Nobody writes to the files put aside from this one any more."""
+        if self._shared is not None:
+            self._shared.tidy(path)
 
     def reopen(self) -> None:
         """Open the files of all logs again, by name."""
         for log, _ in self._held.values():
             log.reopen()
 
+    def reopen_file(self, path: str) -> bool:
+        """Open this file again, by whatever names we have it; False: it could not be, and the old one is still
+        written to."""
+        ours = [log for key, (log, _) in self._held.items() if os.path.realpath(key.identity) == path]
+        answers = [log.reopen() for log in ours]  # all of them, whatever the first one says
+        return all(answers)
+
     def close(self) -> None:
         """Write everything and close, within CLOSE_SECONDS."""
+        if self._timer is not None:
+            self._timer.cancel()
         deadline = time.monotonic() + CLOSE_SECONDS
         logs = [log for log, _ in self._held.values()] + self._leaving
         self._held.clear()
@@ -113,7 +152,7 @@ class Logs:
             log.flush()  # first all of them, so that one that waits keeps no other from its lines
         for log in logs:
             log.close(max(0.0, deadline - time.monotonic()))
-        self._keeper.stop()
+        self._housekeeper.stop()
 
     def _open(self, key: LogKey) -> AccessLog:
         output = key.output

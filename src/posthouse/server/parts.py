@@ -1,14 +1,19 @@
-"""What a worker is made of, as small protocols: `server/process.py` has the real ones, tests have their own."""
+"""What a supervisor and a worker are made of, as small protocols: `server/group.py` and `server/process.py` have the
+real ones, tests have their own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
+from posthouse.server.child import Child
+from posthouse.server.control import Prepare, ReopenLog
 from posthouse.server.listeners import Listener
+from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
 
 
@@ -34,7 +39,65 @@ class Loaded(Protocol):
     def sources(self) -> Mapping[str, str]: ...
 
 
-class Serving(Protocol):
+class Commands(Protocol):
+    """What a supervisor needs of `server.hooks.Hooks`."""
+
+    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
+        """Run them one after the other. Raises ConfigError at the first that fails."""
+
+    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
+        """Run them, for a limited time."""
+
+
+class Admin(Protocol):
+    """What a supervisor needs of `admin.server.AdminServer`."""
+
+    def claim(self) -> None:
+        """Make the socket. Raises StartError."""
+
+    async def serve(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class SupervisorParts(Protocol):
+    """What a supervisor is made of, and whom it tells: handed in by `server.group`."""
+
+    @property
+    def log(self) -> ProcessLog: ...
+    @property
+    def hooks(self) -> Commands: ...
+    @property
+    def admin(self) -> Admin | None: ...
+    async def start_worker(self, slot: int, on_message: Callable[[Child, object], None], /) -> Child:
+        """A new worker for a slot, and who hears what it says. Raises StartError."""
+
+    @property
+    def manager(self) -> ServiceManager: ...
+
+    def load(self) -> Loaded | None:
+        """Read the configuration again, in a thread; None: it did not come from a file.
+
+        Raises ConfigError or StartError.
+        """
+
+    def check(self, config: Config) -> Mapping[str, bytes]:
+        """Build all of it for nothing, in a thread; what workers may not be able to read. Raises ConfigError."""
+
+    def first_files(self, config: Config) -> Mapping[str, bytes]:
+        """The same, but nothing is built where workers can read for themselves: they are about to build anyway."""
+
+    def import_the_rest(self) -> None:
+        """Import what is not needed to start workers, while they start: later, the files on disk may be those of
+        another version. `admin` is there afterwards."""
+
+    def reopen_logs(self) -> Sequence[int]:
+        """Open our own log again, by name; where it is open now, for the workers."""
+
+    def announce(self, ready: str) -> None:
+        """Print the ready line."""
+
+
+class Built(Protocol):
     """What a worker needs of `server.generation.Generation`."""
 
     @property
@@ -48,53 +111,34 @@ class Serving(Protocol):
     def retire(self, successor: Any = None) -> None: ...
 
 
-class Commands(Protocol):
-    """What a worker needs of `server.hooks.Hooks`."""
-
-    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them one after the other. Raises ConfigError at the first that fails."""
-
-    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
-        """Run them, for a limited time."""
-
-
-class Admin(Protocol):
-    """What a worker needs of `admin.server.AdminServer`."""
-
-    def claim(self) -> None:
-        """Make the socket. Raises StartError."""
-
-    async def serve(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class Parts(Protocol):
-    """What a worker is made of, and whom it tells: handed in by the command."""
+class WorkerParts(Protocol):
+    """What a worker is made of, and whom it tells: handed in by `server.process`."""
 
     @property
     def log(self) -> ProcessLog: ...
     @property
-    def hooks(self) -> Commands: ...
-    @property
-    def admin(self) -> Admin | None: ...
+    def loop(self) -> asyncio.AbstractEventLoop: ...
 
     async def prepare(self, config: Config) -> None:
         """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
 
-    def build(self, config: Config, previous: Any) -> Serving:
+    def build(self, prepare: Prepare, previous: Any) -> Built:
         """A generation that does not serve yet. Raises ConfigError or StartError."""
 
     def listener(self, plan: Any) -> Listener:
         """A listening address that hands its connections to `plan`."""
 
-    def load(self) -> Loaded | None:
-        """Read the configuration again, in a thread; None: it did not come from a file.
+    def reopen_logs(self, descriptors: Sequence[int]) -> None:
+        """Open the files of all logs again, by name; a descriptor that comes along is the process log's."""
 
-        Raises ConfigError or StartError.
-        """
+    def reopen_log(self, message: ReopenLog) -> None:
+        """Open this one again, and say whether it could be."""
 
-    def reopen_logs(self) -> None:
-        """Open the files of all logs again, by name."""
+    def tidy_log(self, path: str) -> None:
+        """Nobody writes to the files put aside from this one."""
 
-    def announce(self, ready: str) -> None:
-        """Print the ready line."""
+    def status(self) -> dict[str, object]:
+        """What there is and how it is, as far as this worker knows."""
+
+    def tell(self, message: object) -> None:
+        """Say something to the supervisor."""

@@ -3,96 +3,100 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
-import sys
+import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from posthouse.adapt import Adapted
-from posthouse.admin.server import AdminServer
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Setting
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake
-from posthouse.observe.process_log import Format, ProcessLog
+from posthouse.observe.output import Output
+from posthouse.observe.process_log import ProcessLog
 from posthouse.server import generation, loops
+from posthouse.server.channel import Channel
+from posthouse.server.control import Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
-from posthouse.server.hooks import Hooks
+from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import DryLogs
-from posthouse.server.parts import AdminPlace
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
-from posthouse.server.worker import Settings, Worker
-
-
-def open_log(output: str, format: Format) -> ProcessLog:
-    """The process log: to a file or "stderr". Raises StartError."""
-    return ProcessLog(output, format)
+from posthouse.server.worker import Worker
 
 
 class Process:
-    """The parts of a worker (see `worker.Parts`), made before it and closed after it.
+    """The parts of a worker (see `parts.WorkerParts`), made before it and closed after it.
 
-    loop                the value of POSTHOUSE_LOOP
-    load                reads the configuration again; None: it did not come from a file
-    is_case_sensitive   CASE_SENSITIVE_PATH
-    env                 what commands of the configuration get; None: the process's environment
-    Raises StartError when the loop can't be had.
+    connection  its channel to the supervisor
+    loop        the value of POSTHOUSE_LOOP
+    Raises StartError when the log or the loop can't be had.
     """
 
-    def __init__(
-        self,
-        log: ProcessLog,
-        loop: str,
-        load: Callable[[], Adapted | None],
-        *,
-        is_case_sensitive: bool,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self.log = log
-        self.load = load
-        self.hooks = Hooks(log, os.environ if env is None else env)
+    def __init__(self, welcome: Welcome, connection: socket.socket, loop: str) -> None:
+        self._descriptor = welcome.descriptor
+        about = {"worker": welcome.slot} if welcome.workers > 1 else {}
+        output = Output(welcome.log, self._descriptor) if self._descriptor >= 0 else welcome.log
+        self.log = ProcessLog(output, welcome.log_format, about=about)
         self.loop = loops.factory(loops.choose(loop))()
         servers = name_servers(os.environ.get(RESOLVER, ""))
         self._runtime = Runtime(
-            self.loop, self.log, is_case_sensitive=is_case_sensitive, name_servers=servers
+            self.loop, self.log, is_case_sensitive=welcome.is_case_sensitive, name_servers=servers
         )
+        if welcome.secret:
+            self._runtime.secret = welcome.secret
         self.listener = self._runtime.listener
-        self.reopen_logs = self._runtime.reopen_logs
-        self.admin: AdminServer | None = None
+        self._worker = Worker(welcome, self)
+        runtime = self._runtime
+        moment = lambda: Moment(runtime.clock(), time.time())  # noqa: E731
+        self._status = Status(self._worker, None, runtime.probes, moment)
+        self._channel = Channel(
+            connection, self.loop, self._worker.hear, self._worker.orphaned, is_greeted=True
+        )
+        self.tell = self._channel.send
+        if welcome.workers > 1:
+            self._runtime.logs.share(self.tell, is_first=welcome.slot == 0)
 
-    def build(self, config: Config, previous: Any) -> generation.Generation:
-        return generation.build(config, self._runtime, previous)
+    def build(self, prepare: Prepare, previous: Any) -> generation.Generation:
+        self._runtime.files.given = prepare.files
+        built = generation.build(prepare.config, self._runtime, previous)
+        built.number = prepare.number
+        return built
 
     async def prepare(self, config: Config) -> None:
-        """See `worker.Parts`."""
+        """See `parts.WorkerParts`."""
         sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]
         await self._runtime.discoverer.prepare(sources)
 
-    def announce(self, ready: str) -> None:
-        if sys.stderr is None:  # closed by who started us; print() would take stdout instead
-            return
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
-            print(ready, file=sys.stderr, flush=True)
+    def reopen_logs(self, descriptors: Sequence[int]) -> None:
+        """See `parts.WorkerParts`."""
+        for fresh in descriptors:
+            os.dup2(fresh, self._descriptor, inheritable=False)
+            os.close(fresh)
+        self._runtime.reopen_logs()
 
-    def serve(self, loaded: Adapted, settings: Settings) -> int:
-        """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
+    def reopen_log(self, message: ReopenLog) -> None:
+        """See `parts.WorkerParts`."""
+        is_done = self._runtime.logs.reopen_file(message.path)
+        self.tell(Reopened(message.path, message.turn, is_done))
+
+    def status(self) -> dict[str, object]:
+        """See `parts.WorkerParts`."""
+        return self._status.status()
+
+    def tidy_log(self, path: str) -> None:
+        """See `parts.WorkerParts`."""
+        self._runtime.logs.tidy(path)
+
+    def serve(self) -> int:
+        """Serve until stopped; the exit code. Can be called once."""
         asyncio.set_event_loop(self.loop)
         try:
-            worker = Worker(loaded, settings, self)
-            if settings.admin is not None:
-                self.admin = self._admin(settings.admin, worker)
-            return self.loop.run_until_complete(worker.run())
+            return self.loop.run_until_complete(self._worker.run())
         finally:
             self._close()
-
-    def _admin(self, place: AdminPlace, worker: Worker) -> AdminServer:
-        runtime = self._runtime
-        status = Status(worker, place.config, runtime.probes, lambda: Moment(runtime.clock(), time.time()))
-        return AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
 
     def _close(self) -> None:
         """Write what is to be written. The loop stays open: uvloop's close waits for transports that are."""
@@ -101,6 +105,7 @@ class Process:
             task.cancel()
         self.loop.run_until_complete(asyncio.sleep(0))
         self.log.close()
+        self._channel.close()
         asyncio.set_event_loop(None)
 
 
@@ -115,15 +120,21 @@ def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
     return mistakes
 
 
-def dry_build(config: Config) -> None:
+def dry_build(config: Config) -> Mapping[str, bytes]:
     """Build all of a configuration and throw it away; not even log files are opened.
 
+    Answers what the files with keys and passwords hold, by path: for workers that may not read them.
     Raises ConfigError for what only building can find (a misspelt policy).
     """
     loop = asyncio.new_event_loop()
     try:
         runtime = Runtime(loop, ProcessLog())
         runtime.logs = DryLogs(loop, runtime.log)
-        generation.build(config, runtime, None).retire()
+        runtime.files = KeyFiles(is_noting=True)
+        built = generation.build(config, runtime, None)
+        if any(pool.sessions is not None and not pool.sessions.secret for pool in built.pools.values()):
+            runtime.session_key()
+        built.retire()
+        return runtime.files.noted
     finally:
         loop.close()

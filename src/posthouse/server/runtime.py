@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import random
 import secrets
@@ -27,6 +28,7 @@ from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
 from posthouse.server import session_key
 from posthouse.server.discoverer import Discoverer
+from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import Logs
 from posthouse.server.openings import Client, opening_for
 from posthouse.server.password_checks import PasswordChecks
@@ -57,7 +59,8 @@ class Runtime:
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
         self._leaving: dict[Hashable, Backend] = {}
-        self.identities = Identities()
+        self.files = KeyFiles()
+        self.identities = Identities(lambda path: self.files.open(path))
         self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self.logs = Logs(loop, log)
@@ -132,9 +135,12 @@ class Runtime:
         if not self._session_key:
             path = session_key.path_of_own(os.environ, is_root=os.geteuid() == 0)
             try:
-                self._session_key = session_key.own_key(path)
+                given = self.files.given.get(str(path))
+                self._session_key = given or session_key.own_key(path)
+                self.files.note(str(path), self._session_key)
             except OSError as error:
-                self._session_key = secrets.token_bytes(session_key.KEY_BYTES)
+                # All workers have the same secret, and so the same key.
+                self._session_key = hashlib.sha256(b"sessions" + self.secret).digest()
                 reason = error.strerror or str(error)
                 self.log.warn("session key not kept: sticky sessions end with us", path=path, reason=reason)
         return self._session_key

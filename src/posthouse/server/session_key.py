@@ -13,6 +13,7 @@ from typing import Final
 
 from posthouse.config.specs import PolicySpec
 from posthouse.errors import ConfigError, Mistake
+from posthouse.server.key_files import KeyFiles
 
 KEY_BYTES: Final = 32
 """As long as the hash that it keys."""
@@ -21,10 +22,10 @@ LONGEST_SECRET: Final = 64 * 1024
 FILE: Final = "sticky.key"
 
 
-def read_secret(file: str, policy: PolicySpec) -> bytes:
+def read_secret(file: str, policy: PolicySpec, files: KeyFiles | None = None) -> bytes:
     """What is in the file, without a line break at its end. Raises ConfigError at the policy's place."""
     try:
-        with open(file, "rb") as opened:
+        with (files or KeyFiles()).open(file) as opened:
             key = opened.read(LONGEST_SECRET + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

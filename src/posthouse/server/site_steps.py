@@ -5,9 +5,8 @@ BUILDERS is the table, and its order is the order of effect, as in v1.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from posthouse.config.specs import SiteSpec
@@ -17,6 +16,7 @@ from posthouse.files.extensions import Extensions
 from posthouse.protocol.target import Targets
 from posthouse.proxy.answer import Step
 from posthouse.proxy.site import path_key
+from posthouse.server.key_files import KeyFiles
 from posthouse.server.site_files import folder_of, password_files
 from posthouse.steps import basicauth, internal, passwords, redir, rewrite, status
 
@@ -32,12 +32,14 @@ class Means:
     checks   where slow passwords are checked
     key      random bytes of this process, for what steps remember
     clock    seconds of a clock that never jumps
+    files    opens password files
     """
 
     targets: Targets
     checks: basicauth.Checks
     key: bytes
     clock: Callable[[], float]
+    files: KeyFiles = field(default_factory=KeyFiles)
 
 
 Builder = Callable[[SiteSpec, Means], Step | None]
@@ -80,7 +82,7 @@ def _basicauth(spec: SiteSpec, means: Means) -> Step | None:
     mistakes = []
     for one in spec.auths:
         try:
-            password = find_password(one, spec.root)
+            password = find_password(one, spec.root, means.files)
         except ValueError as wrong:
             mistakes.append(Mistake(one.place, str(wrong), len("basicauth")))
             continue
@@ -122,7 +124,7 @@ def exists_below(spec: SiteSpec) -> Callable[[str], bool]:
     return folder_of(spec).exists if spec.root else lambda path: False
 
 
-def find_password(spec: BasicAuthSpec, root: str) -> passwords.Password:
+def find_password(spec: BasicAuthSpec, root: str, files: KeyFiles) -> passwords.Password:
     """The password of a `basicauth`, from the Caddyfile or from its file. Raises ValueError, which never shows one."""
     if not spec.file:
         try:
@@ -130,14 +132,10 @@ def find_password(spec: BasicAuthSpec, root: str) -> passwords.Password:
         except ValueError as wrong:
             raise ValueError(f"the password of `basicauth` cannot be used: {wrong}") from None
     names = password_files(spec.file, root)
-    path = next(filter(os.path.exists, names), names[-1])
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(HTPASSWD_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"the password file `{path}` cannot be read: {error.strerror}") from None
-    if len(text) > HTPASSWD_BYTES:
+    path, content = _first_of(names, files)
+    if len(content) > HTPASSWD_BYTES:
         raise ValueError(f"the password file `{path}` is larger than {HTPASSWD_BYTES >> 20}MB")
+    text = content.decode("utf-8", "surrogateescape")
     try:
         found = passwords.htpasswd(text).get(spec.user)
         if found is None:
@@ -145,3 +143,19 @@ def find_password(spec: BasicAuthSpec, root: str) -> passwords.Password:
         return passwords.stored(found)
     except ValueError as wrong:
         raise ValueError(f"the password file `{path}` cannot be used: {wrong}") from None
+
+
+def _first_of(names: Sequence[str], files: KeyFiles) -> tuple[str, bytes]:
+    """The first of these files that is there, and what is in it. Raises ValueError."""
+    for path in names:
+        try:
+            with files.open(path) as file:
+                return path, file.read(HTPASSWD_BYTES + 1)
+        except FileNotFoundError:
+            if path != names[-1]:
+                continue
+            reason = "No such file or directory"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        raise ValueError(f"the password file `{path}` cannot be read: {reason}")
+    raise AssertionError("there is always a name")

@@ -18,20 +18,33 @@ _EVERY_HOST = ("", "::")
 
 
 def bind(key: ListenKey, share: Sequence[socket.socket] = ()) -> socket.socket:
-    """A non-blocking socket that listens on `key`.
+    """A non-blocking socket that listens on `key`; see `bind_slots`."""
+    return bind_slots(key, 1, share)[0]
+
+
+def bind_slots(key: ListenKey, slots: int, share: Sequence[socket.socket] = ()) -> tuple[socket.socket, ...]:
+    """Non-blocking sockets that listen on `key`, as many as there are slots; the kernel spreads clients over them.
 
     Every address ("" or "::") means IPv6 and IPv4 on one socket, or IPv4 alone where the machine has no IPv6.
     `share` are sockets of this process on the same port but another host: the kernel would refuse the pair,
-    so that both carry SO_REUSEPORT while binding (never longer, or a second Posthouse could slip in unseen).
+    so that both carry SO_REUSEPORT while binding. A single socket never has it longer, or a second Posthouse could
+    slip in unseen; several must keep it, and the first one is bound without it, so that a second Posthouse is noticed.
     Raises StartError, one line that names the address.
     """
     host, port = key
+    made: list[socket.socket] = []
     try:
         family, address = _resolve(host, port)
         with _shared(share):
-            return _listen(family, address, bool(share))
+            made.append(_listen(family, address, bool(share), slots > 1))
+            # Port 0 has become a real one.
+            address = (address[0], port_of(made[0]))
+            made += [_listen(family, address, True, True) for _ in range(1, slots)]
     except OSError as error:
+        for listening in made:
+            listening.close()
         raise StartError(f"cannot listen on {show(key)}: {_reason(error, key)}") from None
+    return tuple(made)
 
 
 def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
@@ -55,7 +68,7 @@ def _has_ipv6() -> bool:
     return True
 
 
-def _listen(family: int, address: tuple[str, int], is_sharing: bool) -> socket.socket:
+def _listen(family: int, address: tuple[str, int], is_sharing: bool, is_one_of_many: bool) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setblocking(False)
@@ -65,8 +78,10 @@ def _listen(family: int, address: tuple[str, int], is_sharing: bool) -> socket.s
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
         listening.bind(address)
+        if is_one_of_many:  # before it listens: that is when the kernel puts it into the group of its address
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         tcp_settings.tune(listening, tcp_settings.DEFAULT)
-        if is_sharing:
+        if is_sharing and not is_one_of_many:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except BaseException:
         listening.close()
@@ -76,12 +91,13 @@ def _listen(family: int, address: tuple[str, int], is_sharing: bool) -> socket.s
 
 @contextmanager
 def _shared(sockets: Sequence[socket.socket]) -> Iterator[None]:
-    for sharing in sockets:
+    single = [one for one in sockets if not one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)]
+    for sharing in single:
         sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         yield
     finally:
-        for sharing in sockets:
+        for sharing in single:
             sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 

@@ -1,107 +1,113 @@
-"""Worker: one event loop with its listeners and the generation that serves now.
+"""Worker: one event loop with its listeners and the generation that serves now. It does what the supervisor says.
 
 Laws
-- A new configuration is built and bound completely before anything of the old one changes; a mistake or a
-  taken port leaves everything as it was.
+- A new configuration is built completely before anything of the old one changes, and served only when all workers
+  have built it.
 - What stays listening is never closed; what goes is emptied, then drained.
 - Every exchange ends on the generation it began with. Stopping waits for all, at most `grace` seconds.
+- Without a supervisor there is nobody who could reload, stop or replace it: it drains and ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import time
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from posthouse.config.specs import Config, HookEvent, HookSpec
+from posthouse.config.specs import Config
 from posthouse.errors import ConfigError, StartError
-from posthouse.server import memory, pidfile, signals
+from posthouse.server import bugs, memory
 from posthouse.server.accepting import Admission
+from posthouse.server.control import (
+    Abandon,
+    Abort,
+    AskStatus,
+    Commit,
+    Empty,
+    Ended,
+    Ping,
+    Pong,
+    Prepare,
+    Prepared,
+    Refused,
+    ReopenLog,
+    ReopenLogs,
+    Serving,
+    Sockets,
+    StatusReport,
+    Stop,
+    Stopping,
+    TidyLog,
+    Welcome,
+)
 from posthouse.server.listeners import Listeners, Served
-from posthouse.server.parts import AdminPlace, Loaded, Parts, Serving
-from posthouse.server.ready import ready_line
+from posthouse.server.parts import Built, WorkerParts
 from posthouse.server.sockets import ListenKey
+from posthouse.server.tasks import Tasks
 from posthouse.server.tcp_settings import DEFAULT, tcp_settings
-from posthouse.server.watch import Watch
 
 DRAIN_LOOK_SECONDS = 0.02
 """How often a draining worker looks whether the last exchange is over."""
 
 STOPPED, STOPPED_TWICE = 0, 2
-"""Exit codes: stopped as asked; a second signal."""
-
-CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the command line says of a worker.
-
-    grace        seconds that stopping waits for exchanges
-    connections  downstream connections at most
-    admin        where the admin socket is to be; None: there is none
-    is_quiet     no ready line
-    bound        sockets that listen already, by address
-    """
-
-    grace: float = 30.0
-    connections: int = 512
-    pidfile: str = ""
-    is_watching: bool = False
-    is_quiet: bool = False
-    bound: Mapping[ListenKey, socket.socket] = field(default_factory=dict)
-    admin: AdminPlace | None = None
+"""Exit codes: stopped as asked; stopped at once."""
 
 
 class Worker:
-    """Serves from `run` until stopped.
+    """Serves from `run` until stopped; `hear` is called with each message of the supervisor, `orphaned` when that is
+    gone. Both return at once."""
 
-    `stop`, `reload` and `upgrade` are what signals do; they return at once and work goes on in the loop.
-    """
-
-    def __init__(self, loaded: Loaded, settings: Settings, parts: Parts) -> None:
-        self._loaded = loaded
-        self._settings = settings
+    def __init__(self, welcome: Welcome, parts: WorkerParts) -> None:
+        self._welcome = welcome
         self._parts = parts
         self._log = parts.log
-        self._generation: Serving | None = None
-        self._retired: list[Serving] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = parts.loop
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        admission = Admission(welcome.connections, self._loop, self._log)
+        self._listeners = Listeners(parts.listener, admission, self._loop)
+        self._generation: Built | None = None
+        self._prepared: tuple[Prepare, Built] | None = None
+        self._fresh: dict[ListenKey, socket.socket] = {}
+        self._retired: list[Built] = []
+        self._tasks = Tasks()
         self._is_stopping = False
-        self._is_reloading = False
-        self._reload_again = ""
         self.began = time.monotonic()
+        self._acts: dict[type, Callable[[Any, list[int]], None]] = {
+            Prepare: lambda message, _: self._tasks.spawn(self._prepare(message)),
+            Sockets: self._take,
+            Commit: lambda message, _: self._tasks.spawn(self._commit(message)),
+            Abandon: self._abandon,
+            Empty: self._empty,
+            ReopenLogs: lambda message, descriptors: parts.reopen_logs(descriptors),
+            ReopenLog: lambda message, _: parts.reopen_log(message),
+            TidyLog: lambda message, _: parts.tidy_log(message.path),
+            Stop: lambda message, _: self._stop(),
+            Abort: lambda message, _: self._end(STOPPED_TWICE, self._in_flight()),
+            Ping: lambda message, _: parts.tell(Pong(self._in_flight())),
+            AskStatus: lambda message, _: parts.tell(StatusReport(parts.status())),
+        }
 
     def __repr__(self) -> str:
-        return f"<Worker pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
+        return f"<Worker {self._welcome.slot} pid={os.getpid()} {self._generation!r} retired={len(self._retired)}>"
 
     async def run(self) -> int:
-        """Start, serve until stopped; the exit code. Raises ConfigError or StartError when it can't start."""
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._on_bug)
-        self._exit: asyncio.Future[int] = self._loop.create_future()
-        admission = Admission(self._settings.connections, self._loop, self._log)
-        self._listeners = Listeners(self._parts.listener, admission, self._loop)
-        if not await self._start():
-            return await self._exit
-        watch = Watch(self._files, lambda: self.reload("watch"), self._loop) if self._is_watching else None
-        try:
-            return await self._exit
-        finally:
-            if watch is not None:
-                watch.stop()
-            self._remove_files()
+        """Serve until stopped; the exit code."""
+        self._loop.set_exception_handler(bugs.teller(self._log))
+        memory.keep_freed()
+        return await self._exit
 
-    def _remove_files(self) -> None:
-        if self._parts.admin is not None:
-            self._parts.admin.close()
-        if self._settings.pidfile:
-            pidfile.remove(self._settings.pidfile)
+    def hear(self, message: object, descriptors: list[int]) -> None:
+        """Do what the supervisor says."""
+        self._acts[type(message)](message, descriptors)
+
+    def orphaned(self, why: str) -> None:
+        """The supervisor is gone."""
+        if not self._is_stopping:
+            self._log.warn("supervisor gone, draining", reason=why or "its channel ended")
+            self._stop()
 
     # --- what server/status.py asks
 
@@ -125,168 +131,67 @@ class Worker:
         """Connections of clients that are open."""
         return self._listeners.connections()
 
-    @property
-    def _is_watching(self) -> bool:
-        return self._settings.is_watching
+    # --- change
 
-    def _files(self) -> list[str]:
-        return list(self._loaded.sources)
-
-    async def _start(self) -> bool:
-        """Whether it serves; False: it was stopped before."""
-        config = self._loaded.config
-        if not await self._unless_stopped(self._parts.prepare(config)):
-            return False
-        generation = self._parts.build(config, None)
-        bound = self._listeners.bind(generation.listen, self._settings.bound)
-        has_started = False
+    async def _prepare(self, prepare: Prepare) -> None:
         try:
-            if self._parts.admin is not None:
-                self._parts.admin.claim()
-            if self._settings.pidfile:
-                pidfile.write(self._settings.pidfile)
-            self._tell_notices(config)
-            has_started = await self._run_startup_commands(config)
-        finally:
-            if not has_started:
-                for listening in bound.values():
-                    listening.close()
-                self._remove_files()
-        if not has_started:
-            return False
-        await self._serve(config, generation, bound)
-        if self._parts.admin is not None:
-            await self._parts.admin.serve()
-        signals.listen(self._loop, self)
-        if not self._settings.is_quiet:
-            self._parts.announce(ready_line(config, self._listeners.ports(), os.getpid(), workers=1))
-        self._log.info("started", pid=os.getpid(), sites=len(config.sites), generation=generation.number)
-        memory.keep_freed()
-        memory.settle()
-        return True
-
-    async def _run_startup_commands(self, config: Config) -> bool:
-        """Whether to go on. Raises ConfigError."""
-        hooks = hooks_of(config, "startup")
-        return not hooks or await self._unless_stopped(self._parts.hooks.start_up(hooks))
-
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
-        signals.listen(self._loop, self)  # it may take long, and must not outlive us
-        running = self._loop.create_task(work)
-        await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
-        if not running.done():
-            running.cancel()
-            await asyncio.wait((running,))
-            return False
-        running.result()
-        return not self._is_stopping
-
-    async def _serve(
-        self, config: Config, generation: Serving, bound: Mapping[ListenKey, socket.socket]
-    ) -> None:
-        """From here on nothing can fail: `generation` takes the place of the one that serves now."""
-        old, self._generation = self._generation, generation
-        generation.start()
-        limits, tcp = connection_limits(config), tcp_settings(config)
-        served = {
-            key: Served(generation.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT))
-            for key in generation.listen
-        }
-        await self._listeners.swap(served, bound)
-        if old is not None:
-            old.retire(generation)
-            self._retired = [one for one in self._retired if one.in_flight] + [old]
-
-    # --- reload
-
-    def reload(self, cause: str) -> None:
-        """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
-
-        Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
-        """
-        if cause != "watch":
-            self._parts.reopen_logs()
-        if self._is_stopping or self._generation is None:
-            return
-        if self._is_reloading:
-            self._reload_again = cause
-            return
-        self._is_reloading = True
-        self._spawn(self._reload(cause))
-
-    async def _reload(self, cause: str) -> None:
-        try:
-            loaded = await self._loop.run_in_executor(None, self._parts.load)
+            await self._parts.prepare(prepare.config)
             if self._is_stopping:
                 return
-            if loaded is None:
-                self._log.info(CANNOT_RELOAD, cause=cause)
-            elif cause != "watch" or loaded.config != self._loaded.config:
-                await self._swap(loaded, cause)
+            self._prepared = prepare, self._parts.build(prepare, self._generation)
+        except ConfigError as error:
+            self._parts.tell(Refused(prepare.number, error.mistakes))
         except Exception as error:  # whatever it is, it must not take down what serves
-            self._tell_refusal(error, cause)
-        finally:
-            self._is_reloading = False
-            if self._reload_again:
-                again, self._reload_again = self._reload_again, ""
-                self.reload(again)
+            reason = str(error) if isinstance(error, StartError) else repr(error)
+            self._parts.tell(Refused(prepare.number, reason=reason))
+        else:
+            self._parts.tell(Prepared(prepare.number))
 
-    async def _swap(self, loaded: Loaded, cause: str) -> None:
-        began = self._loop.time()
-        await self._parts.prepare(loaded.config)
-        if self._is_stopping:
-            return
-        generation = self._parts.build(loaded.config, self._generation)
-        try:
-            bound = self._listeners.bind(generation.listen)
-        except BaseException:
-            generation.retire()
-            raise
-        self._loaded = loaded
-        self._tell_notices(loaded.config)
-        await self._serve(loaded.config, generation, bound)
-        took = round((self._loop.time() - began) * 1000)
-        self._log.info(
-            "reloaded",
-            cause=cause,
-            generation=generation.number,
-            sites=len(loaded.config.sites),
-            took_ms=took,
-        )
+    def _abandon(self, message: Abandon, descriptors: list[int]) -> None:
+        if self._prepared is not None:
+            (_, built), self._prepared = self._prepared, None
+            built.retire()
+        for listening in self._fresh.values():
+            listening.close()
+        self._fresh.clear()
+
+    def _take(self, message: Sockets, descriptors: list[int]) -> None:
+        self._fresh |= _sockets(message.keys, descriptors)
+
+    async def _commit(self, message: Commit) -> None:
+        """From here on nothing can fail: what was built takes the place of what serves now."""
+        assert self._prepared is not None
+        (prepare, built), self._prepared = self._prepared, None
+        fresh, self._fresh = self._fresh, {}
+        old, self._generation = self._generation, built
+        built.start()
+        limits, tcp = connection_limits(prepare.config), tcp_settings(prepare.config)
+        served = {
+            key: Served(built.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT)) for key in built.listen
+        }
+        await self._listeners.swap(served, fresh)
+        if old is not None:
+            old.retire(built)
+            self._retired = [one for one in self._retired if one.in_flight] + [old]
+        self._parts.tell(Serving(message.number))
         memory.settle()
 
-    def _tell_refusal(self, error: Exception, cause: str) -> None:
-        if isinstance(error, ConfigError):
-            for mistake in error.mistakes:
-                place = str(mistake.place)
-                what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
-                self._log.error("configuration", key=place, place=place, mistake=what)
-            reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
-        else:
-            reason = str(error) if isinstance(error, StartError) else repr(error)
-        self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
-
-    def _tell_notices(self, config: Config) -> None:
-        for notice in config.notices:
-            self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+    def _empty(self, message: Empty, descriptors: list[int]) -> None:
+        for key, listening in _sockets(message.keys, descriptors).items():
+            self._tasks.spawn(self._listeners.adopt(key, listening))
 
     # --- stop
 
-    def stop(self, cause: str) -> None:
-        """Drain and end with 0; asked a second time, end at once with 2."""
-        if self._is_stopping:
-            self._log.warn("stopped by a second signal", signal=cause, cut=self._in_flight())
-            self._end(STOPPED_TWICE)
-            return
-        self._is_stopping = True
-        self._spawn(self._drain(cause))
+    def _stop(self) -> None:
+        self._parts.tell(Stopping(self._in_flight()))
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._tasks.spawn(self._drain())
 
-    async def _drain(self, cause: str) -> None:
+    async def _drain(self) -> None:
+        cut = 0
         try:
-            grace = self._settings.grace
-            self._log.info("stopping", signal=cause, in_flight=self._in_flight(), grace=f"{grace:g}s")
-            deadline = self._loop.time() + grace
+            deadline = self._loop.time() + self._welcome.grace
             await self._listeners.close()
             # Looking costs nothing now and spares every connection the duty to tell that it has ended.
             while self._listeners.connections() and self._loop.time() < deadline:  # noqa: ASYNC110
@@ -295,53 +200,29 @@ class Worker:
             cut = max(self._in_flight(), self._listeners.abort())
             await asyncio.sleep(0)  # the connections learn of it, so that their exchanges are logged
             await asyncio.sleep(0)
-            if self._generation is not None:
-                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
-            self._log.info("stopped", cut=cut)
         finally:
-            self._end(STOPPED)
+            self._end(STOPPED, cut)
 
     def _in_flight(self) -> int:
         serving = [self._generation] if self._generation is not None else []
         return sum(one.in_flight for one in [*self._retired, *serving])
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int, cut: int) -> None:
+        self._is_stopping = True
         if not self._exit.done():
+            self._parts.tell(Ended(cut))
             self._exit.set_result(code)
 
-    def upgrade(self, cause: str) -> None:
-        """Not in this release; saying so is better than dying, which is the signal's default."""
-        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
 
-    # --- bookkeeping
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """An exception that nobody caught: one line with its place; the connection it happened on is gone."""
-        error = context.get("exception")
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            self._log.error("no descriptor left for a further connection", error=os.strerror(error.errno))
-            return
-        where = ""
-        trace = error.__traceback__ if isinstance(error, BaseException) else None
-        while trace is not None:
-            where = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
-            trace = trace.tb_next
-        self._log.error(
-            "internal error", key=where, message=context.get("message", ""), error=repr(error), where=where
-        )
+def _sockets(keys: Sequence[ListenKey], descriptors: Sequence[int]) -> dict[ListenKey, socket.socket]:
+    made = {}
+    for key, descriptor in zip(keys, descriptors, strict=True):
+        made[key] = socket.socket(fileno=descriptor)
+        made[key].setblocking(False)
+    return made
 
 
-def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
-    """The commands of all sites for an event, in the order of the file."""
-    return [hook for site in config.sites for hook in site.hooks if hook.event == event]
-
-
-def connection_limits(config: Config) -> dict[ListenKey, int]:
+def connection_limits(config: Config) -> Mapping[ListenKey, int]:
     """`limits connections` by address: as with v1's limits, the smallest of the sites that share one."""
     limits: dict[ListenKey, int] = {}
     for site in config.sites:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,13 +13,13 @@ from posthouse.protocol.h1 import Codec
 
 
 class Functions:
-    def status(self) -> api.Report:
+    async def status(self) -> api.Report:
         return {"pools": ["ä"]}
 
 
 def ask(head: str) -> tuple[bytes, list[bytes], Any]:
     data = head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n"
-    lines, _, body = api.answer(data, Functions(), Codec()).partition(b"\r\n\r\n")
+    lines, _, body = asyncio.run(api.answer(data, Functions(), Codec())).partition(b"\r\n\r\n")
     status, *fields = lines.split(b"\r\n")
     assert f"Content-Length: {len(body)}".encode() in fields
     assert b"Connection: close" in fields and b"Content-Type: application/json" in fields

@@ -24,7 +24,7 @@ Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[
 
 
 class Functions:
-    def status(self) -> dict[str, object]:
+    async def status(self) -> dict[str, object]:
         return {"well": True}
 
 

@@ -39,9 +39,13 @@ def test_backends_end_with_the_demo(
         return children[-1]
 
     def fail(
-        given: object, loaded: object, reload: object, bound: dict[object, socket.socket], **more: object
+        given: object,
+        loaded: object,
+        reload: object,
+        bound: dict[object, list[socket.socket]],
+        **more: object,
     ) -> int:
-        for listening in bound.values():
+        for listening in (one for several in bound.values() for one in several):
             listening.close()
         assert [child.poll() for child in children] == [None] * 3
         raise StartError("on purpose")

@@ -89,7 +89,7 @@ def test_a_missing_file_is_told(served: Served) -> None:
     [
         (["--config", "-", "--watch"], "--watch needs a file"),
         (["--config="], "--config needs the name of a file"),
-        (["--workers", "4"], "more than one worker"),
+        (["--workers", "0"], "--workers is '0'"),
         (["Caddyfile"], "too many words"),
     ],
 )

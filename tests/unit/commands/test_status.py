@@ -35,6 +35,9 @@ def report() -> dict[str, Any]:
         "generations_retiring": 1,
         "exchanges": 5,
         "connections": 9,
+        "workers": [
+            {"slot": slot, "pid": 13 + slot, "exchanges": 3 - slot, "connections": 4} for slot in (0, 1)
+        ],
         "sites": [
             {"name": "a", "addresses": ["a", "b:80"], "pools": ["a /"]},
             {"name": ":81", "addresses": [":81"], "pools": []},
@@ -65,6 +68,7 @@ def test_for_a_person() -> None:
         "posthouse 1.2.3, pid 12, up 3h0m",
         "configuration  /etc/Caddyfile, generation 3 (1 former one still at work)",
         "now            9 connections, 5 exchanges",
+        "workers        2 (pid 13 3 exchanges, pid 14 2 exchanges)",
         "",
         "a, b:80",
         "  a /  (policy random; 2 of 100 wait, the first for 120ms)",
@@ -83,7 +87,8 @@ def test_the_quiet_case() -> None:
     quiet["pools"][0]["queue"] = {"length": 0, "size": 0, "wait_s": 1.0, "oldest_ms": None}
     lines = describe(quiet, NOW)
     assert lines[1] == "configuration  not from a file, generation 3"
-    assert lines[5] == "  a /  (policy random; no queue)"
+    assert lines[6] == "  a /  (policy random; no queue)"
+    assert describe(quiet | {"workers": []}, NOW)[3] == "workers        none serves"
     assert describe(quiet | {"generations_retiring": 2}, NOW)[1].endswith("(2 former ones still at work)")
 
 

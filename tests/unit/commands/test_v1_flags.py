@@ -81,7 +81,7 @@ def test_other_words_are_lines(words: list[str], lines: list[str]) -> None:
         (["-email", "-quiet"], "-email has no effect: no certificates"),
         (["-ca", "x"], "-ca has no effect"),
         (["-http2"], "-http2 has no effect: HTTP/2 is not in this release yet"),
-        (["-cpu", "80%"], "-cpu has no effect: one worker uses one core"),
+        (["-cpu", "80%"], "-cpu has no effect: --workers says how many cores are used"),
         (["-disabled-metrics", "x"], "-disabled-metrics has no effect: Posthouse reports to nobody"),
         (["-log-roll-mb", "5"], "-log-roll-mb has no effect: the process log is not rotated here"),
         (["-log-timestamps=false"], "-log-timestamps has no effect: lines"),

@@ -294,3 +294,22 @@ def test_hostile_keys_do_not_grow_the_memory() -> None:
     assert throttle.is_full
     assert throttle.take_ended(0.0) == []
     assert not throttle.is_full
+
+
+def test_whose_line_it_is_stands_at_its_end(tmp_path: Path) -> None:
+    log = ProcessLog(str(tmp_path / "log"), about={"worker": 3})
+    log.warn("odd", cause="x")
+    log.close()
+    assert (tmp_path / "log").read_text().endswith(" WARN odd cause=x worker=3\n")
+
+
+def test_an_output_that_is_open_already_is_written_to(tmp_path: Path) -> None:
+    with open(tmp_path / "log", "ab") as opened:
+        output = output_module.Output("named.log", opened.fileno())
+        assert output.fileno() == opened.fileno()
+        log = ProcessLog(output)
+        log.info("one")
+        log.reopen()
+        log.info("two")
+    assert [line.split()[-1] for line in (tmp_path / "log").read_text().splitlines()] == ["one", "two"]
+    assert not (tmp_path / "named.log").exists(), "reopening it is another's affair"

@@ -305,3 +305,34 @@ def test_devices_are_not_rotated(tmp_path: Path) -> None:
 def test_a_rotator_introduces_itself() -> None:
     rotator = Rotator(Rotation(1), Keeper(), lambda path, why: None)
     assert repr(rotator) == "<Rotator Rotation(size=1, age=None, keep=None, is_compressed=False)>"
+
+
+# -- a file that others write to as well
+
+
+def test_what_others_have_written_counts(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "access.log", 10)
+    assert desk.output.rotator is not None
+    desk.output.rotator.is_shared = True
+    desk.output.send(b"12345\n")
+    with open(desk.path, "ab") as other:
+        other.write(b"other\n")
+    desk.output.send(b"next\n")
+    assert desk.files() == [b"12345\nother\n", b"next\n"]
+    desk.output.close()
+
+
+@pytest.mark.parametrize(("size", "files"), [(13, 1), (12, 2)])
+def test_it_looks_although_it_has_nothing_to_write(tmp_path: Path, size: int, files: int) -> None:
+    desk = Desk(tmp_path / "access.log", size)
+    desk.output.send(b"12345\n")
+    with open(desk.path, "ab") as other:
+        other.write(b"other\n")
+    desk.output.look()
+    assert len(desk.files()) == files
+    assert len(desk.keeper.asked) == files - 1
+    desk.output.close()
+    desk.output.look()
+    plain = Output(str(tmp_path / "plain.log"))
+    plain.look()
+    plain.close()

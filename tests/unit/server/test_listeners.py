@@ -9,9 +9,9 @@ from collections.abc import Mapping
 import pytest
 
 from posthouse.config.specs import TCPSpec
-from posthouse.errors import StartError
 from posthouse.server import listeners, sockets
 from posthouse.server.accepting import Admission
+from posthouse.server.bindings import Bindings
 from posthouse.server.listeners import Listeners, Served
 from posthouse.server.sockets import ListenKey
 from unit.server.fakes import EchoListener, Remembering, until
@@ -27,6 +27,7 @@ class Scene:
     def __init__(self, loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
         self.made: list[EchoListener] = []
         self.admission = Admission(100, loop, log)
+        self.bindings = Bindings(1)
         self.listeners = Listeners(self._make, self.admission, loop)
 
     def _make(self, plan: object) -> EchoListener:
@@ -35,11 +36,14 @@ class Scene:
 
     async def serve(self, served: Mapping[ListenKey, str]) -> None:
         """Bind what is new and swap to these plans."""
-        bound = self.listeners.bind(served)
+        fresh = self.bindings.bind(served)
+        self.bindings.take(fresh)
+        self.bindings.leave(served)
+        bound = {key: self.bindings.of(0)[key] for key in fresh}
         await self.listeners.swap({key: Served(plan) for key, plan in served.items()}, bound)
 
     async def client(self, key: ListenKey) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.listeners.ports()[key])
+        return await asyncio.open_connection("127.0.0.1", self.bindings.ports()[key])
 
     async def say(self, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], word: bytes) -> bytes:
         """Say a word and hear the answer; b"" when the connection ended."""
@@ -59,12 +63,12 @@ def test_what_stays_keeps_its_socket_and_its_connections(
     async def conversation() -> None:
         scene = Scene(loop, log)
         await scene.serve({A: "one"})
-        port = scene.listeners.ports()[A]
+        port = scene.bindings.ports()[A]
         client = await scene.client(A)
         assert await scene.say(client, b"x") == b"one:x"
 
         await scene.serve({A: "two"})
-        assert scene.listeners.ports() == {A: port}
+        assert scene.bindings.ports() == {A: port}
         assert await scene.say(client, b"y") == b"two:y", "the same connection, the new plan"
         client[1].close()
         await scene.end()
@@ -85,7 +89,7 @@ def test_what_goes_is_drained_and_what_comes_is_served(
         assert await scene.say(busy, b"work") == b"old:work"
 
         await scene.serve({B: "new"})
-        assert list(scene.listeners.ports()) == [B]
+        assert list(scene.bindings.ports()) == [B]
         assert scene.made[0].is_draining
         assert await idle[0].read() == b"", "closed after its moment of grace"
         assert await scene.say(busy, b"more") == b"old:more", "what runs goes on"
@@ -107,8 +111,7 @@ def test_closing_cuts_only_when_told(loop: asyncio.AbstractEventLoop, log: Remem
         for client in (first, second):
             await scene.say(client, b"work")
         await scene.listeners.close()
-        assert scene.listeners.ports() == {}
-        assert scene.listeners.connections() == 2
+        assert repr(scene.listeners) == "<Listeners 0 connections=2>"
         assert scene.listeners.abort() == 2
         await until(lambda: not scene.listeners.connections())
         for _, writer in (first, second):
@@ -117,24 +120,20 @@ def test_closing_cuts_only_when_told(loop: asyncio.AbstractEventLoop, log: Remem
     loop.run_until_complete(conversation())
 
 
-def test_binding_is_all_or_none(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-        probe.close()
-        scene = Scene(loop, log)
-        with pytest.raises(StartError, match="already in use"):
-            scene.listeners.bind([("127.0.0.1", free), ("127.0.0.1", taken.getsockname()[1])])
-        sockets.bind(("127.0.0.1", free)).close()
-
-
-def test_inherited_sockets_are_taken_as_they_are(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+def test_who_waits_at_an_orphaned_socket_is_served(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
     async def conversation() -> None:
         scene = Scene(loop, log)
-        inherited = sockets.bind(A)
-        bound = scene.listeners.bind([A, B], {A: inherited})
-        assert bound[A] is inherited
-        await scene.listeners.swap({A: Served("a"), B: Served("b", limit=3)}, bound)
-        assert scene.listeners.ports()[A] == sockets.port_of(inherited)
+        await scene.serve({A: "a"})
+        orphan, nobodys = sockets.bind(A), sockets.bind(A)
+        waiting = await asyncio.open_connection("127.0.0.1", sockets.port_of(orphan))
+        lost = await asyncio.open_connection("127.0.0.1", sockets.port_of(nobodys))
+        await scene.listeners.adopt(A, orphan)
+        assert orphan.fileno() < 0
+        assert await scene.say(waiting, b"x") == b"a:x"
+        await scene.listeners.adopt(B, nobodys)
+        assert await scene.say(lost, b"x") == b"", "nobody serves that address"
+        for _, writer in (waiting, lost):
+            writer.close()
         await scene.end()
 
     loop.run_until_complete(conversation())
@@ -180,6 +179,8 @@ def test_settings_of_a_socket_change_while_it_listens(
         found, clients = [], []
         bound = {A: socket.create_server(("127.0.0.1", 0))}
         for tcp in (TCPSpec(), TCPSpec(7, 33.0), TCPSpec(8, None)):
+            if bound:
+                scene.bindings.take({A: (bound[A],)})
             await scene.listeners.swap({A: Served("plan", 0, tcp)}, bound)
             bound = {}
             clients.append(await scene.client(A))

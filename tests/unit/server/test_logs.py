@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from posthouse.config.specs import RotationSpec
 from posthouse.errors import StartError
 from posthouse.observe.access_log import AccessLog
 from posthouse.server import logs as logs_module
+from posthouse.server.control import LogMoved
 from posthouse.server.logs import DryLogs, LogKey, Logs, log_key
 from unit.server.fakes import Remembering, until
 
@@ -120,7 +122,7 @@ def test_files_of_an_earlier_run_are_tidied_up_at_the_start(logs: Logs, tmp_path
     key = log_key(str(tmp_path / "a.log"))
     logs.open(key)
     logs.rotate(key, RotationSpec())
-    assert logs._keeper.wait(10)
+    assert logs._housekeeper.wait(10)
     assert [one.name for one in tmp_path.iterdir()] == ["a.log"]
 
 
@@ -199,3 +201,58 @@ def test_a_dry_run_opens_nothing(loop: asyncio.AbstractEventLoop, log: Rememberi
         logs.open(log_key(name)).write(b"x\n")
     logs.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
+
+
+def test_of_several_workers_the_first_rotates_and_the_others_follow(
+    loop: asyncio.AbstractEventLoop, log: Remembering, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs_module, "LOOK_SECONDS", 0.01)
+    path, link = tmp_path / "a.log", tmp_path / "link.log"
+    path.touch()
+    link.symlink_to(path)
+    told: list[object] = []
+    spec = RotationSpec(size=20, is_compressed=True)
+
+    async def conversation() -> None:
+        first, second = Logs(loop, log), Logs(loop, log)
+        first.share(told.append, is_first=True)
+        second.share(lambda message: None, is_first=False)
+        ours, theirs = first.open(log_key(str(path))), second.open(log_key(str(link)))
+        for logs, name in ((first, path), (second, link)):
+            logs.rotate(log_key(str(name)), spec)
+        assert told == [LogMoved(str(path), 1)], "what is there already is seen to"
+        theirs.write(b"x" * 30 + b"\n")
+        theirs.flush()
+        await until(lambda: len(told) == 2)
+        (aside,) = found(tmp_path, "a-*.log")
+        theirs.write(b"late\n")
+        theirs.flush()
+        assert aside.read_bytes() == b"x" * 30 + b"\nlate\n", "it has not left the old file"
+        assert second.reopen_file(str(path))
+        assert second.reopen_file("/nowhere"), "not ours"
+        theirs.write(b"new\n")
+        first.tidy(str(path))
+        second.tidy(str(path))
+        await until(lambda: not aside.exists())
+        (packed,) = found(tmp_path, "a-*.log.gz")
+        assert gzip.decompress(packed.read_bytes()) == b"x" * 30 + b"\nlate\n"
+        ours.write(b"ours\n")
+        for logs in (first, second):
+            logs.close()
+        assert sorted(path.read_bytes().split()) == [b"new", b"ours"]
+
+    loop.run_until_complete(conversation())
+
+
+def test_a_file_that_cannot_be_reopened_is_told(logs: Logs, log: Remembering, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    logs.open(log_key(str(folder / "a.log")))
+    (folder / "a.log").unlink()
+    folder.rmdir()
+    assert not logs.reopen_file(str(folder / "a.log"))
+    assert log.of("log not reopened")

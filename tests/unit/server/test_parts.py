@@ -1,37 +1,44 @@
-"""The real parts are what a worker asks for; the type checker is the judge, this runs it past the compiler."""
+"""The real parts are what is asked for; the type checker is the judge, this runs it past the compiler."""
 
 from __future__ import annotations
 
-import asyncio
+import os
+import socket
 
-from posthouse.adapt import adapt
 from posthouse.admin.server import AdminServer
 from posthouse.observe.process_log import ProcessLog
-from posthouse.probe.probes import Probes
-from posthouse.server.parts import Admin, Parts
+from posthouse.server.control import Welcome
+from posthouse.server.group import Group, Options
+from posthouse.server.parts import Admin, SupervisorParts, WorkerParts
 from posthouse.server.process import Process
-from posthouse.server.runtime import Runtime
-from posthouse.server.status import Moment, Status
-from posthouse.server.worker import Settings, Worker
+from posthouse.server.service_manager import ServiceManager
 
 
-def as_parts(process: Process) -> Parts:
+def as_worker_parts(process: Process) -> WorkerParts:
     return process
+
+
+def as_supervisor_parts(group: Group) -> SupervisorParts:
+    return group
 
 
 def as_admin(server: AdminServer) -> Admin:
     return server
 
 
+class Functions:
+    async def status(self) -> dict[str, object]:
+        return {}
+
+
 def test_the_real_parts_fit() -> None:
-    process = Process(ProcessLog(), "asyncio", lambda: None, is_case_sensitive=False)
-    parts = as_parts(process)
-    assert parts.admin is None and parts.load() is None
-    loop = asyncio.new_event_loop()
-    probes: Probes = Runtime(loop, ProcessLog()).probes
-    worker = Worker(adapt(":80\n", "Caddyfile"), Settings(), process)
-    status = Status(worker, None, probes, lambda: Moment(0.0, 0.0))
-    admin = as_admin(AdminServer("/nowhere", status, ProcessLog(), is_wanted=True))
-    admin.close()
-    loop.close()
+    group = as_supervisor_parts(Group(Options(os.environ), lambda: None))
+    assert group.admin is None and group.load() is None
+    assert isinstance(group.manager, ServiceManager)
+    as_admin(AdminServer("/nowhere", Functions(), ProcessLog(), is_wanted=True)).close()
+    ours, theirs = socket.socketpair()
+    process = Process(Welcome(0, 1), theirs, "asyncio")
+    assert as_worker_parts(process).status()["exchanges"] == 0
+    process._channel.close()
     process.loop.close()
+    ours.close()

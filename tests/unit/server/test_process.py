@@ -1,61 +1,109 @@
-"""The process: a real worker from real parts, in this process, and the build that touches nothing."""
+"""A worker's process: put together from real parts, told everything through its channel; builds that touch nothing."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import io
 import os
-import signal
-import sys
+import pickle
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from posthouse.adapt import adapt
-from posthouse.config.specs import PolicySpec
+from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, StartError
-from posthouse.observe.process_log import ProcessLog
-from posthouse.server.process import Process, dry_build, judge_policies, open_log
-from posthouse.server.worker import Settings
-from unit.server.fakes import Remembering
+from posthouse.server.channel import _HEADER, Frames
+from posthouse.server.control import (
+    Abort,
+    Ended,
+    Ping,
+    Pong,
+    Prepare,
+    Prepared,
+    Refused,
+    Reopened,
+    ReopenLog,
+    ReopenLogs,
+    TidyLog,
+    Welcome,
+)
+from posthouse.server.process import Process, dry_build, judge_policies
+
+
+class Boss:
+    """The supervisor's end of the channel: a blocking socket that says everything at once and reads at the end."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+
+    def say(self, message: object) -> None:
+        data = pickle.dumps(message)
+        self.ours.sendall(_HEADER.pack(len(data), 0) + data)
+
+    def heard(self) -> list[object]:
+        self.ours.shutdown(socket.SHUT_WR)
+        data = b""
+        while piece := self.ours.recv(65536):
+            data += piece
+        return [pickle.loads(frame) for frame, _ in Frames().feed(data)]
 
 
 @pytest.fixture
-def process(log: Remembering, monkeypatch: pytest.MonkeyPatch) -> Iterator[Process]:
+def boss(monkeypatch: pytest.MonkeyPatch) -> Iterator[Boss]:
     monkeypatch.setattr(gc, "freeze", lambda: None)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    made = Process(log, "asyncio", lambda: None, is_case_sensitive=False)
+    made = Boss()
     yield made
-    made.loop.close()
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    made.ours.close()
+    made.theirs.close()
+    gc.enable()
 
 
-def test_it_serves_until_stopped(
-    process: Process, log: Remembering, capsys: pytest.CaptureFixture[str]
-) -> None:
-    process.loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
-    loaded = adapt("http://127.0.0.1:0 {\n bind 127.0.0.1\n proxy / a:1\n}\n", "Caddyfile")
-    assert process.serve(loaded, Settings()) == 0
-    assert [line["what"] for line in log.lines()] == ["started", "stopping", "stopped"]
-    assert capsys.readouterr().err.startswith("ready: http://127.0.0.1:")
+def config_of(text: str) -> Config:
+    return adapt(text, "Caddyfile").config
 
 
-def test_a_closed_stderr_is_no_reason_to_write_to_stdout(
-    process: Process, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stderr", None)
-    process.announce("ready: nowhere")
-    assert capsys.readouterr().out == ""
+def test_it_does_what_it_is_told_and_ends(boss: Boss, tmp_path: Path) -> None:
+    access, log = tmp_path / "access.log", tmp_path / "process.log"
+    process = Process(Welcome(1, 2, log=str(log), secret=b"key"), boss.theirs, "asyncio")
+    wrong = config_of(":0 {\n proxy / a:1 {\n  policy nope\n }\n}\n")
+    boss.say(Prepare(4, wrong))
+    boss.say(Prepare(4, config_of(f":0 {{\n log {access}\n proxy / a:1\n}}\n")))
+    boss.say(ReopenLog(str(access), 9))
+    boss.say(TidyLog(str(access)))
+    boss.say(ReopenLogs())
+    boss.say(Ping())
+    process.loop.call_later(0.1, boss.say, Abort())
+    assert process.serve() == 2
+    process.loop.close()
+    heard = boss.heard()
+    (refused,) = (one for one in heard if isinstance(one, Refused))
+    assert refused.mistakes[0].message == "unknown policy `nope`"
+    assert {one for one in heard if one != refused} == {
+        *(Prepared(4), Reopened(str(access), 9, is_done=True), Pong(0), Ended(0))
+    }
+    assert log.exists()
 
 
-def test_a_failed_start_is_raised(process: Process, capsys: pytest.CaptureFixture[str]) -> None:
-    loaded = adapt(":80 {\n bind 192.0.2.1\n}\n", "Caddyfile")
-    with pytest.raises(StartError, match="not an address of this machine"):
-        process.serve(loaded, Settings())
-    assert capsys.readouterr().err == ""
+def test_every_line_says_whose_it_is(boss: Boss, tmp_path: Path) -> None:
+    log = tmp_path / "process.log"
+    process = Process(Welcome(1, 2, log=str(log)), boss.theirs, "asyncio")
+    process.log.warn("something", cause="x")
+    boss.ours.shutdown(socket.SHUT_WR)
+    assert process.serve() == 0, "the supervisor is gone"
+    process.loop.close()
+    first, second = log.read_text().splitlines()
+    assert first.endswith(" WARN something cause=x worker=1")
+    assert second.endswith(' WARN supervisor gone, draining reason="its channel ended" worker=1')
+
+
+def test_only_the_first_of_several_rotates(boss: Boss) -> None:
+    for slot, workers, is_rotating in ((0, 1, True), (0, 2, True), (1, 2, False)):
+        process = Process(Welcome(slot, workers), boss.theirs.dup(), "asyncio")
+        assert process._runtime.logs._is_rotating is is_rotating
+        process._channel.close()
+        process.loop.close()
 
 
 def test_a_dry_build_finds_what_only_building_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,19 +114,9 @@ def test_a_dry_build_finds_what_only_building_can(tmp_path: Path, monkeypatch: p
         dry_build(adapt(":80 {\n proxy / a:1 {\n  policy nope\n }\n}\n", "Caddyfile").config)
 
 
-def test_the_process_log_opens_or_says_why(tmp_path: Path) -> None:
-    log = open_log(str(tmp_path / "process.log"), "json")
-    log.info("hello")
-    log.close()
-    assert '"what":"hello"' in (tmp_path / "process.log").read_text()
-    with pytest.raises(StartError, match="cannot open the process log /nowhere/x: No such file or directory"):
-        open_log("/nowhere/x", "text")
-
-
-def test_the_loop_is_chosen_before_anything_opens() -> None:
+def test_the_loop_is_chosen_before_anything_else(boss: Boss) -> None:
     with pytest.raises(StartError, match="POSTHOUSE_LOOP"):
-        Process(ProcessLog(io.StringIO()), "trio", lambda: None, is_case_sensitive=False)
-    assert asyncio.get_event_loop_policy() is not None
+        Process(Welcome(0, 1), boss.theirs, "trio")
 
 
 def test_policies_are_judged_without_a_pool() -> None:

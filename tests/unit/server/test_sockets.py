@@ -76,7 +76,9 @@ def test_what_else_can_be_wrong_is_named(key: tuple[str, int], line: str) -> Non
 
 
 def test_no_permission_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(family: int, address: tuple[str, int], is_sharing: bool) -> socket.socket:
+    def refuse(
+        family: int, address: tuple[str, int], is_sharing: bool, is_one_of_many: bool
+    ) -> socket.socket:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(sockets, "_listen", refuse)
@@ -102,6 +104,32 @@ def test_a_listener_on_one_address_beside_one_on_every_address() -> None:
                 assert not ours.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
             with pytest.raises(StartError, match="already in use"):
                 sockets.bind(("127.0.0.1", port))
+
+
+def test_several_share_a_port_evenly_and_a_stranger_is_refused() -> None:
+    several = sockets.bind_slots(("127.0.0.1", 0), 4)
+    port = sockets.port_of(several[0])
+    assert {sockets.port_of(one) for one in several} == {port}
+    clients = [socket.create_connection(("127.0.0.1", port), 2) for _ in range(200)]
+    taken = [sockets.take_waiting(one) for one in several]
+    assert sum(map(len, taken)) == 200
+    assert min(map(len, taken)) >= 20, "a hash spreads them: 50 each, give or take some"
+    for slots in (1, 2):
+        with pytest.raises(StartError, match="already in use"):
+            sockets.bind_slots(("127.0.0.1", port), slots)
+    for one in (*several, *clients, *(one for queue in taken for one in queue)):
+        one.close()
+
+
+def test_several_beside_several_on_another_host() -> None:
+    every = sockets.bind_slots(("", 0), 2)
+    port = sockets.port_of(every[0])
+    special = sockets.bind_slots(("127.0.0.1", port), 2, share=every)
+    clients = [socket.create_connection(("127.0.0.1", port), 2) for _ in range(20)]
+    taken = [sockets.take_waiting(one) for one in (*every, *special)]
+    assert [len(queue) > 0 for queue in taken] == [False, False, True, True]
+    for one in (*every, *special, *clients, *(one for queue in taken for one in queue)):
+        one.close()
 
 
 @pytest.mark.parametrize(

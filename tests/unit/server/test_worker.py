@@ -1,575 +1,244 @@
-"""The worker: start, reload and stop as methods, with generations that only count."""
+"""The worker: what it does when the supervisor speaks, with generations that only count."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import os
-import re
-import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
-from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
-from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, StartError
-from posthouse.server import listeners, sockets, watch, worker
-from posthouse.server.parts import Admin
-from posthouse.server.sockets import ListenKey
-from posthouse.server.worker import Settings, Worker, connection_limits
-from unit.server.fakes import EchoListener, Remembering, until
+from posthouse.config.specs import Config
+from posthouse.errors import NOWHERE, ConfigError, Mistake, StartError
+from posthouse.server import listeners, sockets
+from posthouse.server.channel import Channel
+from posthouse.server.control import (
+    Abandon,
+    Abort,
+    Commit,
+    Empty,
+    Ended,
+    Ping,
+    Pong,
+    Prepare,
+    Prepared,
+    Refused,
+    Reopened,
+    ReopenLog,
+    ReopenLogs,
+    Serving,
+    Sockets,
+    Stop,
+    Stopping,
+    TidyLog,
+    Welcome,
+)
+from posthouse.server.worker import connection_limits
+from unit.server.fakes import Remembering, until
+from unit.server.troupe import Cast, Player, config_for
+
+KEY = ("127.0.0.1", 0)
 
 
-def config_for(*ports: int, limit: int | None = None, hooks: tuple[HookSpec, ...] = ()) -> Config:
-    """A site per port, on 127.0.0.1."""
-    limits = LimitsSpec(connections=limit)
-    return Config(
-        tuple(
-            SiteSpec((AddressSpec("", "http", "", port, ""),), bind="127.0.0.1", limits=limits, hooks=hooks)
-            for port in ports
-        )
-    )
+class Boss:
+    """The supervisor's end: says things and remembers what it heard."""
 
-
-@dataclass
-class Loaded:
-    config: Config
-    sources: dict[str, str] = field(default_factory=dict)
-
-
-class CountingGeneration:
-    """A generation whose plans are its number; what was done to it is in `story`."""
-
-    def __init__(self, number: int, config: Config, story: list[str]) -> None:
-        self.number = number
-        self.config = config
-        self.story = story
-        self.in_flight = 0
-
-    @property
-    def listen(self) -> tuple[ListenKey, ...]:
-        return tuple((site.bind, site.addresses[0].port) for site in self.config.sites)
-
-    def handler(self, key: ListenKey) -> int:
-        return self.number
-
-    def start(self) -> None:
-        self.story.append(f"start {self.number}")
-
-    def retire(self, successor: Any = None) -> None:
-        after = f" for {successor.number}" if successor else ""
-        self.story.append(f"retire {self.number}{after}")
-
-
-class Cast:
-    """The parts of a worker, played by the test: it says what `load` finds and whether building works."""
-
-    def __init__(self, log: Remembering) -> None:
-        self.log = log
-        self.story: list[str] = []
-        self.generations: list[CountingGeneration] = []
-        self.made: list[EchoListener] = []
-        self.ready = ""
-        self.reopened = 0
-        self.next: Callable[[], Loaded | None] = lambda: None
-        self.building: Exception | None = None
-        self.hooks = self
-        self.admin: Admin | None = None
-        self.commanded: list[HookSpec] = []
-        self.preparing: Callable[[], Coroutine[Any, Any, None]] | None = None
-        self.startup: Callable[[], Coroutine[Any, Any, None]] | None = None
-
-    async def start_up(self, hooks: Sequence[HookSpec]) -> None:
-        self.commanded += hooks
-        if self.startup is not None:
-            await self.startup()
-
-    async def shut_down(self, hooks: Sequence[HookSpec]) -> None:
-        self.commanded += hooks
-
-    async def prepare(self, config: Config) -> None:
-        if self.preparing is not None:
-            await self.preparing()
-
-    def build(self, config: Config, previous: Any) -> CountingGeneration:
-        if self.building is not None:
-            raise self.building
-        generation = CountingGeneration(previous.number + 1 if previous else 1, config, self.story)
-        self.generations.append(generation)
-        return generation
-
-    def listener(self, plan: Any) -> EchoListener:
-        self.made.append(EchoListener(plan))
-        return self.made[-1]
-
-    def load(self) -> Loaded | None:
-        return self.next()
-
-    def reopen_logs(self) -> None:
-        self.reopened += 1
-
-    def announce(self, ready: str) -> None:
-        self.ready = ready
-
-
-class Stage:
-    """A worker that runs while the test talks to it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
-        self.loop = loop
-        self.log = log
+    def __init__(self, log: Remembering, grace: float) -> None:
         self.cast = Cast(log)
-        self.hooks: tuple[HookSpec, ...] = ()
-        self.worker = Worker(Loaded(config_for(0)), Settings(), self.cast)
-
-    def play(self, conversation: Callable[[], Coroutine[Any, Any, None]], **settings: Any) -> int:
-        """Start the worker, hold the conversation, stop; the exit code."""
-        loaded = Loaded(config_for(0, hooks=self.hooks), {"Caddyfile": ""})
-        self.worker = Worker(loaded, Settings(**settings), self.cast)
-
-        async def both() -> int:
-            running = self.loop.create_task(self.worker.run())
-            await until(lambda: self.cast.ready or running.done())
-            if not running.done():
-                await conversation()
-                self.worker.stop("TEST")
-            return await asyncio.wait_for(running, 10)
-
-        return self.loop.run_until_complete(both())
-
-    async def wait_for(self, what: str) -> dict[str, object]:
-        """The last line of the log about it, once there is one more than when it was asked."""
-        before = len(self.log.of(what))
-        await until(lambda: len(self.log.of(what)) > before)
-        return self.log.of(what)[-1]
+        ours, theirs = socket.socketpair()
+        self.heard: list[object] = []
+        loop = asyncio.get_running_loop()
+        self.channel = Channel(ours, loop, lambda message, _: self.heard.append(message), lambda why: None)
+        self.player = Player(self.cast, Welcome(0, 1, grace=grace), theirs)
+        self.listening: list[socket.socket] = []
 
     @property
-    def port(self) -> int:
-        return int(self.cast.ready.split()[1].rsplit(":", 1)[1])
+    def code(self) -> int | None:
+        """The exit code, or None while it runs."""
+        done = self.player.process.code.done()
+        return self.player.process.code.result() if done else None
+
+    async def say(self, *messages: object, answer: object = None) -> None:
+        """Say these and wait for an answer."""
+        before = self.heard.count(answer)
+        for message in messages:
+            self.channel.send(message)
+        if answer is not None:
+            await until(lambda: self.heard.count(answer) > before)
+
+    def give(self, message: object) -> socket.socket:
+        """Say something with a socket that listens."""
+        listening = sockets.bind(KEY)
+        self.channel.send(message, [listening.fileno()])
+        self.listening.append(listening)
+        return listening
+
+    async def serve(self, number: int = 1) -> int:
+        """Have it serve a first configuration; the port."""
+        await self.say(Prepare(number, config_for(0)), answer=Prepared(number))
+        listening = self.give(Sockets((KEY,)))
+        await self.say(Commit(number), answer=Serving(number))
+        return sockets.port_of(listening)
+
+
+Play = Callable[[Callable[[Boss], Coroutine[Any, Any, None]]], None]
 
 
 @pytest.fixture
-def stage(
+def play(
     loop: asyncio.AbstractEventLoop, log: Remembering, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Stage]:
+) -> Iterator[Play]:
     monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(listeners, "IDLE_GRACE_SECONDS", 0.0)
-    yield Stage(loop, log)
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGUSR1,
-        signal.SIGHUP,
-        signal.SIGUSR2,
-    ):
-        loop.remove_signal_handler(number)
+
+    def run(conversation: Callable[[Boss], Coroutine[Any, Any, None]]) -> None:
+        async def all_of_it() -> None:
+            boss = Boss(log, grace=0.05)
+            await conversation(boss)
+            boss.channel.close()
+            await until(lambda: boss.code is not None)
+            await boss.player.clear()
+            for one in boss.listening:
+                one.close()
+
+        loop.run_until_complete(asyncio.wait_for(all_of_it(), 20))
+
+    yield run
     gc.enable()
 
 
-# --- start and stop
+def test_it_builds_first_and_serves_when_told(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.say(Prepare(1, config_for(0)), answer=Prepared(1))
+        assert boss.cast.story == []
+        listening = boss.give(Sockets((KEY,)))
+        await boss.say(Commit(1), answer=Serving(1))
+        assert boss.cast.story == ["start 1"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", sockets.port_of(listening))
+        writer.write(b"x")
+        assert await reader.read(10) == b"1:x"
+        await boss.say(Prepare(2, config_for(0)), answer=Prepared(2))
+        await boss.say(Commit(2), answer=Serving(2))
+        assert boss.cast.story == ["start 1", "start 2", "retire 1 for 2"]
+        writer.write(b"y")
+        assert await reader.read(10) == b"2:y", "the same connection"
+        writer.close()
+        assert repr(boss.player.worker).startswith(f"<Worker 0 pid={os.getpid()} ")
+
+    play(conversation)
 
 
-def test_start_tells_where_and_stops_with_0(stage: Stage) -> None:
-    async def conversation() -> None:
-        pid = os.getpid()
-        assert re.fullmatch(rf"ready: http://127\.0\.0\.1:\d+ \(pid {pid}, workers 1\)", stage.cast.ready)
-        assert stage.cast.story == ["start 1"]
-        assert repr(stage.worker).startswith(f"<Worker pid={pid} ")
-
-    assert stage.play(conversation) == 0
-    assert [line["what"] for line in stage.log.lines()] == ["started", "stopping", "stopped"]
-
-
-def test_a_start_that_fails_leaves_nothing_open(stage: Stage, tmp_path: Path) -> None:
-    async def conversation() -> None:
-        raise AssertionError("it must not start")
-
-    with pytest.raises(StartError, match="cannot write the pid file"):
-        stage.play(conversation, pidfile=str(tmp_path / "no" / "pid"))
-    stage.cast.building = ConfigError(Mistake(NOWHERE, "no such policy"))
-    with pytest.raises(ConfigError, match="no such policy"):
-        stage.play(conversation)
-    assert stage.cast.ready == ""
-
-
-def test_the_pid_file_is_there_while_it_runs(stage: Stage, tmp_path: Path) -> None:
-    path = tmp_path / "pid"
-
-    async def conversation() -> None:
-        assert path.read_text() == f"{os.getpid()}\n"
-
-    stage.play(conversation, pidfile=str(path))
-    assert not path.exists()
-
-
-def test_quiet_is_without_a_ready_line(stage: Stage) -> None:
-    stage.worker = Worker(Loaded(config_for(0)), Settings(is_quiet=True), stage.cast)
-
-    async def play() -> int:
-        running = stage.loop.create_task(stage.worker.run())
-        await until(lambda: stage.log.of("started"))
-        stage.worker.stop("TEST")
-        return await running
-
-    assert stage.loop.run_until_complete(asyncio.wait_for(play(), 10)) == 0
-    assert stage.cast.ready == ""
-
-
-# --- commands of the configuration
-
-HOOKS = (HookSpec("startup", ("a",)), HookSpec("shutdown", ("b",)), HookSpec("certrenew", ("c",)))
-
-
-def test_commands_run_at_the_first_start_and_at_the_end(stage: Stage) -> None:
-    stage.hooks = HOOKS
-    after = config_for(0, hooks=(HookSpec("startup", ("d",)), HookSpec("shutdown", ("e",))))
-    stage.cast.next = lambda: Loaded(after)
-
-    async def startup() -> None:
-        assert (stage.cast.story, stage.cast.ready) == ([], ""), "before anything is served"
-
-    async def conversation() -> None:
-        assert stage.cast.commanded == [HOOKS[0]]
-        stage.worker.reload("USR1")
-        await stage.wait_for("reloaded")
-        assert stage.cast.commanded == [HOOKS[0]]
-
-    stage.cast.startup = startup
-    assert stage.play(conversation) == 0
-    assert [hook.command for hook in stage.cast.commanded] == [("a",), ("e",)], (
-        "those of the last configuration"
-    )
-
-
-def test_a_failing_startup_command_leaves_nothing_open(stage: Stage, tmp_path: Path) -> None:
-    stage.hooks = HOOKS
-    bound = socket.create_server(("127.0.0.1", 0))
-
-    async def startup() -> None:
-        raise ConfigError(Mistake(NOWHERE, "exit code 3"))
-
-    async def conversation() -> None:
-        raise AssertionError("it must not start")
-
-    stage.cast.startup = startup
-    with pytest.raises(ConfigError, match="exit code 3"):
-        stage.play(conversation, pidfile=str(tmp_path / "pid"), bound={("127.0.0.1", 0): bound})
-    assert os.listdir(tmp_path) == []
-    assert bound.fileno() == -1
-    assert stage.cast.story == []
-    assert stage.cast.commanded == [HOOKS[0]], "what did not start has no end"
-
-
-def test_stopped_during_a_startup_command(stage: Stage, tmp_path: Path) -> None:
-    stage.hooks = HOOKS
-    was_cancelled = False
-
-    async def startup() -> None:
-        nonlocal was_cancelled
-        stage.worker.reload("HUP")
-        os.kill(os.getpid(), signal.SIGTERM)
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            was_cancelled = True
-            raise
-
-    async def conversation() -> None:
-        raise AssertionError("it must not start")
-
-    stage.cast.startup = startup
-    assert stage.play(conversation, pidfile=str(tmp_path / "pid")) == 0
-    assert was_cancelled
-    assert os.listdir(tmp_path) == []
-    assert (stage.cast.ready, stage.cast.story, stage.cast.reopened) == ("", [], 1)
-    assert stage.cast.commanded == [HOOKS[0]]
-
-
-# --- what is found at run time
-
-
-def test_what_is_found_is_asked_for_before_anything_is_built(stage: Stage) -> None:
-    async def preparing() -> None:
-        stage.cast.story.append(f"prepare with {len(stage.cast.generations)}")
-
-    async def conversation() -> None:
-        stage.cast.next = lambda: Loaded(config_for(0))
-        stage.worker.reload("USR1")
-        await stage.wait_for("reloaded")
-
-    stage.cast.preparing = preparing
-    stage.play(conversation)
-    assert stage.cast.story == ["prepare with 0", "start 1", "prepare with 1", "start 2", "retire 1 for 2"]
-
-
-def test_stopped_while_the_first_answer_is_waited_for(stage: Stage) -> None:
-    async def preparing() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.sleep(60)
-
-    async def conversation() -> None:
-        raise AssertionError("it must not start")
-
-    stage.cast.preparing = preparing
-    assert stage.play(conversation) == 0
-    assert stage.cast.generations == []
-
-
-def test_stopped_while_a_reload_waits_for_answers(stage: Stage) -> None:
-    async def preparing() -> None:
-        stage.worker.stop("TERM")
-
-    async def conversation() -> None:
-        stage.cast.next = lambda: Loaded(config_for(0))
-        stage.cast.preparing = preparing
-        stage.worker.reload("USR1")
-        await stage.wait_for("stopped")
-
-    assert stage.play(conversation) == 0
-    assert stage.cast.story == ["start 1"]
-
-
-def test_stopping_waits_for_what_runs(stage: Stage) -> None:
-    async def conversation() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
-        writer.write(b"work")
-        assert await reader.read(100) == b"1:work"
-        stage.cast.generations[0].in_flight = 1
-        stage.worker.stop("TERM")
-        await stage.wait_for("stopping")
+def test_what_is_abandoned_is_dropped_with_its_sockets(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.serve()
+        await boss.say(Prepare(2, config_for(0)), answer=Prepared(2))
+        listening = boss.give(Sockets((("localhost", 0),)))
+        port = sockets.port_of(listening)
+        listening.close()
+        await boss.say(Abandon(2))
+        await boss.say(Prepare(2, config_for(0)), answer=Prepared(2))
+        assert boss.cast.story == ["start 1", "retire 2"]
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", stage.port), 2)
-        assert stage.log.of("stopped") == []
-        stage.cast.generations[0].in_flight = 0
-        writer.close()
-        await stage.wait_for("stopped")
+            socket.create_connection(("127.0.0.1", port), 2)
+        await boss.say(Abandon(2), Abandon(3), Ping(), answer=Pong(0))
 
-    assert stage.play(conversation) == 0
-    assert stage.log.of("stopped")[0]["cut"] == 0
-
-
-def test_past_the_grace_it_cuts_and_counts(stage: Stage) -> None:
-    async def conversation() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
-        writer.write(b"work")
-        await reader.read(100)
-        stage.cast.generations[0].in_flight = 1
-        stage.worker.stop("TERM")
-        await stage.wait_for("stopped")
-        try:
-            assert await reader.read() == b""
-        except ConnectionResetError:
-            pass
-        writer.close()
-
-    assert stage.play(conversation, grace=0.02) == 0
-    assert stage.log.of("stopped")[0]["cut"] == 1
-
-
-def test_a_second_signal_is_2(stage: Stage) -> None:
-    async def conversation() -> None:
-        stage.cast.generations[0].in_flight = 3
-        stage.worker.stop("TERM")
-
-    assert stage.play(conversation) == 2
-    assert stage.log.of("stopped by a second signal")[0]["cut"] == 3
-
-
-def test_signals_reach_the_worker(stage: Stage) -> None:
-    async def conversation() -> None:
-        os.kill(os.getpid(), signal.SIGUSR2)
-        line = await stage.wait_for("upgrade by signal is not in this release yet; nothing was done")
-        assert line["signal"] == "USR2"
-        os.kill(os.getpid(), signal.SIGINT)
-        await stage.wait_for("stopping")
-
-    assert stage.play(conversation) == 2
-
-
-def test_notices_are_told(stage: Stage) -> None:
-    async def conversation() -> None:
-        notice = Notice(Place("Caddyfile", 1, 2), "listens on 2015")
-        stage.cast.next = lambda: Loaded(Config(config_for(0).sites, (notice,)))
-        stage.worker.reload("USR1")
-        await stage.wait_for("reloaded")
-
-    stage.play(conversation)
-    (line,) = stage.log.of("configuration")
-    assert (line["level"], line["place"], line["notice"]) == ("WARN", "Caddyfile:1:2", "listens on 2015")
-
-
-# --- reload
-
-
-def test_reload_swaps_and_retires(stage: Stage) -> None:
-    async def conversation() -> None:
-        stage.cast.next = lambda: Loaded(config_for(0))
-        stage.worker.reload("USR1")
-        line = await stage.wait_for("reloaded")
-        assert (line["generation"], line["cause"]) == (2, "USR1")
-        assert stage.cast.made[0].plan == 2
-        assert len(stage.cast.made) == 1, "the listener stays"
-
-    stage.play(conversation)
-    assert stage.cast.story == ["start 1", "start 2", "retire 1 for 2"]
-    assert stage.cast.reopened == 1
-
-
-def test_asked_again_meanwhile_it_is_done_once_more(stage: Stage) -> None:
-    async def conversation() -> None:
-        stage.cast.next = lambda: Loaded(config_for(0))
-        for _ in range(5):
-            stage.worker.reload("HUP")
-        await until(lambda: len(stage.log.of("reloaded")) == 2)
-
-    stage.play(conversation)
-    assert len(stage.cast.generations) == 3
+    play(conversation)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "answer"),
     [
-        (ConfigError([Mistake(Place("C", 1, 1), "a"), Mistake(Place("C", 2, 1), "b")]), "2 mistakes"),
-        (ConfigError(Mistake(Place("C", 1, 1), "a", hint="b?")), "1 mistake"),
-        (StartError("cannot read C: No such file or directory"), "cannot read C: No such file or directory"),
-        (ZeroDivisionError("a bug"), "ZeroDivisionError('a bug')"),
+        (ConfigError(Mistake(NOWHERE, "a", hint="b?")), Refused(1, (Mistake(NOWHERE, "a", hint="b?"),))),
+        (StartError("cannot open the log"), Refused(1, reason="cannot open the log")),
+        (ZeroDivisionError("a bug"), Refused(1, reason="ZeroDivisionError('a bug')")),
     ],
 )
-@pytest.mark.parametrize("where", ["load", "build"])
-def test_a_failing_reload_changes_nothing(stage: Stage, error: Exception, told: str, where: str) -> None:
-    def fail() -> Loaded:
-        raise error
+def test_what_cannot_be_built_is_refused(play: Play, error: Exception, answer: Refused) -> None:
+    async def conversation(boss: Boss) -> None:
+        boss.cast.building = error
+        await boss.say(Prepare(1, config_for(0)), answer=answer)
+        boss.cast.building = None
+        await boss.serve()
 
-    async def conversation() -> None:
-        stage.cast.next = fail if where == "load" else lambda: Loaded(config_for(0))
-        stage.cast.building = error if where == "build" else None
-        stage.worker.reload("USR1")
-        line = await stage.wait_for("reload failed, the old configuration stays")
-        assert (line["level"], line["reason"]) == ("ERROR", told)
-        stage.cast.building = None
-        stage.cast.next = lambda: Loaded(config_for(0))
-        stage.worker.reload("USR1")
-        await stage.wait_for("reloaded")
-
-    stage.play(conversation)
-    assert stage.cast.story == ["start 1", "start 2", "retire 1 for 2"]
-    if isinstance(error, ConfigError):
-        shown = [line["mistake"] for line in stage.log.of("configuration")]
-        assert shown in (["a", "b"], ["a (b?)"])
+    play(conversation)
 
 
-def test_a_taken_port_at_reload_retires_the_new_generation(stage: Stage) -> None:
-    async def conversation() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            stage.cast.next = lambda: Loaded(config_for(0, taken.getsockname()[1]))
-            stage.worker.reload("USR1")
-            line = await stage.wait_for("reload failed, the old configuration stays")
-        assert "already in use" in str(line["reason"])
-        assert stage.cast.made[0].plan == 1
+def test_it_answers_how_much_runs_on_all_generations(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.say(Ping(), answer=Pong(0))
+        await boss.serve()
+        boss.player.generations[0].in_flight = 2
+        await boss.say(Prepare(2, config_for(0)), answer=Prepared(2))
+        await boss.say(Commit(2), answer=Serving(2))
+        boss.player.generations[1].in_flight = 3
+        await boss.say(Ping(), answer=Pong(5))
+        boss.player.generations[0].in_flight = boss.player.generations[1].in_flight = 0
 
-    stage.play(conversation)
-    assert stage.cast.story == ["start 1", "retire 2"]
-
-
-def test_what_came_from_no_file_is_not_reloaded_but_logs_are(stage: Stage) -> None:
-    async def conversation() -> None:
-        stage.worker.reload("HUP")
-        await stage.wait_for(worker.CANNOT_RELOAD)
-
-    stage.play(conversation)
-    assert stage.cast.reopened == 1
-    assert stage.cast.story == ["start 1"]
+    play(conversation)
 
 
-def test_no_reload_while_stopping(stage: Stage) -> None:
-    async def conversation() -> None:
-        stage.cast.next = lambda: Loaded(config_for(0))
-        reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
+def test_it_drains_and_tells_what_was_cut(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        port = await boss.serve()
+        boss.listening[0].close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"work")
-        await reader.read(100)
-        stage.worker.stop("TERM")
-        stage.worker.reload("USR1")
-        await stage.wait_for("stopping")
+        assert await reader.read(10) == b"1:work"
+        boss.player.generations[0].in_flight = 1
+        await boss.say(Stop("TERM"), answer=Stopping(1))
+        await boss.say(Stop("TERM"), answer=Stopping(1))
+        await until(lambda: Ended(1) in boss.heard)
+        await until(lambda: boss.code == 0)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), 2)
         writer.close()
-        await stage.wait_for("stopped")
 
-    stage.play(conversation)
-    assert stage.log.of("reloaded") == []
+    play(conversation)
 
 
-def test_exchanges_of_retired_generations_count_too(stage: Stage) -> None:
-    async def conversation() -> None:
-        stage.cast.next = lambda: Loaded(config_for(0))
-        stage.cast.generations[0].in_flight = 2
-        stage.worker.reload("USR1")
-        await stage.wait_for("reloaded")
-        stage.cast.generations[1].in_flight = 3
-        stage.worker.stop("TERM")
-        assert (await stage.wait_for("stopping"))["in_flight"] == 5
+def test_it_ends_at_once_when_told_so(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.serve()
+        boss.player.generations[0].in_flight = 3
+        await boss.say(Abort(), answer=Ended(3))
+        await until(lambda: boss.code == 2)
 
-    stage.play(conversation)
+    play(conversation)
 
 
-def test_watching_reloads_only_what_means_something_else(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watch, "EVERY_SECONDS", 0.01)
-    monkeypatch.chdir(tmp_path)
-    caddyfile = tmp_path / "Caddyfile"
-    caddyfile.write_text(":80\n")
-    loads: list[int] = []
+def test_without_a_supervisor_it_drains(play: Play, log: Remembering) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.serve()
+        boss.channel.close()
+        await until(lambda: boss.code == 0)
+        assert log.of("supervisor gone, draining")[0]["reason"] == "its channel ended"
 
-    def found(*ports: int) -> Callable[[], Loaded]:
-        def load() -> Loaded:
-            loads.append(len(ports))
-            return Loaded(config_for(*ports), {"Caddyfile": ""})
-
-        return load
-
-    async def conversation() -> None:
-        stage.cast.next = found(0)
-        caddyfile.write_text(":80 \n")
-        await until(lambda: loads)
-        assert stage.log.of("reloaded") == []
-        with sockets.bind(("127.0.0.1", 0)) as probe:
-            port = sockets.port_of(probe)
-        stage.cast.next = found(0, port)
-        caddyfile.write_text(":80\n:81\n")
-        assert (await stage.wait_for("reloaded"))["cause"] == "watch"
-
-    stage.play(conversation, is_watching=True)
-    assert stage.cast.reopened == 0
+    play(conversation)
 
 
-# --- the rest
+def test_it_serves_who_waits_at_the_socket_of_another(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.serve()
+        orphan = sockets.bind(KEY)
+        reader, writer = await asyncio.open_connection("127.0.0.1", sockets.port_of(orphan))
+        writer.write(b"x")
+        boss.channel.send(Empty((KEY,)), [orphan.fileno()])
+        orphan.close()
+        assert await reader.read(10) == b"1:x"
+        writer.close()
+
+    play(conversation)
 
 
-def test_a_bug_in_a_callback_is_one_line(stage: Stage) -> None:
-    def bug() -> None:
-        raise ZeroDivisionError("on purpose")
+def test_logs_are_its_parts_affair(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.say(ReopenLogs(), TidyLog("a"), ReopenLog("b", 7), answer=Reopened("b", 7, is_done=True))
+        assert (boss.player.reopened, boss.player.tidied) == (1, ["a"])
 
-    async def conversation() -> None:
-        asyncio.get_running_loop().call_soon(bug)
-        line = await stage.wait_for("internal error")
-        assert line["error"] == "ZeroDivisionError('on purpose')"
-        assert str(line["where"]).startswith("test_worker.py:")
-
-    assert stage.play(conversation) == 0
-
-
-def test_no_descriptors_is_no_bug(stage: Stage) -> None:
-    async def conversation() -> None:
-        error = OSError(24, "Too many open files")
-        asyncio.get_running_loop().call_exception_handler({"message": "accept failed", "exception": error})
-
-    stage.play(conversation)
-    assert len(stage.log.of("no descriptor left for a further connection")) == 1
-    assert stage.log.of("internal error") == []
+    play(conversation)
 
 
 def test_the_smallest_limit_of_an_address_counts() -> None:

@@ -1,0 +1,205 @@
+"""Control: what the supervisor and its workers say to each other, over a `channel.Channel`.
+
+A change of the configuration is made in two steps: every worker builds (`Prepare`), and only when all have, all serve
+it (`Commit`). Until then nothing of the old one has changed anywhere, and `Abandon` drops what was built.
+
+A new kind of message is a dataclass here and a line in the table of whoever hears it: `worker.Worker` for those to a
+worker, `workers.Workers` for those that a worker sends without being asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from posthouse.config.specs import Config
+from posthouse.errors import Mistake, Place
+from posthouse.observe.process_log import Format
+from posthouse.server.sockets import ListenKey
+
+# --- to a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The first message: who the worker is, and what the command line says.
+
+    slot         which of the group, from 0; its replacement has the same
+    workers      how many there are
+    grace        seconds that stopping waits for exchanges
+    connections  downstream connections at most
+    log          where the process log goes
+    descriptor   where that is open, inherited; -1 = it is stderr or stdout
+    secret       what keys are made of that all workers must agree on
+    """
+
+    slot: int
+    workers: int
+    grace: float = 30.0
+    connections: int = 512
+    log: str = "stderr"
+    descriptor: int = -1
+    log_format: Format = "text"
+    is_case_sensitive: bool = False
+    secret: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Build this configuration. Answered by `Prepared` or `Refused`.
+
+    files  what the supervisor has read for those who may not: content by path
+    """
+
+    number: int
+    config: Config
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Listening sockets, which are its descriptors in this order; a `Commit` says what becomes of them."""
+
+    keys: tuple[ListenKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Serve what was prepared; a socket for each address that is new was sent. Answered by `Serving`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Drop what was prepared, and its sockets."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """Serve whoever waits in the queues of these sockets (its descriptors), which nobody else will serve; then close
+    them."""
+
+    keys: tuple[ListenKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenLogs:
+    """Open the files of all logs again, by name. A descriptor that comes with it is the process log's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenLog:
+    """Open this one file again: it was put aside. Answered by `Reopened`."""
+
+    path: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Drain. Answered by `Stopping` at once and by `Ended` at the end."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """End at once. Answered by `Ended`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Answered by `Pong`: a worker that does not is not turning its loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class TidyLog:
+    """Everybody writes to the new file: those put aside from this one may be compressed and deleted."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskStatus:
+    """Answered by `StatusReport`."""
+
+
+# --- from a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It could not be built: mistakes with their places, or one line."""
+
+    number: int
+    mistakes: tuple[Mistake, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """in_flight  exchanges that run now"""
+
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """cut  exchanges that were cut"""
+
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """in_flight  exchanges that run now"""
+
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """report  as `server.status.Status` words it"""
+
+    report: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class LogMoved:
+    """This file was put aside, or was to be seen to anyway: everybody else shall open it anew.
+
+    turn  counts these messages, so that no answer is taken for one to a later question
+    """
+
+    path: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """is_done  False: it could not be opened, and the old file is still written to"""
+
+    path: str
+    turn: int
+    is_done: bool
+
+
+FROM_WORKERS: Final = (
+    *(Prepared, Refused, Serving, Stopping, Ended, Pong, StatusReport, LogMoved, Reopened),
+    *(Mistake, Place),
+)
+"""What a worker's messages are made of, besides plain values: the supervisor reads nothing else."""

@@ -1,0 +1,147 @@
+"""Group: the supervisor in this process, put together from its parts and run until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from posthouse.adapt import Adapted
+from posthouse.config.specs import Config
+from posthouse.errors import StartError
+from posthouse.observe.output import Output
+from posthouse.observe.process_log import Format, ProcessLog
+from posthouse.server import loops
+from posthouse.server.child import Child, Identity, Launch
+from posthouse.server.control import Welcome
+from posthouse.server.discoverer import RESOLVER, name_servers
+from posthouse.server.hooks import Hooks
+from posthouse.server.parts import Admin
+from posthouse.server.service_manager import ServiceManager
+from posthouse.server.supervisor import Settings, Supervisor
+
+
+def usable_cores() -> int:
+    """How many cores this process may use: what `--workers auto` means."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says of every worker, besides `supervisor.Settings`.
+
+    env       the environment with the values of the env file: what commands of the configuration get
+    identity  whom workers run as; None: as we do
+    """
+
+    env: Mapping[str, str]
+    connections: int = 512
+    log: str = "stderr"
+    log_format: Format = "text"
+    is_case_sensitive: bool = False
+    identity: Identity | None = None
+
+
+class Group:
+    """The parts of a supervisor (see `parts.SupervisorParts`), made before it and closed after it.
+
+    load  reads the configuration again; None: it did not come from a file
+    Raises StartError when the log can't be opened, or for a variable of the environment that is wrong.
+    """
+
+    def __init__(self, options: Options, load: Callable[[], Adapted | None]) -> None:
+        # What workers will read as well: said once, here, and not by each of them.
+        loops.choose(os.environ.get("POSTHOUSE_LOOP", ""))
+        name_servers(os.environ.get(RESOLVER, ""))
+        self._output = _open(options.log)
+        self.log = ProcessLog(self._output, options.log_format)
+        self.load = load
+        self.hooks = Hooks(self.log, options.env)
+        self.manager = ServiceManager(os.environ)
+        self._launch = Launch(os.environ, options.identity)
+        self._options = options
+        self.admin: Admin | None = None
+
+    def serve(self, loaded: Adapted, settings: Settings) -> int:
+        """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
+        options = self._options
+        self._welcome = Welcome(
+            slot=0,
+            workers=settings.workers,
+            grace=settings.grace,
+            connections=options.connections,
+            log=options.log,
+            log_format=options.log_format,
+            is_case_sensitive=options.is_case_sensitive,
+            secret=secrets.token_bytes(32),
+        )
+        try:
+            return asyncio.run(self._run(loaded, settings))
+        finally:
+            self.log.close()
+
+    async def _run(self, loaded: Adapted, settings: Settings) -> int:
+        self._supervisor = Supervisor(loaded, settings, self)
+        self._place = settings.admin
+        return await self._supervisor.run()
+
+    async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
+        """See `parts.SupervisorParts`."""
+        (descriptor,) = self._descriptors() or (-1,)
+        welcome = replace(self._welcome, slot=slot, descriptor=descriptor)
+        return await self._launch.start(welcome, on_message)
+
+    def reopen_logs(self) -> Sequence[int]:
+        """See `parts.SupervisorParts`."""
+        self.log.reopen()
+        return self._descriptors()
+
+    def _descriptors(self) -> Sequence[int]:
+        """Where the process log is open: workers write to it there, and may not be able to open it themselves."""
+        return () if self._options.log in ("stderr", "stdout") else (self._output.fileno(),)
+
+    def import_the_rest(self) -> None:
+        """See `parts.SupervisorParts`."""
+        from posthouse.admin.server import AdminServer
+        from posthouse.server import process
+        from posthouse.server.group_status import GroupStatus
+
+        self._dry_build = process.dry_build
+        place = self._place
+        if place is not None:
+            status = GroupStatus(self._supervisor, place.config)
+            self.admin = AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+    def check(self, config: Config) -> Mapping[str, bytes]:
+        """See `parts.SupervisorParts`."""
+        files = self._dry_build(config)
+        return files if self._options.identity is not None else {}
+
+    def first_files(self, config: Config) -> Mapping[str, bytes]:
+        """See `parts.SupervisorParts`."""
+        return self.check(config) if self._options.identity is not None else {}
+
+    def announce(self, ready: str) -> None:
+        """See `parts.SupervisorParts`."""
+        if sys.stderr is None:  # closed by who started us; print() would take stdout instead
+            return
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            print(ready, file=sys.stderr, flush=True)
+
+
+def _open(log: str) -> Output:
+    try:
+        return Output(log)
+    except OSError as error:
+        raise StartError(f"cannot open the process log {log}: {error.strerror or error}") from error

@@ -1,0 +1,117 @@
+"""What `GET /status` answers: the reports of all workers (`server/status.py`) as one.
+
+What can be counted is summed. What a backend is believed to be is what the worker says that thinks least of it; each
+worker still has a belief of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from posthouse import __version__
+from posthouse.server.control import AskStatus, StatusReport
+from posthouse.server.status import Moment
+from posthouse.server.workers import Workers
+
+ANSWER_SECONDS: Final = 2.0
+"""A worker that takes longer is left out of the report."""
+
+Report = dict[str, Any]
+
+
+class Supervising(Protocol):
+    """What is asked of `server.supervisor.Supervisor`."""
+
+    @property
+    def began(self) -> float: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def workers(self) -> Workers: ...
+
+
+class GroupStatus:
+    """Answers for the whole group.
+
+    config  the absolute path of its configuration; None: it did not come from a file
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervising,
+        config: str | None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._supervisor = supervisor
+        self._config = config
+        self._clock = clock
+        self._wall = wall
+
+    async def status(self) -> Report:
+        """Everything, as of now."""
+        supervisor = self._supervisor
+        answers = await supervisor.workers.ask_all(AskStatus(), StatusReport, ANSWER_SECONDS)
+        moment = Moment(self._clock(), self._wall())
+        reports: list[Report] = [dict(answer.report) for _, answer in answers]
+        workers = [
+            {
+                "slot": child.slot,
+                "pid": child.pid,
+                "exchanges": report["exchanges"],
+                "connections": report["connections"],
+            }
+            for (child, _), report in zip(answers, reports, strict=True)
+        ]
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "config": self._config,
+            "started": moment.stamp(supervisor.began),
+            "uptime_s": round(moment.now - supervisor.began, 3),
+            "generation": supervisor.number,
+            "generations_retiring": max((one["generations_retiring"] for one in reports), default=0),
+            "exchanges": sum(one["exchanges"] for one in reports),
+            "connections": sum(one["connections"] for one in reports),
+            "workers": workers,
+            "sites": reports[0]["sites"] if reports else [],
+            "pools": merged_pools([one["pools"] for one in reports]),
+        }
+
+
+def merged_pools(reports: Sequence[Sequence[Report]]) -> list[Report]:
+    """The pools of all workers, by name; in the order of the first worker."""
+    return [_pool(same) for same in _by_name(reports)]
+
+
+def _by_name(reports: Iterable[Sequence[Report]]) -> Iterable[list[Report]]:
+    found: dict[str, list[Report]] = {}
+    for report in reports:
+        for one in report:
+            found.setdefault(one["name"], []).append(one)
+    return found.values()
+
+
+def _pool(same: Sequence[Report]) -> Report:
+    oldest = [one["queue"]["oldest_ms"] for one in same if one["queue"]["oldest_ms"] is not None]
+    queue = {
+        **same[0]["queue"],
+        "length": sum(one["queue"]["length"] for one in same),
+        "oldest_ms": max(oldest, default=None),
+    }
+    backends = [_backend(backend) for backend in _by_name([one["backends"] for one in same])]
+    return {**same[0], "queue": queue, "backends": backends}
+
+
+def _backend(same: Sequence[Report]) -> Report:
+    worst = next((one for one in same if not one["is_usable"]), same[0])
+    probes = [one["probe"] for one in same if one["probe"] is not None]
+    return {
+        **worst,
+        "in_flight": sum(one["in_flight"] for one in same),
+        "fails": sum(one["fails"] for one in same),
+        "probe": max(probes, key=lambda probe: str(probe["at"]), default=None),
+    }

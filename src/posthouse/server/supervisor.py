@@ -1,0 +1,297 @@
+"""Supervisor: the process that the outside knows. It binds, starts the workers and serves no request itself.
+
+Laws
+- Reading, checking and a build of everything come before anything changes; a mistake or a taken port leaves
+  everything as it was, in every worker.
+- Signals are methods: they return at once, and the work goes on in the loop.
+- The commands of the configuration, the pid file, the ready line and the service manager are its, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from posthouse.config.specs import Config, HookEvent, HookSpec
+from posthouse.errors import ConfigError, StartError
+from posthouse.server import bugs, pidfile, signals
+from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.control import Prepare
+from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
+from posthouse.server.ready import ready_line
+from posthouse.server.sockets import ListenKey
+from posthouse.server.tasks import Tasks
+from posthouse.server.watch import Watch
+from posthouse.server.workers import Workers
+
+STOPPED, FAILED, STOPPED_TWICE = 0, 1, 2
+"""Exit codes: stopped as asked; no worker can live; a second signal."""
+
+CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
+ABORT_SECONDS = 1.0
+"""After a second signal, until workers that have not ended are killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says of the group.
+
+    workers    how many
+    grace      seconds that stopping waits for exchanges
+    is_quiet   no ready line
+    heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
+    admin      where the admin socket is to be; None: there is none
+    bound      sockets that listen already, by address: one for each slot, or one for all
+    """
+
+    workers: int = 1
+    grace: float = 30.0
+    pidfile: str = ""
+    is_watching: bool = False
+    is_quiet: bool = False
+    heartbeat: float = 0.0
+    bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
+    admin: AdminPlace | None = None
+
+
+class Supervisor:
+    """Serves from `run` until stopped, through its workers.
+
+    `stop`, `reload` and `upgrade` are what signals do; they return at once and work goes on in the loop.
+    """
+
+    def __init__(self, loaded: Loaded, settings: Settings, parts: SupervisorParts) -> None:
+        self._loaded = loaded
+        self._settings = settings
+        self._parts = parts
+        self._log = parts.log
+        self._number = 0
+        self._bindings = Bindings(settings.workers, settings.bound)
+        self._workers = Workers(
+            parts.start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
+        )
+        self._tasks = Tasks()
+        self.began = time.monotonic()
+        self._is_stopping = False
+        self._is_aborting = False
+        self._is_reloading = False
+        self._reload_again = ""
+
+    def __repr__(self) -> str:
+        return f"<Supervisor pid={os.getpid()} generation={self._number} {self._workers!r}>"
+
+    async def run(self) -> int:
+        """Start, serve until stopped; the exit code. Raises ConfigError or StartError when it can't start."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(bugs.teller(self._log))
+        self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._workers.on_lost = self._on_lost
+        watch = None
+        try:
+            if not await self._start():
+                return await self._exit
+            if self._settings.is_watching:
+                watch = Watch(lambda: list(self._loaded.sources), lambda: self.reload("watch"), self._loop)
+            return await self._exit
+        finally:
+            if watch is not None:
+                watch.stop()
+            await self._workers.bury()
+            self._bindings.close()
+            self._parts.manager.close()
+            if self._parts.admin is not None:
+                self._parts.admin.close()
+            if self._settings.pidfile:
+                pidfile.remove(self._settings.pidfile)
+
+    @property
+    def workers(self) -> Workers:
+        """Who serves."""
+        return self._workers
+
+    @property
+    def number(self) -> int:
+        """That of the generation that is served; 0 = none yet."""
+        return self._number
+
+    # --- start
+
+    async def _start(self) -> bool:
+        """Whether it serves; False: it was stopped before. Raises ConfigError or StartError."""
+        signals.listen(self._loop, self)  # what follows may take long, and must not outlive us
+        await self._workers.start()
+        self._parts.import_the_rest()
+        config = self._loaded.config
+        prepare = Prepare(1, config, self._parts.first_files(config))
+        if not await self._unless_stopped(self._workers.first(prepare)):
+            return False
+        fresh = self._bindings.bind(listen_keys(config))
+        self._bindings.take(fresh)
+        if self._parts.admin is not None:
+            self._parts.admin.claim()
+        if self._settings.pidfile:
+            pidfile.write(self._settings.pidfile)
+        self._tell_notices(config)
+        hooks = hooks_of(config, "startup")
+        if hooks and not await self._unless_stopped(self._parts.hooks.start_up(hooks)):
+            return False
+        await self._workers.commit(prepare, fresh, {})
+        self._number = 1
+        if self._parts.admin is not None:
+            await self._parts.admin.serve()
+        count = len(self._workers)
+        if not self._settings.is_quiet:
+            self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))
+        self._log.info("started", pid=os.getpid(), workers=count, sites=len(config.sites), generation=1)
+        self._parts.manager.ready()
+        return True
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
+        running = self._loop.create_task(work)
+        await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            running.cancel()
+            await asyncio.wait((running,))
+            return False
+        running.result()
+        return not self._is_stopping
+
+    def _on_lost(self, reason: str) -> None:
+        self._log.error("no worker is left that serves", reason=reason)
+        self._end(FAILED)
+
+    # --- reload
+
+    def reload(self, cause: str) -> None:
+        """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
+
+        Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
+        """
+        if cause != "watch":
+            self._workers.reopen_logs(self._parts.reopen_logs())
+        if self._is_stopping or not self._number:
+            return
+        if self._is_reloading:
+            self._reload_again = cause
+            return
+        self._is_reloading = True
+        self._tasks.spawn(self._reload(cause))
+
+    async def _reload(self, cause: str) -> None:
+        self._parts.manager.reloading()
+        try:
+            loaded = await self._loop.run_in_executor(None, self._parts.load)
+            if self._is_stopping:
+                return
+            if loaded is None:
+                self._log.info(CANNOT_RELOAD, cause=cause)
+            elif cause != "watch" or loaded.config != self._loaded.config:
+                await self._swap(loaded, cause)
+        except Exception as error:  # whatever it is, it must not take down what serves
+            if not self._is_stopping:
+                self._tell_refusal(error, cause)
+        finally:
+            self._is_reloading = False
+            if not self._is_stopping:
+                self._parts.manager.ready()
+            if self._reload_again:
+                again, self._reload_again = self._reload_again, ""
+                self.reload(again)
+
+    async def _swap(self, loaded: Loaded, cause: str) -> None:
+        began = self._loop.time()
+        config = loaded.config
+        files = await self._loop.run_in_executor(None, self._parts.check, config)
+        async with self._workers.change():
+            prepare = Prepare(self._number + 1, config, files)
+            await self._workers.prepare(prepare)
+            if self._is_stopping:
+                return
+            keys = listen_keys(config)
+            try:
+                fresh = self._bindings.bind(keys)
+            except BaseException:
+                self._workers.abandon(prepare)
+                raise
+            self._bindings.take(fresh)
+            self._number, self._loaded = prepare.number, loaded
+            self._tell_notices(config)
+            await self._workers.commit(prepare, fresh, self._bindings.leave(keys))
+        took = round((self._loop.time() - began) * 1000)
+        self._log.info(
+            "reloaded", cause=cause, generation=prepare.number, sites=len(config.sites), took_ms=took
+        )
+
+    def _tell_refusal(self, error: Exception, cause: str) -> None:
+        if isinstance(error, ConfigError):
+            for mistake in error.mistakes:
+                place = str(mistake.place)
+                what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+                self._log.error("configuration", key=place, place=place, mistake=what)
+            reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
+        else:
+            reason = str(error) if isinstance(error, StartError) else repr(error)
+        self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
+
+    def _tell_notices(self, config: Config) -> None:
+        for notice in config.notices:
+            self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+
+    # --- stop
+
+    def stop(self, cause: str) -> None:
+        """Drain and end with 0; asked a second time, end at once with 2."""
+        if self._is_stopping:
+            self._is_aborting = True
+            self._tasks.spawn(self._abort(cause))
+        else:
+            self._is_stopping = True
+            self._tasks.spawn(self._drain(cause))
+
+    async def _drain(self, cause: str) -> None:
+        self._parts.manager.stopping()
+        grace = self._settings.grace
+
+        def tell(in_flight: int) -> None:
+            self._log.info("stopping", signal=cause, in_flight=in_flight, grace=f"{grace:g}s")
+
+        if not self._number:  # nothing is served yet
+            tell(0)
+            self._log.info("stopped", cut=0)
+            self._end(STOPPED)
+            return
+
+        try:
+            cut = await self._workers.stop(cause, tell, grace)
+            if not self._is_aborting:
+                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
+                self._log.info("stopped", cut=cut)
+        finally:
+            if not self._is_aborting:
+                self._end(STOPPED)
+
+    async def _abort(self, cause: str) -> None:
+        try:
+            cut = await self._workers.abort(ABORT_SECONDS)
+            self._log.warn("stopped by a second signal", signal=cause, cut=cut)
+        finally:
+            self._end(STOPPED_TWICE)
+
+    def _end(self, code: int) -> None:
+        if not self._exit.done():
+            self._exit.set_result(code)
+
+    def upgrade(self, cause: str) -> None:
+        """Not in this release; saying so is better than dying, which is the signal's default."""
+        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
+
+
+def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
+    """The commands of all sites for an event, in the order of the file."""
+    return [hook for site in config.sites for hook in site.hooks if hook.event == event]

@@ -1,0 +1,388 @@
+"""Workers: the processes that serve. Started together, asked together, replaced one by one.
+
+Laws
+- A change reaches all of them or none: it is prepared everywhere before it is committed anywhere.
+- A place in the group (a slot) whose worker died or hung gets a new one, which inherits the place's sockets; what it
+  does not do is end the group, unless nobody is left who serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from posthouse.errors import ConfigError, StartError
+from posthouse.observe.process_log import ProcessLog
+from posthouse.server.backoff import Backoff
+from posthouse.server.bindings import Bindings, Bound, close
+from posthouse.server.channel import MOST_DESCRIPTORS
+from posthouse.server.child import Answer, Child, Gone
+from posthouse.server.control import (
+    Abandon,
+    Abort,
+    Commit,
+    Empty,
+    Ended,
+    Ping,
+    Pong,
+    Prepare,
+    Prepared,
+    Refused,
+    ReopenLogs,
+    Serving,
+    Sockets,
+    Stop,
+    Stopping,
+)
+from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
+from posthouse.server.moved_logs import MovedLogs
+from posthouse.server.sockets import ListenKey
+from posthouse.server.tasks import Tasks
+
+MOST_STILLBORN: Final = 3
+"""Workers in a row that ended before they served. With nobody else serving, that is the end."""
+STOPPING_SECONDS: Final = 1.0
+"""How long the log line about stopping waits for the counts of the workers."""
+FAREWELL_SECONDS: Final = 4.0
+"""From a worker's last word to its end: it writes its logs, which waits 2 s for slow readers."""
+OVERTIME_SECONDS: Final = 5.0
+"""After the grace, a worker that has not ended is killed."""
+
+Start = Callable[[int, Callable[[Child, object], None]], Awaitable[Child]]
+"""A new worker for a slot, and who hears what it says. Raises StartError."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """A place in the group."""
+
+    number: int
+    child: Child | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    heartbeat: Heartbeat | None = None
+    stillborn: int = 0
+
+
+class Workers:
+    """on_lost  told in one line that nobody serves any more and nobody will
+    heartbeat   seconds; 0 = none
+    """
+
+    def __init__(
+        self, start: Start, bindings: Bindings, log: ProcessLog, count: int, heartbeat: float
+    ) -> None:
+        self.on_lost: Callable[[str], None] = lambda reason: None
+        self.is_stopping = False
+        self._start = start
+        self._bindings = bindings
+        self._log = log
+        self._limit = heartbeat
+        self._slots = [Slot(number) for number in range(count)]
+        self._serving: Prepare | None = None
+        self._changing = asyncio.Lock()
+        self._tasks = Tasks()
+        self._moved_logs = MovedLogs(self.children)
+
+    def __repr__(self) -> str:
+        return f"<Workers {[slot.child for slot in self._slots]}>"
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def children(self) -> list[Child]:
+        """Those that run, whether they serve or not."""
+        return [slot.child for slot in self._slots if slot.child is not None and not slot.child.ended.done()]
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges that ran when the workers last told."""
+        return sum(child.in_flight for child in self.children())
+
+    # --- start
+
+    async def start(self) -> None:
+        """Start a process for each slot. Raises StartError."""
+        if self._limit:
+            self._tasks.spawn(self._beat())
+        for slot in self._slots:
+            await self._give_birth(slot)
+
+    async def first(self, prepare: Prepare) -> None:
+        """Have all that were started build the first configuration. Raises ConfigError or StartError."""
+        await asyncio.gather(*(self._prepare_first(slot, prepare) for slot in self._slots))
+
+    async def _prepare_first(self, slot: Slot, prepare: Prepare) -> None:
+        while True:
+            child = slot.child
+            assert child is not None
+            try:
+                judge(await child.ask(prepare, Prepared, Refused))
+            except Gone:
+                code = await child.end()
+                slot.stillborn += 1
+                if slot.stillborn >= MOST_STILLBORN:
+                    raise StartError(_obituary(child, code)) from None
+                self._log.error(
+                    "worker ended at its start", worker=slot.number, pid=child.pid, ended=ended(code)
+                )
+                await self._give_birth(slot)
+            else:
+                return
+
+    async def _give_birth(self, slot: Slot) -> Child:
+        slot.child = await self._start(slot.number, self._hear)
+        slot.heartbeat = None
+        if self._limit:
+            slot.heartbeat = Heartbeat(max(BIRTH_SECONDS, self._limit), period_of(self._limit))
+        return slot.child
+
+    # --- changes
+
+    @contextlib.asynccontextmanager
+    async def change(self) -> Any:
+        """Nobody else changes what is served, and no worker comes into service, for as long as this is held."""
+        async with self._changing:
+            yield
+
+    async def prepare(self, prepare: Prepare) -> None:
+        """Have all that serve build a configuration. Raises ConfigError or StartError, and then nobody has it."""
+        serving = [child for child in self.children() if child.is_serving]
+        asked = (child.ask(prepare, Prepared, Refused) for child in serving)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        try:
+            for answer in answers:
+                judge(answer)
+        except Gone:
+            self.abandon(prepare)
+            raise StartError("a worker ended while it built the new configuration") from None
+        except BaseException:
+            self.abandon(prepare)
+            raise
+
+    def abandon(self, prepare: Prepare) -> None:
+        """Drop what was prepared."""
+        for child in self.children():
+            child.send(Abandon(prepare.number))
+
+    async def commit(self, prepare: Prepare, fresh: Bound, gone: Bound) -> None:
+        """Serve what was prepared: from here on nothing can fail. `gone` are closed, their queues served first."""
+        is_first = self._serving is None
+        self._serving = prepare
+        ready = [
+            (slot, slot.child)
+            for slot in self._slots
+            if slot.child is not None and (slot.child.is_serving or is_first)
+        ]
+        self.hand_down(gone)
+        close(gone)  # the workers' own copies are the last ones, so that emptying a queue is the end of it
+        serving = [(slot, self._commit(child, prepare, fresh)) for slot, child in ready]
+        for slot, one in serving:
+            with contextlib.suppress(Gone):  # its replacement will serve what we serve
+                await one
+            if is_first:
+                self._tasks.spawn(self._keep(slot))
+
+    def _commit(self, child: Child, prepare: Prepare, keys: Iterable[ListenKey]) -> Awaitable[Serving]:
+        ours = list(self._bindings.of(child.slot, keys).items())
+        for first in range(0, len(ours), MOST_DESCRIPTORS):
+            some = ours[first : first + MOST_DESCRIPTORS]
+            child.send(Sockets(tuple(key for key, _ in some)), [one.fileno() for _, one in some])
+        waiting = child.expect(Serving)
+        child.send(Commit(prepare.number))
+        return waiting
+
+    def hand_down(self, bound: Bound) -> None:
+        """Have somebody serve who waits at those of these sockets whose slot has nobody."""
+        heirs = [child for child in self.children() if child.is_serving]
+        orphans = {slot.number for slot in self._slots} - {child.slot for child in heirs}
+        for number in sorted(orphans) if heirs else ():
+            for key, listening in bound.items():
+                heirs[number % len(heirs)].send(Empty((key,)), [listening[number].fileno()])
+
+    # --- replacement
+
+    async def _keep(self, slot: Slot) -> None:
+        """See to it that the slot has a worker that serves, until we stop."""
+        while True:
+            child = slot.child
+            assert child is not None
+            code = await child.end()
+            if self.is_stopping:
+                return
+            if slot.stillborn >= MOST_STILLBORN and not any(one.is_serving for one in self.children()):
+                self.on_lost(_obituary(child, code))
+                return
+            await asyncio.sleep(self._mourn(slot, child, code))
+            slot.stillborn += 1
+            try:
+                child = await self._give_birth(slot)
+                await self._bring_up(child)
+            except Gone:
+                continue
+            except (ConfigError, StartError) as error:
+                self._log.error("worker not started", worker=slot.number, reason=str(error))
+                child.kill()
+            else:
+                slot.stillborn = 0
+                self._log.info("worker replaced", worker=slot.number, pid=child.pid)
+
+    def _mourn(self, slot: Slot, child: Child, code: int) -> float:
+        """Tell that it ended; seconds until the next one."""
+        self._moved_logs.forget(child)
+        delay = slot.backoff.after_death(asyncio.get_running_loop().time())
+        self._log.error(
+            "worker ended",
+            worker=slot.number,
+            pid=child.pid,
+            ended=child.trouble or ended(code),
+            cut=child.in_flight,
+            next=f"{delay:g}s",
+        )
+        return delay
+
+    async def _bring_up(self, child: Child) -> None:
+        """Have a new worker serve what the others do. Raises Gone, ConfigError, StartError."""
+        async with self._changing:
+            serving = self._serving
+            assert serving is not None
+            judge(await child.ask(serving, Prepared, Refused))
+            await self._commit(child, serving, self._bindings.of(child.slot))
+
+    # --- heartbeat
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(period_of(self._limit))
+            for slot in self._slots:
+                if slot.child is not None and slot.heartbeat is not None and not slot.child.ended.done():
+                    self._look(slot, slot.child, slot.heartbeat)
+
+    def _look(self, slot: Slot, child: Child, heartbeat: Heartbeat) -> None:
+        if child.channel.is_greeted and heartbeat.limit != self._limit:
+            heartbeat = slot.heartbeat = Heartbeat(self._limit, period_of(self._limit))
+        verdict = heartbeat.look()
+        if verdict is Verdict.HUNG:
+            slot.heartbeat = None
+            self._log.error(
+                "worker hung, killed", worker=slot.number, pid=child.pid, silent=f"{heartbeat.limit:g}s"
+            )
+            child.kill()
+        elif verdict is Verdict.ASK and child.channel.is_greeted:
+            child.send(Ping())
+
+    def _hear(self, child: Child, message: object) -> None:
+        match message:
+            case Pong():
+                child.in_flight = message.in_flight
+                heartbeat = self._slots[child.slot].heartbeat
+                if heartbeat is not None:
+                    heartbeat.answered()
+            case Serving():
+                child.is_serving = True
+            case _:
+                self._moved_logs.hear(child, message)
+
+    async def ask_all(
+        self, message: object, answer: type[Answer], patience: float
+    ) -> list[tuple[Child, Answer]]:
+        """Ask all that serve; what those answer that do so in time."""
+        asked = [
+            (child, asyncio.ensure_future(child.ask(message, answer)))
+            for child in self.children()
+            if child.is_serving
+        ]
+        if asked:
+            await asyncio.wait([future for _, future in asked], timeout=patience)
+        answers = []
+        for child, future in asked:
+            if not future.done():
+                future.cancel()
+            elif future.exception() is None:
+                answers.append((child, future.result()))
+        return answers
+
+    # --- logs
+
+    def reopen_logs(self, descriptors: Sequence[int]) -> None:
+        """Have everybody open the files of all logs again; the process log is open at this descriptor."""
+        for child in self.children():
+            child.send(ReopenLogs(), descriptors)
+
+    # --- end
+
+    async def stop(self, cause: str, tell: Callable[[int], None], grace: float) -> int:
+        """Drain all; how many exchanges were cut. `tell` is told how many run."""
+        self.is_stopping = True
+        children = self.children()
+        gone = self._bindings.leave(())
+        self.hand_down(gone)
+        close(gone)
+        ends = [child.expect(Ended) for child in children]
+        counts = [asyncio.ensure_future(child.ask(Stop(cause), Stopping)) for child in children]
+        if counts:
+            await asyncio.wait(counts, timeout=STOPPING_SECONDS)
+        for child, count in zip(children, counts, strict=True):
+            if count.done() and count.exception() is None:
+                child.in_flight = count.result().in_flight
+        tell(self.in_flight)
+        return await self._ends(children, ends, grace + OVERTIME_SECONDS)
+
+    async def abort(self, patience: float) -> int:
+        """End all at once; how many exchanges were cut."""
+        self.is_stopping = True
+        children = self.children()
+        ends = [child.expect(Ended) for child in children]
+        for child in children:
+            child.send(Abort())
+        return await self._ends(children, ends, patience)
+
+    async def _ends(
+        self, children: Sequence[Child], ends: Sequence[asyncio.Future[Ended]], patience: float
+    ) -> int:
+        """Wait for them; who takes longer is killed, and what it last told is what was cut."""
+        if ends:
+            await asyncio.wait(ends, timeout=patience)
+        cut = 0
+        for child, end in zip(children, ends, strict=True):
+            if end.done() and end.exception() is None:
+                cut += end.result().cut
+            else:
+                cut += child.in_flight
+                child.kill()
+        await self.bury()
+        return cut
+
+    async def bury(self) -> None:
+        """Nobody is left: who still runs is killed."""
+        self.is_stopping = True
+        self._tasks.cancel()
+        children = self.children()
+        if children:
+            await asyncio.wait([child.ended for child in children], timeout=FAREWELL_SECONDS)
+        for child in self.children():
+            child.kill()
+        for child in children:
+            await child.end()
+
+
+def judge(answer: object) -> None:
+    """Raises what a worker's answer to `Prepare` means, if it is not `Prepared`."""
+    if isinstance(answer, BaseException):
+        raise answer
+    if isinstance(answer, Refused):
+        if answer.mistakes:
+            raise ConfigError(list(answer.mistakes))
+        raise StartError(answer.reason)
+
+
+def _obituary(child: Child, code: int) -> str:
+    why = child.trouble or ended(code)
+    return f"worker {child.slot} ended {MOST_STILLBORN} times before it served: {why}"
+
+
+def ended(code: int) -> str:
+    """How a process ended, from its exit code."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,80 @@
+"""The status of a group: what can be counted is summed, and the worst belief is shown."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.control import Prepare
+from posthouse.server.group_status import GroupStatus, merged_pools
+from posthouse.server.workers import Workers
+from unit.server.fakes import Remembering
+from unit.server.troupe import Cast, config_for
+
+
+def backend(name: str, **changes: Any) -> dict[str, Any]:
+    plain = {"name": name, "state": "up", "is_usable": True, "in_flight": 1, "fails": 2, "probe": None}
+    return {**plain, **changes}
+
+
+def pool(name: str, *backends: dict[str, Any], length: int = 0, oldest: int | None = None) -> dict[str, Any]:
+    return {"name": name, "queue": {"length": length, "size": 9, "oldest_ms": oldest}, "backends": backends}
+
+
+def test_counts_are_summed_and_the_worst_is_believed() -> None:
+    early, late = {"at": "2026-01-01T00:00:01.000Z"}, {"at": "2026-01-01T00:00:02.000Z"}
+    first = [pool("p", backend("a", probe=late), backend("b"), length=2, oldest=30), pool("q")]
+    second = [
+        pool("p", backend("a", probe=early, state="down", is_usable=False), backend("b"), length=1, oldest=70)
+    ]
+    p, q = merged_pools([first, second])
+    assert (p["name"], q["name"]) == ("p", "q")
+    assert p["queue"] == {"length": 3, "size": 9, "oldest_ms": 70}
+    a, b = p["backends"]
+    assert a == backend("a", state="down", is_usable=False, in_flight=2, fails=4, probe=late)
+    assert b == backend("b", in_flight=2, fails=4)
+
+
+def test_of_a_name_that_only_some_have_theirs_is_shown() -> None:
+    (p,) = merged_pools([[pool("p", backend("a"))], [pool("p", backend("a"), backend("new"))]])
+    assert [(one["name"], one["in_flight"]) for one in p["backends"]] == [("a", 2), ("new", 1)]
+    assert merged_pools([]) == []
+
+
+class Supervising:
+    def __init__(self, workers: Workers) -> None:
+        self.workers = workers
+        self.began, self.number = 100.0, 7
+
+
+def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+    async def conversation() -> None:
+        cast, bindings = Cast(log), Bindings(2)
+        workers = Workers(cast.start_worker, bindings, log, 2, 0.0)
+        status = GroupStatus(Supervising(workers), "/C", lambda: 160.0, lambda: 1_000_000_000.0)
+        assert (await status.status())["workers"] == [], "nobody serves yet"
+        await workers.start()
+        prepare = Prepare(7, config_for(0))
+        await workers.first(prepare)
+        bindings.take(bindings.bind(listen_keys(prepare.config)))
+        await workers.commit(prepare, {}, {})
+        for player, exchanges in zip(cast.players, (2, 3), strict=True):
+            player.report = {
+                "exchanges": exchanges,
+                "connections": 10,
+                "generations_retiring": exchanges,
+                "sites": ["s"],
+                "pools": [],
+            }
+        found = await status.status()
+        assert (found["generation"], found["started"]) == (7, "2001-09-09T01:45:40.000Z")
+        assert (found["uptime_s"], found["config"]) == (60.0, "/C")
+        assert (found["exchanges"], found["connections"], found["generations_retiring"]) == (5, 20, 3)
+        assert found["sites"] == ["s"]
+        assert [(one["slot"], one["exchanges"]) for one in found["workers"]] == [(0, 2), (1, 3)]
+        await workers.stop("TEST", lambda count: None, 0.05)
+        for player in cast.players:
+            await player.clear()
+
+    loop.run_until_complete(asyncio.wait_for(conversation(), 20))
