@@ -110,7 +110,10 @@ class Fellow:
         rows = Rows()
         self.shares.know(rows.give(1, keys_of(spec)), rows.size)
         self.row = rows.all[spec.name, spec.endpoints[0].text, 1]
-        self.pool = build_pool(spec, random.Random(worker), None, share=self.shares.group)
+        self.pool = build_pool(spec, random.Random(worker), None)
+        group = self.shares.group(spec.name, [backend.key for backend in self.pool.backends])
+        assert group is not None
+        self.pool.share(group)
         self.pool.start()
         self.wake_fd = fds[1 + worker]
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from e2e.fellow import MOST, spec_for
+from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
 from posthouse.server.rows import queue_keys
 from posthouse.server.sharing import Sharing
 
@@ -88,12 +89,18 @@ class Process:
         self.process.wait()
 
 
+def config_of(pool: PoolSpec) -> Config:
+    """A configuration with that pool."""
+    return Config((SiteSpec((), routes=(RouteSpec("/", pool),)),))
+
+
 class Group:
     def __init__(self) -> None:
         self.backend = CountingBackend()
-        self.sharing = Sharing(WORKERS)
+        self.sharing = Sharing(WORKERS, lambda: ())
+        self.sharing.start()
         self.spec = spec_for(self.backend.port)
-        self.sharing.give(1, [self.spec])
+        self.sharing.prepare(1, config_of(self.spec))
         self.workers = [Process(self.sharing, number, self.backend.port) for number in range(WORKERS)]
 
     def held(self) -> int:

@@ -52,7 +52,18 @@ class Pool:
     """
 
     __slots__ = (
-        *("_decay", "_pick", "_ready", "_seen", "_tally", "_watch", "backends", "claims", "name"),
+        *(
+            "_decay",
+            "_pick",
+            "_ready",
+            "_seen",
+            "_tally",
+            "_uses_load",
+            "_watch",
+            "backends",
+            "claims",
+            "name",
+        ),
         *("observes", "queue", "sessions", "spec", "tls", "usable"),
     )
 
@@ -72,6 +83,7 @@ class Pool:
         self._tally: Tally | None = getattr(policy, "tally", None)
         self._decay: float = getattr(policy, "decay", 0.0)
         self.observes = self._decay > 0
+        self._uses_load = getattr(policy, "uses_load", False) or spec.hash_balance > 0
         self._ready = Ready(setting)
         self._watch = watch
         self._seen = _NOT_STARTED
@@ -109,6 +121,12 @@ class Pool:
             self.claims.start()
         self.usable = self._ready.rebuild()
         self._seen = watch.changes
+
+    def share(self, group: Group) -> None:
+        """Other workers use the same backends and one queue: from the start on, or from now if that was before."""
+        self.claims = Claims(self, group, uses_load=self._uses_load)
+        if self._seen != _NOT_STARTED:
+            self.claims.start()
 
     def _watch_load(self) -> None:
         """From now on it is this pool's tally that is kept up to date, if it has one."""
@@ -314,7 +332,6 @@ def build_pool(
     rng: random.Random,
     previous: Pool | None,
     tls: Hashable | None = None,
-    share: Callable[[str, Sequence[BackendKey]], Group | None] | None = None,
 ) -> Pool:
     """The pool that `spec` describes, with the identity that its https backends are dialled with.
 
@@ -322,8 +339,6 @@ def build_pool(
 
     A backend of `previous` stays, with its live state, if the same endpoint text occurs again (the first for
     the first, the second for the second). Raises ConfigError for a policy that cannot be used.
-
-    share  what a pool of that name with those backends has in common with other workers'; None = there are none
     """
     watch = Watch() if previous is None else previous._watch
     kept = {} if previous is None else {backend.key: backend for backend in previous.backends}
@@ -337,12 +352,7 @@ def build_pool(
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
     setting = setting_of(spec, backends, rng)
-    policy = find_policy(spec.policy, setting)
-    pool = Pool(spec, setting, policy, watch, tls)
+    pool = Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
     if previous is not None:
         pool.queue = previous.queue
-    group = None if share is None else share(spec.name, [backend.key for backend in backends])
-    if group is not None:
-        uses_load = getattr(policy, "uses_load", False) or spec.hash_balance > 0
-        pool.claims = Claims(pool, group, uses_load=uses_load)
     return pool

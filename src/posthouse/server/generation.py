@@ -87,8 +87,13 @@ class Generation:
         for pool in self.pools.values():
             if pool.sessions is not None and not pool.sessions.secret:
                 pool.sessions.use_key(self._runtime.session_key())
+            colleagues = self._runtime.colleagues
+            if colleagues is not None:
+                colleagues.share(pool)
+                colleagues.listen(pool)
+            else:
+                pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
             pool.start()
-            pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
         for key in self._logs:
             self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
         self._replace_probes()
@@ -121,6 +126,8 @@ class Generation:
         keys, self._logs = self._logs, []
         for key in keys:
             self._runtime.logs.give_back(key)
+        if self._runtime.colleagues is not None:
+            self._runtime.colleagues.on_generation_over()
 
     def close_left_backends(self, successor: Generation) -> None:
         """Close the warm connections that the successor will not use: of backends that it does not have, or speaks

@@ -17,6 +17,10 @@ MOST_FAILURES = 1000
 """That are remembered of one backend for a worker that will be started: `max_fails` is never near that."""
 
 
+_TIDY_LEAST = 64
+_TIDY_SECONDS = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A failure that counts against a backend until `expiry`."""
@@ -82,12 +86,19 @@ def apply(news: News, pools: Mapping[str, Pool], now: float) -> None:
         backend.believe(news.state, news.reason, news.since)
 
 
+def _is_over(news: Tripped | Believed, now: float) -> bool:
+    if isinstance(news, Believed):
+        return news.state is State.UP
+    return news.until is None or news.until < now - _TIDY_SECONDS
+
+
 class Remembered:
     """The news that still matter: for a worker that is started in the place of another. Held by the supervisor."""
 
-    __slots__ = ("_failed", "_last")
+    __slots__ = ("_failed", "_last", "_tidy_at")
 
     def __init__(self) -> None:
+        self._tidy_at = _TIDY_LEAST
         self._failed: dict[tuple[str, BackendKey], list[Failed]] = {}
         self._last: dict[tuple[type, str, BackendKey], Tripped | Believed] = {}
 
@@ -96,6 +107,8 @@ class Remembered:
 
     def add(self, news: News, now: float) -> None:
         """One more."""
+        if len(self._failed) + len(self._last) >= self._tidy_at:
+            self._tidy(now)
         if isinstance(news, Failed):
             key = news.pool, news.backend
             kept = [one for one in self._failed.get(key, ()) if one.expiry > now]
@@ -106,10 +119,11 @@ class Remembered:
             return
         self._last[type(news), news.pool, news.backend] = news
 
-    def keep(self, pools: Mapping[str, frozenset[BackendKey]]) -> None:
-        """Only these are left."""
-        self._failed = {key: kept for key, kept in self._failed.items() if key[1] in pools.get(key[0], ())}
-        self._last = {key: kept for key, kept in self._last.items() if key[2] in pools.get(key[1], ())}
+    def _tidy(self, now: float) -> None:
+        """Of backends that were found while we run, there is no end: forget what is as if it had not been."""
+        self._failed = {key: kept for key, kept in self._failed.items() if kept[-1].expiry > now}
+        self._last = {key: one for key, one in self._last.items() if not _is_over(one, now)}
+        self._tidy_at = 2 * (len(self._failed) + len(self._last)) + _TIDY_LEAST
 
     def tell(self, now: float) -> list[News]:
         """What a new worker has to know."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from posthouse.balance.pool import Pool
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.child import Child
@@ -106,6 +107,8 @@ class Built(Protocol):
     def listen(self) -> tuple[ListenKey, ...]: ...
     @property
     def in_flight(self) -> int: ...
+    @property
+    def pools(self) -> Mapping[str, Pool]: ...
     def handler(self, key: ListenKey) -> Any: ...
     def start(self) -> None: ...
     def retire(self, successor: Any = None) -> None: ...
@@ -133,6 +136,9 @@ class WorkerParts(Protocol):
 
     def reopen_log(self, message: ReopenLog) -> None:
         """Open this one again, and say whether it could be."""
+
+    def hear_of_group(self, message: object, descriptors: list[int]) -> None:
+        """One of `sharing.GROUP_MESSAGES`: only of several workers each hears such."""
 
     def tidy_log(self, path: str) -> None:
         """Nobody writes to the files put aside from this one."""

@@ -58,7 +58,7 @@ class Rows:
         """That generation has these keys too; the rows of those that are new."""
         new = {}
         for key in keys:
-            self._last[key] = generation
+            self._last[key] = max(generation, self._last.get(key, generation))
             if key not in self._rows:
                 new[key] = self._rows[key] = self._next()
         return new

@@ -27,6 +27,7 @@ from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
 from posthouse.server import session_key
+from posthouse.server.colleagues import Colleagues
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import Logs
@@ -67,6 +68,7 @@ class Runtime:
         self.probes = Probes(self)
         self.discoverer = Discoverer(self, name_servers)
         self._session_key = b""
+        self.colleagues: Colleagues | None = None
 
     def acquire(
         self, backend: Backend, *, is_careful: bool, client: Client | None = None

@@ -119,7 +119,7 @@ class Status:
             "reason": stands.reason or None,
             "since": moment.stamp(stands.since) if stands.since is not None else None,
             "is_usable": backend.is_usable,
-            "in_flight": backend.in_flight,
+            "in_flight": backend.held,
             "max_conns": backend.max_conns or None,
             "weight": backend.weight,
             "warmth": round(backend.warmth, 2),

@@ -39,6 +39,7 @@ from posthouse.server.control import (
 )
 from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
 from posthouse.server.moved_logs import MovedLogs
+from posthouse.server.sharing import Sharing
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 
@@ -85,6 +86,7 @@ class Workers:
         self._changing = asyncio.Lock()
         self._tasks = Tasks()
         self._moved_logs = MovedLogs(self.children)
+        self._sharing = Sharing(count, self.children)
 
     def __repr__(self) -> str:
         return f"<Workers {[slot.child for slot in self._slots]}>"
@@ -107,11 +109,13 @@ class Workers:
         """Start a process for each slot. Raises StartError."""
         if self._limit:
             self._tasks.spawn(self._beat())
+        self._sharing.start()
         for slot in self._slots:
             await self._give_birth(slot)
 
     async def first(self, prepare: Prepare) -> None:
         """Have all that were started build the first configuration. Raises ConfigError or StartError."""
+        self._sharing.prepare(prepare.number, prepare.config)
         await asyncio.gather(*(self._prepare_first(slot, prepare) for slot in self._slots))
 
     async def _prepare_first(self, slot: Slot, prepare: Prepare) -> None:
@@ -134,6 +138,7 @@ class Workers:
 
     async def _give_birth(self, slot: Slot) -> Child:
         slot.child = await self._start(slot.number, self._hear)
+        self._sharing.welcome(slot.child)
         slot.heartbeat = None
         if self._limit:
             slot.heartbeat = Heartbeat(max(BIRTH_SECONDS, self._limit), period_of(self._limit))
@@ -149,6 +154,7 @@ class Workers:
 
     async def prepare(self, prepare: Prepare) -> None:
         """Have all that serve build a configuration. Raises ConfigError or StartError, and then nobody has it."""
+        self._sharing.prepare(prepare.number, prepare.config)
         serving = [child for child in self.children() if child.is_serving]
         asked = (child.ask(prepare, Prepared, Refused) for child in serving)
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -210,6 +216,7 @@ class Workers:
             child = slot.child
             assert child is not None
             code = await child.end()
+            self._sharing.bury(slot.number)
             if self.is_stopping:
                 return
             if slot.stillborn >= MOST_STILLBORN and not any(one.is_serving for one in self.children()):
@@ -281,8 +288,10 @@ class Workers:
                 if heartbeat is not None:
                     heartbeat.answered()
             case Serving():
+                if not child.is_serving:
+                    self._sharing.brief(child)
                 child.is_serving = True
-            case _:
+            case _ if not self._sharing.hear(child, message):
                 self._moved_logs.hear(child, message)
 
     async def ask_all(
@@ -366,6 +375,7 @@ class Workers:
             child.kill()
         for child in children:
             await child.end()
+        self._sharing.close()
 
 
 def judge(answer: object) -> None:

@@ -103,7 +103,10 @@ class Fellow:
         self.pool = self.build(group.spec)
 
     def build(self, spec: PoolSpec, previous: Pool | None = None) -> Pool:
-        pool = build_pool(spec, random.Random(self.number), previous, share=self.shares.group)
+        pool = build_pool(spec, random.Random(self.number), previous)
+        group = self.shares.group(spec.name, [backend.key for backend in pool.backends])
+        assert group is not None
+        pool.share(group)
         pool.start()
         self.pool = pool
         return pool

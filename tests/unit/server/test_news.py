@@ -125,7 +125,15 @@ def test_who_comes_later_learns_what_still_matters() -> None:
     assert worker.first.failures(3.0) == 1
     assert worker.first.comeback.breaker.phase is Phase.OPEN  # type: ignore[union-attr]
     assert worker.pool.backends[1].state is State.DRAINING
-    remembered.keep({"site /": frozenset([other])})
-    assert remembered.tell(3.0) == [Believed("site /", other, State.DRAINING, "told us", 2.0)]
-    remembered.keep({})
-    assert remembered.tell(3.0) == []
+
+
+def test_what_is_over_is_forgotten() -> None:
+    """Backends that were found while we run come and go for ever."""
+    remembered = Remembered()
+    for number in range(10_000):
+        now = float(number)
+        key = (f"http://b{number}:80", 1)
+        remembered.add(Failed("site /", key, now + 10.0, "refused"), now)
+        remembered.add(Tripped("site /", key, Phase.OPEN, "bad", now, now + 5.0), now)
+    assert len(remembered._failed) + len(remembered._last) < 500
+    assert len({one.backend for one in remembered.tell(9_999.0) if isinstance(one, Failed)}) == 10

@@ -2,49 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from posthouse.server.rows import queue_keys
-from posthouse.server.sharing import Sharing
+from posthouse.balance.active_health import State
+from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
+from posthouse.server.news import Believed
+from posthouse.server.rows import RowKey, queue_keys
+from posthouse.server.sharing import Given, Oldest, Shared, Sharing, Wanted
 from unit.balance.samples import pool_spec
+
+A, B, C = [("site /", f"http://{host}:80", 1) for host in "abc"]
+DOWN = Believed("site /", ("http://a:80", 1), State.DOWN, "dead", 1.0)
+
+
+class Member:
+    """A worker that writes down what it hears."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.is_serving = True
+        self.heard: list[object] = []
+
+    def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
+        self.heard.append(message)
+        assert bool(descriptors) == isinstance(message, Shared)
+
+    def last(self) -> Given:
+        assert isinstance(self.heard[-1], Given)
+        return self.heard[-1]
+
+
+class Group:
+    def __init__(self, workers: int = 2) -> None:
+        self.members = [Member(slot) for slot in range(workers)]
+        self.sharing = Sharing(workers, lambda: self.members)
+        self.sharing.start()
+
+    def put(self, key: RowKey, *numbers: int) -> None:
+        block = self.sharing.block
+        assert block is not None
+        at = block.at(self.sharing._rows.all[key])
+        for column, number in enumerate(numbers):
+            block.cells[at + column * block.stride] = number
 
 
 @pytest.fixture
-def sharing() -> Iterator[Sharing]:
-    made = Sharing(2)
+def group() -> Iterator[Group]:
+    made = Group()
     yield made
-    made.close()
+    made.sharing.close()
 
 
-def test_rows_are_there_before_they_are_named(sharing: Sharing) -> None:
-    given = sharing.give(1, [pool_spec([f"b{number}" for number in range(2000)])])
-    assert len(given.rows) == 2002 and given.size == 2002 <= sharing.block.rows
-    assert sharing.all().rows == given.rows
-    assert sharing.give(2, [pool_spec(["b7"])]).rows == {}
+def config(*hosts: str) -> Config:
+    return Config((SiteSpec((), routes=(RouteSpec("/", pool_of(hosts)),)),))
 
 
-def test_a_row_is_another_s_when_every_worker_has_left_its_generation(sharing: Sharing) -> None:
-    first = sharing.give(1, [pool_spec("ab")])
-    row = first.rows["site /", "http://a:80", 1]
-    sharing.give(2, [pool_spec("b")])
-    sharing.block.cells[sharing.block.at(row)] = 3  # what somebody wrote who has left
-    sharing.hear_oldest(0, 2)
-    assert sharing.give(2, [pool_spec("b")]).freed == (), "the other one has not"
-    sharing.hear_oldest(1, 2)
-    given = sharing.give(3, [pool_spec("bc")])
-    assert given.freed == (("site /", "http://a:80", 1),)
-    assert given.rows == {("site /", "http://c:80", 1): row}
-    assert sharing.held(("site /", "http://c:80", 1)) == 0 == sharing.held(("site /", "http://a:80", 1))
+def pool_of(hosts: Sequence[str]) -> PoolSpec:
+    return pool_spec(hosts)
 
 
-def test_what_an_ended_worker_held_is_free_and_all_look(sharing: Sharing) -> None:
-    given = sharing.give(1, [pool_spec("a")])
-    block, backend, waiting = sharing.block, ("site /", "http://a:80", 1), queue_keys("site /")[0]
-    for key in (backend, waiting):
-        for column in (0, 1):
-            block.cells[block.at(given.rows[key]) + column * block.stride] = 2
+def test_rows_are_there_before_they_are_named(group: Group) -> None:
+    group.sharing.prepare(1, config(*[f"b{number}" for number in range(2000)]))
+    given = group.members[0].last()
+    assert given == group.members[1].last() and len(given.rows) == 2002 == given.size
+    assert group.sharing.block is not None and group.sharing.block.rows >= 2002
+    group.sharing.prepare(2, config("b7"))
+    assert group.members[0].last() is given, "there is nothing new"
+
+
+def test_who_comes_later_gets_all(group: Group) -> None:
+    group.sharing.prepare(1, config("a"))
+    group.sharing.prepare(2, config("b"))
+    new = Member(1)
+    group.sharing.welcome(new)
+    assert new.heard[0] == Shared() and set(new.last().rows) == {*queue_keys("site /"), A, B}
+
+
+def test_a_row_is_anothers_when_every_worker_has_left_its_generation(group: Group) -> None:
+    sharing, (one, two) = group.sharing, group.members
+    sharing.prepare(1, config("a", "b"))
+    row = one.last().rows[A]
+    sharing.prepare(2, config("b"))
+    group.put(A, 3)  # what somebody wrote who has left
+    assert sharing.hear(one, Oldest(2))
+    sharing.prepare(3, config("b"))
+    assert not one.last().freed, "the other one has not"
+    sharing.hear(two, Oldest(2))
+    sharing.prepare(3, config("b", "c"))
+    assert one.last() == Given({C: row}, 4, (A,))
+    assert sharing.held(C) == 0 == sharing.held(A)
+
+
+def test_what_was_found_gets_rows_and_keeps_them_while_it_is_named(group: Group) -> None:
+    sharing, (one, two) = group.sharing, group.members
+    sharing.prepare(1, config("a"))
+    assert sharing.hear(one, Wanted(1, (*queue_keys("site /"), B)))
+    assert two.last().rows == {B: 3}
+    sharing.prepare(2, config("a"))
+    for member in group.members:
+        sharing.hear(member, Wanted(2, (B,)))
+        sharing.hear(member, Oldest(2))
+    sharing.prepare(3, config("a", "c"))
+    assert two.last() == Given({C: 4}, 5), "nothing was freed"
+
+
+def test_what_an_ended_worker_held_is_free_and_all_look(group: Group) -> None:
+    sharing, waiting = group.sharing, queue_keys("site /")[0]
+    sharing.prepare(1, config("a"))
+    group.put(A, 2, 5)
+    group.put(waiting, 2, 5)
     sharing.bury(1)
-    assert sharing.held(backend) == sharing.held(waiting) == 2
-    assert (sharing.wakes.take(0), sharing.wakes.take(1)) == (1, 1)
+    assert sharing.held(A) == sharing.held(waiting) == 2
+    assert sharing.wakes is not None and (sharing.wakes.take(0), sharing.wakes.take(1)) == (1, 1)
+
+
+def test_news_reach_everybody_else_and_who_comes_later(group: Group) -> None:
+    one, two = group.members
+    assert group.sharing.hear(one, DOWN)
+    assert (one.heard, two.heard) == ([], [DOWN])
+    two.is_serving = False
+    group.sharing.hear(one, DOWN)
+    assert two.heard == [DOWN], "it will be told when it serves"
+    group.sharing.brief(two)
+    assert two.heard == [DOWN, DOWN]
+    assert not group.sharing.hear(one, "something else")
+
+
+def test_one_alone_shares_nothing() -> None:
+    alone = Group(1)
+    alone.sharing.prepare(1, config("a"))
+    alone.sharing.welcome(alone.members[0])
+    alone.sharing.brief(alone.members[0])
+    alone.sharing.bury(0)
+    assert alone.members[0].heard == [] and alone.sharing.held(A) == 0
+    alone.sharing.close()
