@@ -140,7 +140,7 @@ class Sharing:
                 self._give(generation, keys)
             case Oldest(generation):
                 self._oldest[member.slot] = generation
-            case Failed() | Tripped() | Believed():
+            case Failed() | Tripped():
                 self.tell(message, by=member)
             case _:
                 return False

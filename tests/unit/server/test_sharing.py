@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from posthouse.balance.active_health import State
 from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
-from posthouse.server.news import Believed
+from posthouse.server.news import Failed
 from posthouse.server.rows import RowKey, queue_keys
 from posthouse.server.sharing import Given, Oldest, Shared, Sharing, Wanted
 from unit.balance.samples import pool_spec
 
 A, B, C = [("site /", f"http://{host}:80", 1) for host in "abc"]
-DOWN = Believed("site /", ("http://a:80", 1), State.DOWN, "dead", 1.0)
+NEWS = Failed("site /", ("http://a:80", 1), 1e12, "refused")
 
 
 class Member:
@@ -120,13 +119,13 @@ def test_what_an_ended_worker_held_is_free_and_all_look(group: Group) -> None:
 
 def test_news_reach_everybody_else_and_who_comes_later(group: Group) -> None:
     one, two = group.members
-    assert group.sharing.hear(one, DOWN)
-    assert (one.heard, two.heard) == ([], [DOWN])
+    assert group.sharing.hear(one, NEWS)
+    assert (one.heard, two.heard) == ([], [NEWS])
     two.is_serving = False
-    group.sharing.hear(one, DOWN)
-    assert two.heard == [DOWN], "it will be told when it serves"
+    group.sharing.hear(one, NEWS)
+    assert two.heard == [NEWS], "it will be told when it serves"
     group.sharing.brief(two)
-    assert two.heard == [DOWN, DOWN]
+    assert two.heard == [NEWS] * 3, "all that still matter"
     assert not group.sharing.hear(one, "something else")
 
 
