@@ -72,7 +72,8 @@ class Child:
         self._process = process
         self._on_message = on_message
         self._asked: list[tuple[tuple[type, ...], asyncio.Future[Any]]] = []
-        self.channel = Channel(connection, loop, self._hear, self._on_end, classes=FROM_WORKERS)
+        self.channel = Channel(connection, loop, self._hear, self._on_end)
+        self.channel.read_only(FROM_WORKERS)
         self.ended: asyncio.Task[int] = loop.create_task(self._wait())
 
     def __repr__(self) -> str:
