@@ -146,6 +146,11 @@ class Child:
         return code
 
 
+def ended(code: int) -> str:
+    """How a process ended, from its exit code."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
 class Launch:
     """How workers are started: by exec of this interpreter, never by forking a process that has a loop and threads.
 

@@ -19,7 +19,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
 from posthouse.server.bindings import Bindings, Bound, close
 from posthouse.server.channel import MOST_DESCRIPTORS
-from posthouse.server.child import Answer, Child, Gone
+from posthouse.server.child import Answer, Child, Gone, ended
 from posthouse.server.control import (
     Abandon,
     Abort,
@@ -396,8 +396,3 @@ def judge(answer: object) -> None:
 def _obituary(child: Child, code: int) -> str:
     why = child.trouble or ended(code)
     return f"worker {child.slot} ended {MOST_STILLBORN} times before it served: {why}"
-
-
-def ended(code: int) -> str:
-    """How a process ended, from its exit code."""
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
