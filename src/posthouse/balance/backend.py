@@ -5,7 +5,8 @@ Laws:
    (marks, breaker, a trial that others have taken), and not full, as of the last time `Watch.expire` was called.
 2. Every change of `is_usable` raises `Watch.changes`, and every mark that will fall is in the watch's heap.
    So a pool may trust its ready tuple while neither number tells it otherwise.
-3. `in_flight` is never negative and, unless a reload lowered the limit meanwhile, never above `max_conns`.
+3. `held` is never negative and, unless a reload lowered the limit meanwhile, never above `max_conns`; with other
+   workers (`join`) all of theirs together are not, if each `claim`s before it acquires.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from posthouse.balance import slow_start
 from posthouse.balance.active_health import State
 from posthouse.balance.breaker import Phase
 from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
-from posthouse.balance.health import NEVER, FailureWindow
+from posthouse.balance.group import Place
+from posthouse.balance.health import NEVER, Tolerance
 from posthouse.balance.peak_ewma import PeakEwma
 from posthouse.balance.trials import Result, Trials
 from posthouse.balance.watch import Watch
@@ -30,19 +32,14 @@ BackendKey = tuple[str, int]
 _NO_LIMIT = sys.maxsize
 
 
-def warm_key(backend: Backend, tls: Hashable | None) -> Hashable:
-    """What idle connections of a backend are kept under. With another TLS identity they are another's: one that was
-    verified by other rules, or with another certificate of ours, must not be used (reliability.md 2.18)."""
-    return backend if tls is None else (backend, tls)
-
-
-class Backend:
+class Backend(Tolerance):
     """One endpoint with what is known of it now.
 
     endpoint   what is dialled
     name       for people: the endpoint's text; a repeat within the pool gets "#2"
     seed       64 bits that place it among others for hashing; depends on the key only
-    in_flight  exchanges that hold it
+    in_flight  exchanges that hold it: in a group of workers those of all, as far as this one has looked (`see`)
+    others     of those, the ones in other workers
     max_conns  the most that may hold it, 0 = no limit
     tls        the TLS identity that it is dialled with, None for plain ones; whoever dials knows what it is
     is_usable  up, not left out, not full (see the laws above); read it, never set it
@@ -61,39 +58,15 @@ class Backend:
     """
 
     __slots__ = (
-        "_alert_at",
-        "_fail_timeout",
-        "_full_at",
-        "_is_barred",
-        "_is_marked",
-        "_is_up",
-        "_mark_due",
-        "_max_fails",
-        "_watch",
-        "_window",
-        "comeback",
-        "endpoint",
-        "fault",
-        "in_flight",
-        "is_known",
-        "is_usable",
-        "key",
-        "latency",
-        "marked_since",
-        "name",
-        "reason",
-        "seed",
-        "share",
-        "since",
-        "slow_start",
-        "state",
-        "tls",
-        "warm_since",
-        "warmth",
-        "weight",
+        *("_alert_at", "_fail_timeout", "_full_at", "_is_barred", "_is_marked", "_is_up"),
+        *("_in_group", "_mark_due", "_watch"),
+        *("comeback", "endpoint", "fault", "in_flight", "is_known", "is_usable", "key", "latency"),
+        *("marked_since", "name", "others", "reason", "seed", "share", "since", "slow_start"),
+        *("state", "tls", "warm_since", "warmth", "weight"),
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
+        super().__init__()
         self.endpoint = endpoint
         self.key: BackendKey = (endpoint.text, occurrence)
         self.name = endpoint.text if occurrence == 1 else f"{endpoint.text}#{occurrence}"
@@ -101,14 +74,13 @@ class Backend:
             blake2b(f"{endpoint.text}\0{occurrence}".encode(), digest_size=8).digest(), "little"
         )
         self.tls: Hashable | None = None
-        self.in_flight = 0
-        self.is_usable = True
+        self.in_flight = self.others = 0
+        self._in_group: Place | None = None
+        self.is_usable = self._is_up = True
         self._watch = watch
-        self._window = FailureWindow()
         self.state = State.UP
         self.reason = ""
         self.since: float | None = None
-        self._is_up = True
         self._is_marked = self._is_barred = False
         self._mark_due = NEVER
         self.comeback = Comeback()
@@ -116,7 +88,6 @@ class Backend:
         self.marked_since: float | None = None
         self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
-        self._max_fails = 1
         self.weight = endpoint.weight
         self.slow_start = 0.0
         self.warmth = 1.0
@@ -171,6 +142,11 @@ class Backend:
         self.share = self.weight * warmth
 
     @property
+    def held(self) -> int:
+        """Exchanges of this worker that hold it."""
+        return self.in_flight - self.others
+
+    @property
     def is_full(self) -> bool:
         return self.in_flight >= self._full_at
 
@@ -186,10 +162,6 @@ class Backend:
         trials = self.comeback.trials
         return not self._is_marked and trials is not None and trials.has_room
 
-    def is_marked(self, now: float) -> bool:
-        """Whether as many failures as the pool tolerates are remembered at `now`."""
-        return self._window.count(now) >= self._max_fails
-
     def is_available(self, now: float) -> bool:
         """Up, not marked and not full, at `now`."""
         return self._is_up and not self.is_full and not self.is_marked(now)
@@ -198,23 +170,6 @@ class Backend:
         """Draining, but able to go on with sessions that it has."""
         is_left_out = self.comeback.is_tripped or self.is_marked(now)
         return self.state is State.DRAINING and not self.is_full and not is_left_out
-
-    def failures(self, now: float) -> int:
-        """How many failures are remembered at `now`."""
-        return self._window.count(now)
-
-    def mark_falls(self) -> float:
-        """When the mark falls if nothing else fails, monotonic seconds; `-NEVER` without a mark."""
-        return self._window.below(self._max_fails)
-
-    def comes_back(self) -> float:
-        """When no mark, open breaker or lone trial keeps it back, if nothing else fails; `-NEVER` if that is now."""
-        breaker, lone = self.comeback.breaker, self.comeback.lone
-        if lone is not None and not lone.has_room and self.comeback.until is not None:
-            return self.comeback.until
-        if breaker is None or breaker.phase is not Phase.OPEN or breaker.until is None:
-            return self.mark_falls()
-        return max(self.mark_falls(), breaker.until)
 
     def configure(
         self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec, slow_start: float = 0.0
@@ -235,6 +190,26 @@ class Backend:
             self._window.clear()
         self.comeback.fit(passive.breaker)
         self._mark()
+
+    def join(self, place: Place) -> None:
+        """Its place among those of other workers. What it holds is published from now on."""
+        self._in_group = place
+        place.publish(self.held)
+        self._settle()
+
+    def see(self, others: int) -> None:
+        """So many exchanges of other workers hold it."""
+        self.in_flight += others - self.others
+        self.others = others
+        self._count()
+
+    def claim(self) -> bool:
+        """Whether there is room for one more: then `acquire` must follow at once. False: others were quicker."""
+        place = self._in_group
+        if place is None or self._full_at == _NO_LIMIT or place.claim(self.held, self._full_at):
+            return True
+        self.see(place.others())
+        return False
 
     def acquire(self) -> Trials | None:
         """Hold it for one exchange. Raises RuntimeError if it is full: whoever asks must look first.
@@ -258,6 +233,8 @@ class Backend:
         """A failure that counts against it (`retry.is_backend_fault`, `judge`); forgotten after `fail_timeout`."""
         if self._fail_timeout > 0:
             self._window.add(now, now + self._fail_timeout)
+            if self._watch.on_failure is not None:
+                self._watch.on_failure(self, now + self._fail_timeout, reason)
         was, comeback = self._phase, self.comeback
         if trial is None:
             has_changed = comeback.learn(True, seconds, now)
@@ -267,6 +244,21 @@ class Backend:
         self._mark(now)
         if has_changed:
             self._tell(was)
+
+    def remember(self, now: float, expiry: float, reason: str) -> None:
+        """Another worker saw it fail, and that counts until `expiry`."""
+        if expiry > now and self._fail_timeout > 0:
+            self._window.add(now, expiry)
+            self.fault = reason
+            self._mark(now)
+
+    def follow(self, phase: Phase, reason: str, since: float, until: float | None) -> None:
+        """Another worker's breaker entered this phase then: ours does too, unless it has changed since."""
+        breaker = self.comeback.breaker
+        if breaker is not None and breaker.follow(phase, reason, since, until):
+            self._place()
+            if until is not None:
+                self._watch.mark(self, until)
 
     def succeed(
         self, now: float, seconds: float | None, trial: Trials | None = None, error: str = ""
@@ -303,7 +295,7 @@ class Backend:
         self._place()
         if breaker is not None and breaker.until is not None:
             self._watch.mark(self, breaker.until)
-        if self._watch.on_breaker is not None:
+        if self._watch.on_breaker is not None and not (breaker is not None and breaker.is_followed):
             self._watch.on_breaker(self, was)
 
     def review(self, now: float) -> None:
@@ -359,6 +351,8 @@ class Backend:
         if held > self._full_at:
             self.in_flight = held - 1
             raise RuntimeError(f"acquire of a full backend: {self!r}")
+        if self._in_group is not None:
+            self._in_group.publish(held - self.others)
         trials = self.comeback.trials
         if trials is not None:
             trials.begin()
@@ -366,12 +360,27 @@ class Backend:
         return trials
 
     def _drain_one(self, held: int) -> None:
-        if held <= 0:
+        if held <= self.others:
             self.in_flight = held
             raise RuntimeError(f"release of a backend that nobody holds: {self!r}")
+        if self._in_group is not None:
+            self._leave_place(self._in_group)
+            return
         self._count()
         if not self.is_usable:  # but somebody may wait for it whose session it has
             self._watch.tell()
+
+    def _leave_place(self, place: Place) -> None:
+        if self._full_at == _NO_LIMIT:
+            place.publish(self.held)
+            self._count()
+            return
+        watch, others = self._watch, place.give_back(self.held)
+        on_change, watch.on_change = watch.on_change, None  # who waits is asked once, when all is known
+        self.see(others)
+        watch.on_change = on_change
+        if watch.on_release is not None:
+            watch.on_release()
 
     def _count(self) -> None:
         self._settle()
@@ -381,7 +390,8 @@ class Backend:
     def _settle(self) -> None:
         trials = self.comeback.trials
         # Below its limit an exchange comes and goes without a look at anything else, unless someone counts.
-        self._alert_at = self._full_at if trials is None and self._watch.tally is None else 0
+        is_alone = trials is None and self._watch.tally is None and self._in_group is None
+        self._alert_at = self._full_at if is_alone else 0
         is_usable = self._is_up and self.in_flight < self._full_at
         if self._is_barred or self.comeback.lone is not None:
             is_usable = is_usable and self._may_try

@@ -57,9 +57,10 @@ class Breaker:
     since   when it became so; None = from the beginning
     until   when the phase ends by itself, or begins anew; None for closed
     trials  those of half-open, else None
+    is_followed  whether the phase was begun by another worker, which has told of it
     """
 
-    __slots__ = ("_slices", "_sum", "phase", "reason", "since", "spec", "trials", "until")
+    __slots__ = (*("_slices", "_sum", "is_followed", "phase", "reason", "since", "spec", "trials", "until"),)
 
     def __init__(self, spec: BreakerSpec) -> None:
         self.spec = spec
@@ -68,6 +69,7 @@ class Breaker:
         self.since: float | None = None
         self.until: float | None = None
         self.trials: Trials | None = None
+        self.is_followed = False
         self._slices: deque[_Slice] = deque()
         self._sum = _Slice(0.0)
 
@@ -112,8 +114,20 @@ class Breaker:
             self.until = now + self.spec.open
             self.trials = Trials(self.spec.trials)
             return False
+        is_followed = self.is_followed
         self._enter(Phase.HALF_OPEN, f"{self.spec.open:g}s are over", now, now + self.spec.open)
+        self.is_followed = is_followed  # Each worker tries for itself; one tells.
         self.trials = Trials(self.spec.trials)
+        return True
+
+    def follow(self, phase: Phase, reason: str, since: float, until: float | None) -> bool:
+        """Another worker's has entered this phase then. Whether ours does: not if it has changed since."""
+        if self.since is not None and self.since >= since:
+            return False
+        self._enter(phase, reason, since, until)
+        self._slices.clear()
+        self._sum = _Slice(0.0)
+        self.is_followed = True
         return True
 
     def _open(self, reason: str, now: float) -> None:
@@ -124,6 +138,7 @@ class Breaker:
     def _enter(self, phase: Phase, reason: str, now: float, until: float | None) -> None:
         self.phase, self.reason, self.since, self.until = phase, reason, now, until
         self.trials = None
+        self.is_followed = False
 
     def _why_open(self) -> str:
         spec, seen = self.spec, self._sum

@@ -105,10 +105,11 @@ class Policy(Protocol):
     usage      how it is written after `policy`, for messages: "round_robin", "header NAME", "ewma [DECAY]"
     arguments  how many arguments it takes, least and most
 
-    Three attributes are looked for when a pool is built, and need not be there:
+    Four attributes are looked for when a pool is built, and need not be there:
     tally      a `Tally` to be kept up to date, or None
     decay      seconds: the pool is to observe response times (`Backend.latency`) with it
     is_hash    true: it hashes, so `hash_balance` may be set
+    uses_load  true: it goes by what backends hold, so other workers are asked for theirs
     """
 
     usage: ClassVar[str]

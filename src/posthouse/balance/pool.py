@@ -12,15 +12,19 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, warm_key
+from posthouse.balance.backend import Backend, BackendKey
 from posthouse.balance.breaker import Phase
 from posthouse.balance.budget import RetryBudget
+from posthouse.balance.claims import Claims
 from posthouse.balance.ejection import Ejections
+from posthouse.balance.group import Group
+from posthouse.balance.lanes import warm_key
 from posthouse.balance.peak_ewma import FAILED_SECONDS
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policies.sticky import Sticky
 from posthouse.balance.policy import Choice, Policy, Setting, setting_of
 from posthouse.balance.ready import Ready
+from posthouse.balance.standing import comes_back
 from posthouse.balance.tally import Tally
 from posthouse.balance.trials import Trials
 from posthouse.balance.waiting import Queue
@@ -44,10 +48,22 @@ class Pool:
     sessions  `policy sticky`, or None
     observes  whether it wants to be told response times
     tls       the TLS identity of its https backends
+    claims    how it chooses where other workers use the same backends; None for one alone
     """
 
     __slots__ = (
-        *("_decay", "_pick", "_ready", "_seen", "_tally", "_watch", "backends", "name"),
+        *(
+            "_decay",
+            "_pick",
+            "_ready",
+            "_seen",
+            "_tally",
+            "_uses_load",
+            "_watch",
+            "backends",
+            "claims",
+            "name",
+        ),
         *("observes", "queue", "sessions", "spec", "tls", "usable"),
     )
 
@@ -67,10 +83,12 @@ class Pool:
         self._tally: Tally | None = getattr(policy, "tally", None)
         self._decay: float = getattr(policy, "decay", 0.0)
         self.observes = self._decay > 0
+        self._uses_load = getattr(policy, "uses_load", False) or spec.hash_balance > 0
         self._ready = Ready(setting)
         self._watch = watch
         self._seen = _NOT_STARTED
         self.queue = Queue(watch)
+        self.claims: Claims | None = None
 
     def __repr__(self) -> str:
         policy = self.spec.policy.name
@@ -99,9 +117,17 @@ class Pool:
             backend.is_known = True
         if self._tally is not None:
             self._tally.begin()
+        if self.claims is not None:
+            self.claims.start()
         self.usable = self._ready.rebuild()
         self._seen = watch.changes
         watch.tell()
+
+    def share(self, group: Group) -> None:
+        """Other workers use the same backends and one queue: from the start on, or from now if that was before."""
+        self.claims = Claims(self, group, uses_load=self._uses_load)
+        if self._seen != _NOT_STARTED:
+            self.claims.start()
 
     def _watch_load(self) -> None:
         """From now on it is this pool's tally that is kept up to date, if it has one."""
@@ -115,9 +141,14 @@ class Pool:
         """What there is for retries; kept over a reload."""
         return self._watch.budget
 
-    def tell(self, tell: Callable[[Backend, Phase], None] | None) -> None:
-        """Who hears of each backend whose breaker changes, and what it was before."""
-        self._watch.on_breaker = tell
+    def tell(
+        self,
+        tell: Callable[[Backend, Phase], None] | None,
+        on_failure: Callable[[Backend, float, str], None] | None = None,
+    ) -> None:
+        """Who hears of each backend whose breaker changes, and what it was before; and of each failure that counts,
+        until when, and why."""
+        self._watch.on_breaker, self._watch.on_failure = tell, on_failure
 
     def end(self) -> None:
         """It has no successor, and no exchange uses it any more."""
@@ -193,18 +224,30 @@ class Pool:
         """The head of a response of `backend` came after so long. Only for pools that ask for it (`observes`)."""
         backend.latency.observe(seconds, now, self._decay)
 
-    @property
     def can_queue(self) -> bool:
-        """Whether one more may wait."""
-        return len(self.queue) < self.spec.queue.size
+        """Whether one more may wait: then it must join the queue at once."""
+        return self.queue.claim(self.spec.queue.size)
 
     @property
     def changes_at(self) -> float:
         """When a backend may become usable by time alone, monotonic seconds; `NEVER` if none does."""
-        return self._watch.expires
+        seniority = self.queue.seniority
+        return self._watch.expires if seniority is None else min(self._watch.expires, seniority.until)
+
+    def find(self, key: BackendKey) -> Backend | None:
+        """The backend with that key. O(n)."""
+        return next((backend for backend in self.backends if backend.key == key), None)
+
+    def has_usable(self) -> bool:
+        """Whether a backend can be used, as far as is known without a look at the clock."""
+        if self._seen != self._watch.changes:
+            self._refresh()
+        return bool(self.usable)
 
     def why_not(self, now: float) -> FailureKind:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
+        if self.claims is not None and self.claims.is_deferring:
+            return FailureKind.FULL
         self.look(now)
         if self.spec.passive.panic:
             is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
@@ -223,7 +266,7 @@ class Pool:
         """What the log says where `why_not` answered `kind`. O(n)."""
         if kind is FailureKind.FULL:
             size = self.spec.queue.size
-            rest = f", and {size} wait already" if 0 < size <= len(self.queue) else ""
+            rest = f", and {size} wait already" if 0 < size <= self.queue.length else ""
             return f"every backend that is up is at max_conns{rest}"
         if not self.backends:
             sources = ", ".join(source.text for source in self.spec.sources)
@@ -244,7 +287,7 @@ class Pool:
         """
         if kind is not FailureKind.NO_BACKEND:
             return self.spec.queue.wait or 1.0
-        falls = [backend.comes_back() for backend in self.backends if backend.is_up]
+        falls = [comes_back(backend) for backend in self.backends if backend.is_up]
         return min((fall - now for fall in falls if fall > now), default=None)
 
     def look(self, now: float) -> None:
@@ -306,7 +349,10 @@ class Pool:
 
 
 def build_pool(
-    spec: PoolSpec, rng: random.Random, previous: Pool | None, tls: Hashable | None = None
+    spec: PoolSpec,
+    rng: random.Random,
+    previous: Pool | None,
+    tls: Hashable | None = None,
 ) -> Pool:
     """The pool that `spec` describes, with the identity that its https backends are dialled with.
 

@@ -32,3 +32,13 @@ def standing(backend: Backend, now: float) -> Standing:
     if backend.is_marked(now):
         return Standing("failing", backend.fault, backend.marked_since)
     return Standing(str(backend.state), backend.reason, backend.since)
+
+
+def comes_back(backend: Backend) -> float:
+    """When no mark, open breaker or lone trial keeps it back, if nothing else fails; `-NEVER` if that is now."""
+    breaker, lone = backend.comeback.breaker, backend.comeback.lone
+    if lone is not None and not lone.has_room and backend.comeback.until is not None:
+        return backend.comeback.until
+    if breaker is None or breaker.phase is not Phase.OPEN or breaker.until is None:
+        return backend.mark_falls()
+    return max(backend.mark_falls(), breaker.until)

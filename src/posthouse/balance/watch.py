@@ -31,12 +31,14 @@ class Watch:
     budget      of the pool's retries
     ejections   who is left out where not all may be, None where all may
     on_change   told after each change; None while nobody waits for a backend (waiting.py)
+    on_release  told when something was given back that other workers may wait for; None without those
     on_breaker  is told of each backend whose breaker has changed, and what it was; or None
+    on_failure  is told of each backend that has failed, until when that counts, and why; or None
     """
 
     __slots__ = (
         *("_marked", "_order", "_warming", "budget", "changed", "changes"),
-        *("ejections", "expires", "on_breaker", "on_change", "tally"),
+        *("ejections", "expires", "on_breaker", "on_change", "on_failure", "on_release", "tally"),
     )
 
     def __init__(self) -> None:
@@ -47,7 +49,9 @@ class Watch:
         self.budget = RetryBudget()
         self.ejections: Ejections | None = None
         self.on_breaker: Callable[[Backend, Phase], None] | None = None
+        self.on_failure: Callable[[Backend, float, str], None] | None = None
         self.on_change: Callable[[], None] | None = None
+        self.on_release: Callable[[], None] | None = None
         self._marked: list[tuple[float, int, Backend]] = []
         self._order = 0
         self._warming: dict[Backend, None] = {}

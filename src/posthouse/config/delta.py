@@ -75,6 +75,14 @@ def apply_delta(old: Config, delta: Delta) -> Config:
     return Config(tuple(_sites(old, delta.parts)), delta.notices)
 
 
+def whole(wanted: Config | Delta, before: Config | Delta | None) -> Config:
+    """The configuration that is wanted, where a delta is from `before`, itself a whole one."""
+    if isinstance(wanted, Config):
+        return wanted
+    assert isinstance(before, Config)
+    return apply_delta(before, wanted)
+
+
 def site_key(site: SiteSpec) -> SiteKey:
     """See SiteKey. Sites with port 0 may share one."""
     return site.bind, tuple([(address.host, address.port, address.path) for address in site.addresses])

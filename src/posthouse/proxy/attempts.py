@@ -53,7 +53,9 @@ class Attempts(Answering):
         assert route is not None
         if backend is None:
             pool = route.pool
-            backend = pool.select(self, now, self.tried)
+            claims = pool.claims
+            select = pool.select if claims is None else claims.claim
+            backend = select(self, now, self.tried)
             if backend is None:
                 self._do_without(pool, now)
                 return
@@ -76,7 +78,7 @@ class Attempts(Answering):
     def _do_without(self, pool: Pool, now: float) -> None:
         """No backend can be used: wait if they are only full and the queue is not, else fail."""
         kind = pool.why_not(now)
-        if kind is FailureKind.FULL and pool.can_queue:
+        if kind is FailureKind.FULL and pool.can_queue():
             if self.waiter is None:
                 self.waiter = Waiter(self, pool, self._attempt, self._fail)
             self.waiter.join(pool, now)

@@ -76,7 +76,8 @@ class Waiter:
         self._deadline = NEVER if wait is None else now + wait
         self._is_waiting = True
         pool.queue.join(self)
-        self._arm(now)
+        if self._is_waiting:
+            self._arm(now)
 
     def leave(self) -> None:
         """Nobody waits any more: out of the queue, and what is held is given back. Idempotent."""
@@ -98,7 +99,7 @@ class Waiter:
     def take(self) -> bool:
         """For the queue: hold a backend if there is one."""
         now = self._exchange.services.clock()
-        backend = self.pool.select(self._exchange, now, self._exchange.tried)
+        backend = self._choose(now)
         if backend is None:
             if self.pool.why_not(now) is FailureKind.FULL:
                 self._arm(now)
@@ -110,6 +111,12 @@ class Waiter:
         self._has_turn = True
         self._timer = self._exchange.services.call_later(0.0, self._begin)
         return True
+
+    def _choose(self, now: float) -> Backend | None:
+        exchange, claims = self._exchange, self.pool.claims
+        if claims is None:
+            return self.pool.select(exchange, now, exchange.tried)
+        return claims.claim(exchange, now, exchange.tried, self.since)
 
     def _begin(self) -> None:
         """The next turn of the loop: with the backend, or knowing that none can be waited for."""

@@ -109,8 +109,13 @@ class BuiltSite:
         for pool in self.pools.values():
             if pool.sessions is not None and not pool.sessions.secret:
                 pool.sessions.use_key(self._runtime.session_key())
+            colleagues = self._runtime.colleagues
+            if colleagues is not None:
+                colleagues.share(pool)
+                colleagues.listen(pool)
+            else:
+                pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
             pool.start()
-            pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
 
     def catch_up(self) -> None:
         """Take over what its sources have said since it was built. Once it is followed, it is told of changes."""

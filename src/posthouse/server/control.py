@@ -4,7 +4,8 @@ A change of the configuration is made in two steps: every worker builds (`Prepar
 it (`Commit`). Until then nothing of the old one has changed anywhere, and `Abandon` drops what was built.
 
 A new kind of message is a dataclass here and a line in the table of whoever hears it: `worker.Worker` for those to a
-worker, `workers.Workers` for those that a worker sends without being asked.
+worker, `workers.Workers` for those that a worker sends without being asked. Those about what workers share are in
+`sharing` and `news`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from posthouse.balance.breaker import Phase
 from posthouse.config.delta import Delta
 from posthouse.config.specs import Config
 from posthouse.errors import Mistake, Place
 from posthouse.observe.process_log import Format
 from posthouse.observe.snapshot import Histogram, Snapshot
+from posthouse.server.news import Failed, Tripped
 from posthouse.server.pressure import Limits
+from posthouse.server.sharing import Oldest, Wanted
 from posthouse.server.sockets import ListenKey
 
 # --- to a worker
@@ -237,6 +241,7 @@ class Reopened:
 FROM_WORKERS: Final = (
     *(Prepared, Refused, Serving, Stopping, Ended, Pong, StatusReport, LogMoved, Reopened),
     *(Measured, Collect, Snapshot, Histogram),
-    *(Mistake, Place),
+    *(Failed, Tripped, Wanted, Oldest),
+    *(Mistake, Place, Phase),
 )
 """What a worker's messages are made of, besides plain values: the supervisor reads nothing else."""

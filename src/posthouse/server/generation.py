@@ -116,6 +116,8 @@ class Generation:
             built.let_go()
         self.left, self.fresh = [], []
         self._plans = {}  # each knows this generation; so the memory is free without the garbage collector
+        if self._runtime.colleagues is not None:
+            self._runtime.colleagues.on_generation_over()
 
 
 def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:

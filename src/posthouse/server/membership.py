@@ -53,6 +53,8 @@ class Membership:
         pool = build_pool(spec, self._runtime.rng, before, before.tls)
         if pool.sessions is not None and before.sessions is not None:
             pool.sessions.take_key(before.sessions)
+        if self._runtime.colleagues is not None:
+            self._runtime.colleagues.share(pool)
         pool.start()
         self.route.use(pool)
         self._pools.use(self._site, self.route)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
@@ -113,6 +114,8 @@ class Built(Protocol):
     def outputs(self) -> int: ...
     @property
     def in_flight(self) -> int: ...
+    @property
+    def pools(self) -> Mapping[str, Pool]: ...
     def handler(self, key: ListenKey) -> Any: ...
     def start(self) -> None: ...
     def retire(self, successor: Any = None) -> None: ...
@@ -146,6 +149,9 @@ class WorkerParts(Protocol):
 
     def reopen_log(self, message: ReopenLog) -> None:
         """Open this one again, and say whether it could be."""
+
+    def hear_of_group(self, message: object, descriptors: list[int]) -> None:
+        """One of `sharing.GROUP_MESSAGES`: only of several workers each hears such."""
 
     def tidy_log(self, path: str) -> None:
         """Nobody writes to the files put aside from this one."""

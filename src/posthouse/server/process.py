@@ -14,7 +14,7 @@ from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Setting
 from posthouse.config.delta import Delta
 from posthouse.config.specs import Config, PolicySpec
-from posthouse.errors import ConfigError, Mistake
+from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import ProcessLog
 from posthouse.observe.snapshot import Snapshot
@@ -22,7 +22,8 @@ from posthouse.server import generation, loops
 from posthouse.server.asked_group import AskedGroup
 from posthouse.server.built_site import key_files_of
 from posthouse.server.channel import Channel
-from posthouse.server.control import Collected, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.colleagues import Colleagues
+from posthouse.server.control import Abort, Collected, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import DryLogs
@@ -67,6 +68,7 @@ class Process:
         runtime.measuring.collect_all = self._group.collect
         if welcome.workers > 1:
             self._runtime.logs.share(self.tell, is_first=welcome.slot == 0)
+            runtime.colleagues = Colleagues(runtime, welcome.slot, self._worker, self.tell)
 
     async def build(self, prepare: Prepare, config: Config, previous: Any) -> generation.Generation:
         """See `parts.WorkerParts`."""
@@ -107,6 +109,17 @@ class Process:
         """See `parts.WorkerParts`."""
         self._group.hear(message)
 
+    def hear_of_group(self, message: object, descriptors: list[int]) -> None:
+        """See `parts.WorkerParts`."""
+        assert self._runtime.colleagues is not None
+        try:
+            self._runtime.colleagues.hear(message, descriptors)
+        except (
+            StartError
+        ) as error:  # of another version: what we would write there would harm those who serve
+            self.log.error("worker can't work with the others", reason=str(error))
+            self._worker.hear(Abort(), [])
+
     def tidy_log(self, path: str) -> None:
         """See `parts.WorkerParts`."""
         self._runtime.logs.tidy(path)
@@ -122,6 +135,8 @@ class Process:
     def _close(self) -> None:
         """Write what is to be written. The loop stays open: uvloop's close waits for transports that are."""
         self._runtime.close()
+        if self._runtime.colleagues is not None:
+            self._runtime.colleagues.close()
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
         self.loop.run_until_complete(asyncio.sleep(0))

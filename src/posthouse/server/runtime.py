@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, cast
 
-from posthouse.balance.backend import Backend, warm_key
+from posthouse.balance.backend import Backend
+from posthouse.balance.lanes import warm_key
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import EndpointSpec, PoolSpec, UpstreamTimeouts
 from posthouse.discovery.lookup import Server
@@ -27,6 +28,7 @@ from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
 from posthouse.server import memory, session_key
+from posthouse.server.colleagues import Colleagues
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import Logs
@@ -71,6 +73,7 @@ class Runtime:
         self.metrics: Metrics | None = None
         self.measuring = Measuring(self)
         self._session_key = b""
+        self.colleagues: Colleagues | None = None
 
     @property
     def full_clients(self) -> int:
@@ -123,7 +126,7 @@ class Runtime:
         exchanges are over that still run at their backends."""
         kept = {lane for pool in after for lane in pool.lanes()}
         for lane, backend in list(self._leaving.items()):
-            if lane in kept or not backend.in_flight:
+            if lane in kept or not backend.held:
                 self.idle.forget_left(lane)
                 del self._leaving[lane]
         for pool in before:
@@ -131,7 +134,7 @@ class Runtime:
                 if lane in kept:
                     continue
                 self.idle.close(lane)
-                if backend.in_flight:
+                if backend.held:
                     self.idle.leave(lane)
                     self._leaving[lane] = backend
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from posthouse import __version__
 from posthouse.balance.backend import Backend
 from posthouse.balance.pool import Pool
-from posthouse.balance.standing import standing
+from posthouse.balance.standing import comes_back, standing
 from posthouse.config.specs import Config, SiteSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
 from posthouse.probe.probes import Probes
@@ -112,14 +112,14 @@ class Status:
 
     def _backend(self, backend: Backend, pool: Pool, moment: Moment) -> Report:
         stands = standing(backend, moment.now)
-        left_out = backend.comes_back() - moment.now
+        left_out = comes_back(backend) - moment.now
         return {
             "name": backend.name,
             "state": stands.state,
             "reason": stands.reason or None,
             "since": moment.stamp(stands.since) if stands.since is not None else None,
             "is_usable": backend.is_usable,
-            "in_flight": backend.in_flight,
+            "in_flight": backend.held,
             "max_conns": backend.max_conns or None,
             "weight": backend.weight,
             "warmth": round(backend.warmth, 2),

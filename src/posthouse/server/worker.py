@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta, apply_delta
 from posthouse.config.specs import Config
 from posthouse.errors import ConfigError, StartError
@@ -53,6 +54,7 @@ from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import Built, WorkerParts
 from posthouse.server.pressure import Pressure
 from posthouse.server.reload_count import ReloadCount
+from posthouse.server.sharing import GROUP_MESSAGES
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 from posthouse.server.tcp_settings import DEFAULT, tcp_settings
@@ -101,6 +103,7 @@ class Worker:
             AskStatus: lambda message, _: parts.tell(StatusReport(parts.status())),
             Measure: lambda message, _: self._tasks.spawn(self._measure(message)),
             Collected: lambda message, _: parts.collected(message),
+            **dict.fromkeys(GROUP_MESSAGES, parts.hear_of_group),
         }
 
     def __repr__(self) -> str:
@@ -128,6 +131,26 @@ class Worker:
     def serving(self) -> Any:
         """The generation that takes new requests."""
         return self._generation
+
+    # --- and server/colleagues.py
+
+    @property
+    def pools(self) -> Mapping[str, Pool]:
+        """Those of the generation that takes new requests."""
+        return self._generation.pools if self._generation is not None else {}
+
+    @property
+    def newest(self) -> int:
+        """The number of the generation that takes new requests; 0 = none does."""
+        return self._generation.number if self._generation is not None else 0
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest generation that is at work; 0 = none is."""
+        at_work = [one.number for one in self._retired if one.in_flight]
+        if self._generation is not None:
+            at_work.append(self._generation.number)
+        return min(at_work, default=0)
 
     @property
     def retiring(self) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from posthouse.config.delta import whole
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
@@ -41,6 +42,7 @@ from posthouse.server.control import (
 )
 from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
 from posthouse.server.moved_logs import MovedLogs
+from posthouse.server.sharing import Sharing
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 from posthouse.server.verdicts import ended, judge, obituary
@@ -92,6 +94,7 @@ class Workers:
         self._changing = asyncio.Lock()
         self._tasks = Tasks()
         self._moved_logs = MovedLogs(self.children)
+        self._sharing = Sharing(count, self.children)
 
     def __repr__(self) -> str:
         return f"<Workers {[slot.child for slot in self._slots]}>"
@@ -114,11 +117,14 @@ class Workers:
         """Start a process for each slot. Raises StartError."""
         if self._limit:
             self._tasks.spawn(self._beat())
+        self._sharing.start()
         for slot in self._slots:
             await self._give_birth(slot)
 
     async def first(self, prepare: Prepare) -> None:
         """Have all that were started build the first configuration. Raises ConfigError or StartError."""
+        before = self._serving.wanted if self._serving is not None else None
+        self._sharing.prepare(prepare.number, whole(prepare.wanted, before))
         await asyncio.gather(*(self._prepare_first(slot, prepare) for slot in self._slots))
 
     async def _prepare_first(self, slot: Slot, prepare: Prepare) -> None:
@@ -141,6 +147,7 @@ class Workers:
 
     async def _give_birth(self, slot: Slot) -> Child:
         slot.child = await self._start(slot.number, self._hear)
+        self._sharing.welcome(slot.child)
         slot.heartbeat = None
         if self._limit:
             slot.heartbeat = Heartbeat(max(BIRTH_SECONDS, self._limit), period_of(self._limit))
@@ -156,6 +163,8 @@ class Workers:
 
     async def prepare(self, prepare: Prepare) -> None:
         """Have all that serve build a configuration. Raises ConfigError or StartError, and then nobody has it."""
+        before = self._serving.wanted if self._serving is not None else None
+        self._sharing.prepare(prepare.number, whole(prepare.wanted, before))
         serving = [child for child in self.children() if child.is_serving]
         if not serving:
             raise StartError("no worker serves at the moment")
@@ -219,6 +228,7 @@ class Workers:
             child = slot.child
             assert child is not None
             code = await child.end()
+            self._sharing.bury(slot.number)
             if self.is_stopping:
                 return
             if slot.stillborn >= MOST_STILLBORN and not any(one.is_serving for one in self.children()):
@@ -291,7 +301,11 @@ class Workers:
                 if heartbeat is not None:
                     heartbeat.answered()
             case Serving():
+                if not child.is_serving:
+                    self._sharing.brief(child)
                 child.is_serving = True
+            case _ if self._sharing.hear(child, message):
+                pass
             case LogMoved() | Reopened():
                 self._moved_logs.hear(child, message)
             case _:
@@ -381,3 +395,4 @@ class Workers:
             child.kill()
         for child in children:
             await child.end()
+        self._sharing.close()

@@ -163,13 +163,13 @@ def test_a_full_queue_takes_nobody() -> None:
     clock = Clock()
     explained = []
     for _ in range(2):
-        assert pool.can_queue
+        assert pool.can_queue()
         explained.append(pool.explain(FailureKind.FULL))
         Guest(pool, clock).wait()
-    assert not pool.can_queue
+    assert not pool.can_queue()
     assert set(explained) == {"every backend that is up is at max_conns"}
     assert pool.explain(FailureKind.FULL) == "every backend that is up is at max_conns, and 2 wait already"
-    assert not make_pool(pool_spec("a", max_conns=1, queue=QueueSpec(0))).can_queue
+    assert not make_pool(pool_spec("a", max_conns=1, queue=QueueSpec(0))).can_queue()
     assert repr(pool.queue) == "<Queue of 2>"
 
 

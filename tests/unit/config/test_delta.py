@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.adapt import adapt
-from posthouse.config.delta import Delta, Kept, apply_delta, make_delta
+from posthouse.config.delta import Delta, Kept, apply_delta, make_delta, whole
 from posthouse.config.specs import Config
 from unit.config.changing import configs
 
@@ -23,6 +23,7 @@ def test_a_delta_makes_the_new_configuration_of_the_old_one(old: Config, new: Co
     assert all(id(site) in built or any(site is one for one in old.sites) for site in made.sites)
     assert delta.is_nothing(old) == (old == new)
     assert apply_delta(old, pickle.loads(pickle.dumps(delta))) == new
+    assert whole(delta, old) == new and whole(new, None) is new
 
 
 @given(configs)

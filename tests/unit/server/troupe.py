@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta
 from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
 from posthouse.observe.snapshot import Snapshot
@@ -50,6 +51,7 @@ class CountingGeneration:
         self.story = story
         self.in_flight = 0
         self.outputs = 0
+        self.pools: dict[str, Pool] = {}
 
     @property
     def listen(self) -> tuple[ListenKey, ...]:
@@ -112,6 +114,7 @@ class Player:
         self.reopened = 0
         self.tidied: list[str] = []
         self.report: dict[str, object] = {}
+        self.of_group: list[object] = []
         self.is_deaf = False
         self.snapshot = Snapshot()
         self.answers: list[Collected] = []
@@ -164,6 +167,11 @@ class Player:
 
     def reopen_log(self, message: ReopenLog) -> None:
         self.tell(Reopened(message.path, message.turn, is_done=True))
+
+    def hear_of_group(self, message: object, descriptors: list[int]) -> None:
+        self.of_group.append(message)
+        for one in descriptors:
+            os.close(one)
 
     def status(self) -> dict[str, object]:
         return self.report

@@ -27,6 +27,7 @@ class Ewma:
     __slots__ = ("_draw", "_unit", "decay")
     usage: ClassVar[str] = "ewma [DECAY]"
     arguments: ClassVar[tuple[int, int]] = (0, 1)
+    uses_load: ClassVar[bool] = True
 
     def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
         try:

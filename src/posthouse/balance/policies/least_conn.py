@@ -24,6 +24,7 @@ class LeastConn:
     __slots__ = ("_is_weighted", "_random", "_rng", "tally")
     usage: ClassVar[str] = "least_conn"
     arguments: ClassVar[tuple[int, int]] = (0, 0)
+    uses_load: ClassVar[bool] = True
 
     def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
         self._rng = setting.rng

@@ -21,6 +21,7 @@ class RandomChoose:
     __slots__ = ("_count", "_draw")
     usage: ClassVar[str] = "random_choose [N]"
     arguments: ClassVar[tuple[int, int]] = (0, 1)
+    uses_load: ClassVar[bool] = True
 
     def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
         written = args[0] if args else "2"

@@ -1,0 +1,104 @@
+"""Claims: how a pool chooses where other workers use the same backends.
+
+Laws:
+1. A backend with `max_conns` is held only after a claim in the group: so the limit holds for all workers together.
+2. A place is not taken before those who have waited longer, in whichever worker (`seniority`).
+3. Nobody is told that everything is full without a look at what the others hold now.
+
+What the others hold is looked up before each choice; in pools of more than LOOK_AT_ALL backends at most every
+LOOK_SECONDS, since that costs O(n), and not at all where neither a limit nor the policy asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from posthouse.balance.backend import Backend
+from posthouse.balance.group import Group
+from posthouse.balance.health import NEVER
+from posthouse.balance.policy import Choice
+
+if TYPE_CHECKING:
+    from posthouse.balance.pool import Pool
+
+LOOK_AT_ALL: Final = 64
+LOOK_SECONDS: Final = 0.05
+
+
+class Claims:
+    """One pool's.
+
+    is_deferring  whether the last claim found something free, and left it to somebody who has waited longer
+    """
+
+    __slots__ = ("_has_limit", "_is_asked_for", "_looked", "_pause", "_pool", "group", "is_deferring")
+
+    def __init__(self, pool: Pool, group: Group, *, uses_load: bool) -> None:
+        """uses_load: whether the policy asks what backends hold"""
+        spec = pool.spec
+        limits = [spec.max_conns if one.max_conns is None else one.max_conns for one in spec.endpoints]
+        self._pool = pool
+        self.group = group
+        self._has_limit = any(limits)
+        self._is_asked_for = self._has_limit or uses_load
+        self._pause = 0.0 if len(pool.backends) <= LOOK_AT_ALL else LOOK_SECONDS
+        self._looked = -NEVER
+        self.is_deferring = False
+
+    def __repr__(self) -> str:
+        return f"<Claims of {self._pool.name!r}>"
+
+    def start(self) -> None:
+        """The pool serves from now on: what its backends hold is published, and what waits."""
+        for backend, place in zip(self._pool.backends, self.group.places, strict=True):
+            backend.join(place)
+        self._pool.queue.share(self.group.line, self._pool, self.has_free)
+
+    def claim(
+        self, choice: Choice, now: float, tried: Sequence[Backend] = (), since: float = NEVER
+    ) -> Backend | None:
+        """`Pool.select` for an exchange that holds the backend in the same call (`Pool.acquire`).
+
+        since  when it began to wait, if it does
+        """
+        pool = self._pool
+        if since == NEVER and self._has_limit and len(pool.queue):
+            pool.queue.wake()  # What they leave to others must not go to who comes now, when those are there no more.
+        self.is_deferring = False
+        has_looked = self._look_in_time(now)
+        backend = pool.select(choice, now, tried)
+        if backend is None and self._has_limit and not has_looked:
+            self._look()
+            backend = pool.select(choice, now, tried)
+        if not self._has_limit:
+            return backend
+        seniority = pool.queue.seniority
+        if backend is None:
+            if seniority is not None:
+                seniority.settle()
+            return None
+        if seniority is not None and backend.max_conns and seniority.comes_after(since, now):
+            self.is_deferring = True
+            return None
+        while backend is not None and not backend.claim():
+            backend = pool.select(choice, now, tried)
+        return backend
+
+    def _look_in_time(self, now: float) -> bool:
+        """Whether it was time to look."""
+        if not self._is_asked_for or now < self._looked + self._pause:
+            return False
+        self._looked = now
+        self._look()
+        return True
+
+    def _look(self) -> None:
+        for backend, others in zip(self._pool.backends, self.group.others(), strict=True):
+            if others != backend.others:
+                backend.see(others)
+
+    def has_free(self) -> bool:
+        """Whether a backend can be used, by what the others hold now."""
+        self._look()
+        return self._pool.has_usable()

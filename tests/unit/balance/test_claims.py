@@ -1,0 +1,129 @@
+"""How a pool chooses where others use the same backends. With many workers in any order: unit/server/test_shares.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from posthouse.balance.claims import LOOK_AT_ALL, LOOK_SECONDS
+from posthouse.balance.policies import POLICIES
+from posthouse.balance.pool import Pool
+from posthouse.config.queue_spec import QueueSpec
+from posthouse.errors import FailureKind
+from posthouse.testing.check_policy import SampleChoice
+from unit.balance.samples import make_pool, pool_spec
+from unit.server.fellows import Fellows
+
+Make = Callable[..., Fellows]
+CHOICE = SampleChoice(1)
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Fellows] = []
+
+    def fellows(hosts: Any = "ab", policy: str = "least_conn", **facts: Any) -> Fellows:
+        made.append(Fellows(pool_spec(hosts, policy, **facts), 2))
+        return made[-1]
+
+    yield fellows
+    for one in made:
+        one.close()
+
+
+def claim(pool: Pool, now: float = 1.0) -> Any:
+    assert pool.claims is not None
+    return pool.claims.claim(CHOICE, now)
+
+
+@pytest.mark.parametrize("policy", ["least_conn", "random_choose", "ewma"])
+def test_policies_that_go_by_load_know_that_of_others(make: Make, policy: str) -> None:
+    here, there = make(policy=policy)
+    for backend in (*here.pool.backends, *there.pool.backends):
+        backend.latency.observe(0.1, 1.0, 10.0)
+    busy, idle = there.pool.backends
+    for _ in range(5):
+        there.pool.acquire(busy)
+    assert {claim(here.pool).key for _ in range(20)} == {idle.key}
+    assert (here.pool.backends[0].in_flight, here.pool.backends[0].held) == (5, 0)
+
+
+def test_a_bounded_load_counts_that_of_others(make: Make) -> None:
+    here, there = make(policy="ip_hash", hash_balance=125)
+    own = claim(here.pool)
+    for _ in range(5):
+        there.pool.acquire(next(one for one in there.pool.backends if one.key == own.key))
+    assert claim(here.pool) is not own
+
+
+def test_whoever_goes_by_load_says_so() -> None:
+    """Else it would not be told what others hold."""
+    assert {name for name, one in POLICIES.items() if getattr(one, "uses_load", False)} == {
+        *("least_conn", "random_choose", "ewma")
+    }
+
+
+def test_others_fill_it(make: Make) -> None:
+    here, there = make(max_conns=2)
+    for backend in there.pool.backends:
+        there.pool.acquire(backend)
+        there.pool.acquire(backend)
+    assert claim(here.pool) is None
+    assert here.pool.why_not(1.0) is FailureKind.FULL
+    there.pool.release(there.pool.backends[1])
+    assert claim(here.pool) is here.pool.backends[1]
+
+
+def test_a_large_pool_looks_now_and_then(make: Make) -> None:
+    count = LOOK_AT_ALL + 1
+    here, there = make([f"b{number}" for number in range(count)])
+    assert claim(here.pool, 1.0) is not None
+    for backend in there.pool.backends[1:]:
+        there.pool.acquire(backend)
+    assert {claim(here.pool, 0.99 + LOOK_SECONDS).key for _ in range(50)} != {("http://b0:80", 1)}
+    assert {claim(here.pool, 1.0 + LOOK_SECONDS).key for _ in range(50)} == {("http://b0:80", 1)}
+
+
+def test_a_pool_of_the_most_that_are_all_looked_at_looks_each_time(make: Make) -> None:
+    here, there = make([f"b{number}" for number in range(LOOK_AT_ALL)])
+    claim(here.pool, 1.0)
+    for backend in there.pool.backends[1:]:
+        there.pool.acquire(backend)
+    assert {claim(here.pool, 1.0).key for _ in range(50)} == {("http://b0:80", 1)}
+
+
+def test_a_large_pool_is_not_full_before_it_has_looked(make: Make) -> None:
+    here, there = make([f"b{number}" for number in range(LOOK_AT_ALL + 1)], max_conns=1)
+    for backend in there.pool.backends:
+        there.pool.acquire(backend)
+    assert claim(here.pool, 1.0) is None
+    there.pool.release(there.pool.backends[7])
+    assert claim(here.pool, 1.0) is here.pool.backends[7]
+
+
+def test_who_lost_the_race_takes_another(make: Make) -> None:
+    here, there = make([f"b{number}" for number in range(LOOK_AT_ALL + 1)], "first", max_conns=1)
+    assert claim(here.pool, 1.0) is here.pool.backends[0]
+    here.pool.acquire(here.pool.backends[0])
+    there.pool.acquire(there.pool.backends[1])
+    assert here.pool.select(CHOICE, 1.0) is here.pool.backends[1], "it does not know yet"
+    assert claim(here.pool, 1.0) is here.pool.backends[2]
+    assert here.pool.backends[1].in_flight == 1, "now it does"
+
+
+def test_who_comes_does_not_pass_those_who_wait_elsewhere(make: Make) -> None:
+    fellows = make("a", max_conns=1, queue=QueueSpec(2, None))
+    first = fellows[0].comes()
+    waits = fellows[1].comes()
+    fellows[0].goes(first)
+    comes = fellows[0].comes()
+    assert comes.is_waiting and fellows[0].pool.claims.is_deferring  # type: ignore[union-attr]
+    assert fellows.settle() >= 1
+    assert waits.backend is not None and comes.is_waiting
+    assert fellows[0].comes().refused is None and fellows[0].comes().refused is FailureKind.FULL
+
+
+def test_alone_there_is_none() -> None:
+    assert make_pool(pool_spec("ab")).claims is None
