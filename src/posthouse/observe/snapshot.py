@@ -8,8 +8,9 @@ Laws:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from operator import add
 
 from posthouse.observe.families import FAMILIES, NO_ROUTE, REMOVED_SITE, UNKNOWN_SITE, Merge
@@ -65,6 +66,51 @@ def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
                 before = into.get(labels)
                 into[labels] = sample if before is None else _together(rule, before, sample)
     return Snapshot(merged)
+
+
+def cut(snapshot: Snapshot, most: int) -> Iterator[Snapshot]:
+    """Pieces of it, of so many samples at most; one at least. All together, in any order, are the snapshot."""
+    rows: dict[str, dict[Labels, Sample]] = {}
+    room = most
+    for name, all_rows in snapshot.rows.items():
+        samples = iter(all_rows.items())
+        while True:
+            into = rows.setdefault(name, {})
+            into.update(islice(samples, room))
+            room = most - sum(map(len, rows.values()))
+            if room:
+                break
+            yield Snapshot(rows, snapshot.born, snapshot.number)
+            rows, room = {}, most
+    yield Snapshot(rows, snapshot.born, snapshot.number)
+
+
+class Pieces:
+    """What has come so far of snapshots that come in pieces, by a key of the receiver's choice."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        self._rows: dict[Hashable, dict[str, dict[Labels, Sample]]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Pieces {list(self._rows)}>"
+
+    def add(self, key: Hashable, piece: Snapshot, *, is_last: bool) -> Snapshot | None:
+        """One more; the whole, if it was the last one."""
+        rows = self._rows.setdefault(key, {})
+        for name, samples in piece.rows.items():
+            rows.setdefault(name, {}).update(samples)
+        if not is_last:
+            return None
+        del self._rows[key]
+        return Snapshot(rows, piece.born, piece.number)
+
+    def forget(self, is_gone: Callable[[Hashable], bool]) -> None:
+        """No more will come for these keys."""
+        for key in list(self._rows):
+            if is_gone(key):
+                del self._rows[key]
 
 
 def lasting(snapshot: Snapshot) -> Snapshot:

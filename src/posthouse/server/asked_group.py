@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from posthouse.observe.snapshot import Snapshot
+from posthouse.observe.snapshot import Pieces, Snapshot
 from posthouse.server.control import Collect, Collected
 
 
 class AskedGroup:
     """tell  says something to the supervisor"""
 
-    __slots__ = ("_asked", "_number", "_tell")
+    __slots__ = ("_asked", "_number", "_pieces", "_tell")
 
     def __init__(self, tell: Callable[[object], None]) -> None:
         self._tell = tell
         self._number = 0
+        self._pieces = Pieces()
         self._asked: dict[int, asyncio.Future[Snapshot]] = {}
 
     def __repr__(self) -> str:
@@ -35,7 +36,8 @@ class AskedGroup:
             del self._asked[number]
 
     def hear(self, message: Collected) -> None:
-        """The supervisor has answered."""
+        """The supervisor answers, in pieces; also if nobody waits any more."""
         answer = self._asked.get(message.number)
-        if answer is not None and not answer.done():
-            answer.set_result(message.snapshot)
+        snapshot = self._pieces.add(message.number, message.piece, is_last=message.is_last)
+        if answer is not None and snapshot is not None and not answer.done():
+            answer.set_result(snapshot)

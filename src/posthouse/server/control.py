@@ -14,9 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+<<<<<<< HEAD
 from posthouse.balance.breaker import Phase
 from posthouse.config.delta import Delta
 from posthouse.config.specs import Config
+=======
+from posthouse.config.delta import Delta, Kept
+from posthouse.config.specs import Config, SiteSpec
+>>>>>>> m6
 from posthouse.errors import Mistake, Place
 from posthouse.observe.process_log import Format
 from posthouse.observe.snapshot import Histogram, Snapshot
@@ -52,6 +57,13 @@ class Welcome:
     is_case_sensitive: bool = False
     secret: bytes = field(default=b"", repr=False)
     is_counting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The first parts of the Delta of the `Prepare` that follows: reading a large one at once would take too long."""
+
+    parts: tuple[Kept | SiteSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +159,11 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What the whole group has counted: the answer to `Collect`."""
+    """A piece of what the whole group has counted; the last one ends the answer to `Collect`."""
 
     number: int
-    snapshot: Snapshot
+    piece: Snapshot
+    is_last: bool
 
 
 # --- from a worker
@@ -205,10 +218,11 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """snapshot  what this worker has counted"""
+    """A piece of what this worker has counted; the last one ends the answer to `Measure`."""
 
     round: int
-    snapshot: Snapshot
+    piece: Snapshot
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +250,19 @@ class Reopened:
     path: str
     turn: int
     is_done: bool
+
+
+MOST_SAMPLES: Final = 2000
+"""In one piece of a snapshot: some 2 ms for who makes it, and for who reads it."""
+MOST_SITES: Final = 20
+"""Of a Delta in one message: the same."""
+
+
+def pieces(delta: Delta) -> tuple[list[Ahead], Delta]:
+    """What is to be said before a `Prepare`, and the Delta that is left for it."""
+    first = max(0, len(delta.parts) - MOST_SITES)
+    ahead = [Ahead(delta.parts[at : min(at + MOST_SITES, first)]) for at in range(0, first, MOST_SITES)]
+    return ahead, Delta(delta.parts[first:], delta.notices)
 
 
 FROM_WORKERS: Final = (

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from typing import Protocol
 
 from posthouse.config.specs import Config
-from posthouse.observe.snapshot import Snapshot
+from posthouse.observe.snapshot import Pieces, Snapshot, cut
 from posthouse.server.child import Child
 from posthouse.server.collecting import Collector
-from posthouse.server.control import Collect, Collected, Measure, Measured
+from posthouse.server.control import MOST_SAMPLES, Collect, Collected, Measure, Measured
 from posthouse.server.process_facts import process_rows
 from posthouse.server.reload_count import ReloadCount
 from posthouse.server.tasks import Tasks
@@ -36,9 +36,10 @@ class GroupMetrics:
         self._supervisor = supervisor
         self._workers = workers
         self._collector = Collector(self._ask, self._own)
+        self._pieces = Pieces()
         self._tasks = Tasks()
         workers.on_message = self._hear
-        workers.on_death = self._collector.bury
+        workers.on_death = self._bury
 
     def __repr__(self) -> str:
         return f"<GroupMetrics {self._collector!r}>"
@@ -70,9 +71,19 @@ class GroupMetrics:
     def _hear(self, child: Child, message: object) -> None:
         match message:
             case Measured():
-                self._collector.hear(child.slot, message.round, message.snapshot)
+                key = child.slot, child.pid, message.round
+                snapshot = self._pieces.add(key, message.piece, is_last=message.is_last)
+                if snapshot is not None:
+                    self._collector.hear(child.slot, message.round, snapshot)
             case Collect():
                 self._tasks.spawn(self._answer(child, message))
 
     async def _answer(self, child: Child, question: Collect) -> None:
-        child.send(Collected(question.number, await self.collect()))
+        *some, last = cut(await self.collect(), MOST_SAMPLES)
+        for piece in some:
+            child.send(Collected(question.number, piece, is_last=False))
+        child.send(Collected(question.number, last, is_last=True))
+
+    def _bury(self, slot: int) -> None:
+        self._pieces.forget(lambda key: isinstance(key, tuple) and key[0] == slot)
+        self._collector.bury(slot)

@@ -18,15 +18,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+<<<<<<< HEAD
 from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta, apply_delta
 from posthouse.config.specs import Config
+=======
+from posthouse.config.delta import Delta, Kept, apply_delta
+from posthouse.config.specs import Config, SiteSpec
+>>>>>>> m6
 from posthouse.errors import ConfigError, StartError
+from posthouse.observe.snapshot import Snapshot, cut
 from posthouse.server import bugs, memory
 from posthouse.server.accepting import Admission
 from posthouse.server.control import (
+    MOST_SAMPLES,
     Abandon,
     Abort,
+    Ahead,
     AskStatus,
     Collected,
     Commit,
@@ -81,6 +89,7 @@ class Worker:
         self._pressure = Pressure(welcome.limits, self._admission, self._listeners, parts, self._in_flight)
         self._generation: Built | None = None
         self._config = Config(())
+        self._ahead: list[Kept | SiteSpec] = []
         self._prepared: _Prepared | None = None
         self._fresh: dict[ListenKey, socket.socket] = {}
         self._retired: list[Built] = []
@@ -89,7 +98,8 @@ class Worker:
         self.began = time.monotonic()
         self.reloads: ReloadCount | None = None  # the supervisor's affair
         self._acts: dict[type, Callable[[Any, list[int]], None]] = {
-            Prepare: lambda message, _: self._tasks.spawn(self._prepare(message)),
+            Ahead: lambda message, _: self._ahead.extend(message.parts),
+            Prepare: self._begin,
             Sockets: self._take,
             Commit: lambda message, _: self._tasks.spawn(self._commit(message)),
             Abandon: self._abandon,
@@ -173,13 +183,26 @@ class Worker:
         return self._generation is not None and not self._is_stopping
 
     async def _measure(self, message: Measure) -> None:
-        self._parts.tell(Measured(message.round, await self._parts.measure()))
+        last: Snapshot | None = None
+        for piece in cut(await self._parts.measure(), MOST_SAMPLES):
+            if last is not None:
+                self._parts.tell(Measured(message.round, last, is_last=False))
+                await asyncio.sleep(0)  # requests are not to wait for it
+            last = piece
+        assert last is not None
+        self._parts.tell(Measured(message.round, last, is_last=True))
 
     # --- change
 
-    async def _prepare(self, prepare: Prepare) -> None:
+    def _begin(self, prepare: Prepare, descriptors: list[int]) -> None:
+        ahead, self._ahead = self._ahead, []
+        wanted = prepare.wanted
+        if isinstance(wanted, Delta):
+            wanted = Delta((*ahead, *wanted.parts), wanted.notices)
+        self._tasks.spawn(self._prepare(prepare, wanted))
+
+    async def _prepare(self, prepare: Prepare, wanted: Config | Delta) -> None:
         try:
-            wanted = prepare.wanted
             config = apply_delta(self._config, wanted) if isinstance(wanted, Delta) else wanted
             await self._parts.prepare(config)
             if self._is_stopping:

@@ -11,10 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+<<<<<<< HEAD
 from posthouse.config.delta import whole
+=======
+from posthouse.config.delta import Delta
+>>>>>>> m6
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
@@ -39,6 +43,7 @@ from posthouse.server.control import (
     Sockets,
     Stop,
     Stopping,
+    pieces,
 )
 from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
 from posthouse.server.moved_logs import MovedLogs
@@ -168,6 +173,12 @@ class Workers:
         serving = [child for child in self.children() if child.is_serving]
         if not serving:
             raise StartError("no worker serves at the moment")
+        if isinstance(prepare.wanted, Delta):
+            ahead, rest = pieces(prepare.wanted)
+            prepare = replace(prepare, wanted=rest)
+            for child in serving:
+                for message in ahead:
+                    child.send(message)
         asked = (child.ask(prepare, Prepared, Refused) for child in serving)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         try:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.observe.families import NO_ROUTE, REMOVED_SITE, UNKNOWN_SITE
-from posthouse.observe.snapshot import Histogram, Snapshot, fold_removed, lasting, merge
+from posthouse.observe.snapshot import Histogram, Pieces, Rows, Snapshot, cut, fold_removed, lasting, merge
 from unit.observe.snapshots import counted, snapshots, values
 
 
@@ -96,3 +97,26 @@ def test_no_total_changes_when_sites_go(snapshot: Snapshot, kept: set[str]) -> N
         return sums
 
     assert totals(fold_removed(snapshot, kept)) == totals(snapshot)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 8, 100])
+def test_pieces_are_the_whole(most: int) -> None:
+    rows: dict[str, Rows] = {
+        "posthouse_queue_length": {(str(number),): number for number in range(7)},
+        "posthouse_workers": {(): 1},
+    }
+    whole = Snapshot(rows, 5, 6)
+    *some, last = cut(whole, most)
+    assert all(sum(map(len, one.rows.values())) <= most for one in (*some, last))
+    pieces = Pieces()
+    for one in some:
+        assert pieces.add("key", one, is_last=False) is None
+    assert pieces.add("other", whole, is_last=True) == whole
+    assert pieces.add("key", last, is_last=True) == whole
+    pieces.add("key", whole, is_last=False)
+    pieces.forget(lambda key: key == "key")
+    assert repr(pieces) == "<Pieces []>"
+
+
+def test_of_nothing_there_is_one_piece() -> None:
+    assert list(cut(Snapshot({}, 5, 6), 10)) == [Snapshot({}, 5, 6)]

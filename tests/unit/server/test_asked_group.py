@@ -19,10 +19,13 @@ def test_each_question_gets_its_own_answer() -> None:
         await asyncio.sleep(0)
         assert said == [Collect(1), Collect(2)] and repr(group) == "<AskedGroup waiting=2>"
         one, two = Snapshot(number=1), Snapshot(number=2)
-        group.hear(Collected(2, two))
-        group.hear(Collected(2, one))
-        group.hear(Collected(1, one))
-        assert (await first, await second) == (one, two)
+        half = Snapshot({"posthouse_workers": {(): 2}}, number=1)
+        group.hear(Collected(1, half, is_last=False))
+        group.hear(Collected(2, two, is_last=True))
+        group.hear(Collected(2, one, is_last=True))
+        assert not first.done()
+        group.hear(Collected(1, one, is_last=True))
+        assert (await first, await second) == (half, two)
         assert repr(group) == "<AskedGroup waiting=0>"
 
     asyncio.run(conversation())
@@ -34,7 +37,7 @@ def test_who_has_given_up_is_forgotten() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await group.collect()
-        group.hear(Collected(1, Snapshot()))
+        group.hear(Collected(1, Snapshot(), is_last=True))
         assert repr(group) == "<AskedGroup waiting=0>"
 
     asyncio.run(conversation())

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
+from dataclasses import replace
+
+import pytest
 
 from posthouse.adapt import adapt
 from posthouse.config.delta import Delta, Kept
+from posthouse.config.specs import SiteSpec
 from posthouse.errors import Mistake, Place
 from posthouse.observe.snapshot import Histogram, Rows, Snapshot
 from posthouse.server.control import (
@@ -19,6 +23,7 @@ from posthouse.server.control import (
     Reopened,
     StatusReport,
     Welcome,
+    pieces,
 )
 
 CADDYFILE = """
@@ -49,6 +54,18 @@ def test_a_delta_does_too() -> None:
     assert pickle.loads(pickle.dumps(message)) == message
 
 
+@pytest.mark.parametrize("count", [0, 1, 20, 21, 41])
+def test_a_large_delta_comes_in_pieces(count: int) -> None:
+    (site,) = adapt(CADDYFILE, "Caddyfile").config.sites
+    parts: list[Kept | SiteSpec] = [Kept(0, 1)]
+    parts += [replace(site, root=str(number)) for number in range(count)]
+    delta = Delta(tuple(parts[:count]))
+    ahead, rest = pieces(delta)
+    assert (*[part for one in ahead for part in one.parts], *rest.parts) == delta.parts
+    assert all(len(parts) <= 20 for parts in (*[one.parts for one in ahead], rest.parts))
+    assert len(ahead) == max(0, (count - 1) // 20)
+
+
 def test_secrets_do_not_show() -> None:
     assert "key" not in repr(Welcome(0, 2, secret=b"the key"))
     assert "secret" not in repr(Prepare(1, adapt(":80\n", "C").config, {"key.pem": b"secret"}))
@@ -62,7 +79,7 @@ def test_what_workers_say_is_made_of_what_the_supervisor_reads() -> None:
         "posthouse_workers": {(): 1},
         "posthouse_exchange_seconds": {("a", "/"): histogram},
     }
-    counted = (Collect(1), Measured(2, Snapshot(rows, 3, 4)))
+    counted = (Collect(1), Measured(2, Snapshot(rows, 3, 4), is_last=True))
     said = (Refused(1, (mistake,)), StatusReport(report), Reopened("a", 1, is_done=True), Ended(3), counted)
     named = {(one.__module__, one.__qualname__) for one in FROM_WORKERS}
 

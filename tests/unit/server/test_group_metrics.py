@@ -10,7 +10,7 @@ import pytest
 from posthouse.config.specs import AddressSpec, Config, SiteSpec
 from posthouse.observe.snapshot import Rows, Snapshot
 from posthouse.server.bindings import Bindings, listen_keys
-from posthouse.server.control import Collect, Collected, Prepare
+from posthouse.server.control import Collect, Collected, Measured, Prepare
 from posthouse.server.group_metrics import GroupMetrics
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering, until
@@ -56,10 +56,13 @@ def test_all_are_asked_and_the_dead_are_remembered(
         first.tell(Collect(5))
         await until(lambda: first.answers)
         (answer,) = first.answers
-        assert isinstance(answer, Collected) and answer.number == 5 and answer.snapshot.value(FAMILY) == 7
+        assert isinstance(answer, Collected) and answer.number == 5 and answer.piece.value(FAMILY) == 7
 
+        second.tell(Measured(99, counted(1000, 2), is_last=False))
+        await until(lambda: "99" in repr(metrics._pieces))
         second.end(-9)
         await until(lambda: log.of("worker replaced"))
+        assert repr(metrics._pieces) == "<Pieces []>", "what was half told is forgotten"
         cast.players[2].snapshot = counted(1, 3)
         assert (await metrics.collect()).value(FAMILY) == 3 + 4 + 1
 

@@ -139,7 +139,7 @@ def test_it_tells_what_it_has_counted(boss: Boss) -> None:
     assert process.serve() == 2
     process.loop.close()
     (measured,) = (one for one in boss.heard() if isinstance(one, Measured))
-    assert measured.round == 4 and measured.snapshot.value("posthouse_workers") == 1
+    assert measured.round == 4 and measured.piece.value("posthouse_workers") == 1
 
 
 def test_the_loop_is_chosen_before_anything_else(boss: Boss) -> None:

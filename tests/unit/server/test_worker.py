@@ -14,12 +14,13 @@ import pytest
 from posthouse.config.delta import Delta, Kept
 from posthouse.config.specs import Config
 from posthouse.errors import NOWHERE, ConfigError, Mistake, StartError
-from posthouse.observe.snapshot import Snapshot
-from posthouse.server import listeners, sockets
+from posthouse.observe.snapshot import Rows, Snapshot
+from posthouse.server import listeners, sockets, worker
 from posthouse.server.channel import Channel
 from posthouse.server.control import (
     Abandon,
     Abort,
+    Ahead,
     Collected,
     Commit,
     Empty,
@@ -184,13 +185,15 @@ def test_a_delta_is_applied_to_what_it_serves(play: Play) -> None:
         await boss.say(Commit(2), answer=Serving(2))
         assert boss.player.generations[1].config.sites[1] is kept
         boss.cast.building = StartError("no")
-        await boss.say(Prepare(3, Delta((came,))), answer=Refused(3, reason="no"))
+        await boss.say(Ahead((came, came)), Prepare(3, Delta((came,))), answer=Refused(3, reason="no"))
         boss.cast.building = None
         await boss.say(Prepare(3, Delta((came,))), Abandon(3), Ping(), answer=Pong(0))
         await boss.say(Prepare(3, Delta((Kept(0, 2),))), answer=Prepared(3))
-        assert len(boss.player.generations[-1].config.sites) == 2, (
-            "what was not committed has changed nothing"
-        )
+        sites = boss.player.generations[-1].config.sites
+        assert len(sites) == 2, "what was not committed has changed nothing"
+        await boss.say(Abandon(3), Ahead((came,)), Ahead((Kept(1, 1),)))
+        await boss.say(Prepare(3, Delta((came,))), answer=Prepared(3))
+        assert list(boss.player.generations[-1].config.sites) == [came, kept, came]
 
     play(conversation)
 
@@ -198,15 +201,32 @@ def test_a_delta_is_applied_to_what_it_serves(play: Play) -> None:
 def test_it_tells_what_it_has_counted(play: Play) -> None:
     async def conversation(boss: Boss) -> None:
         boss.player.snapshot = snapshot = Snapshot({"posthouse_workers": {(): 1}}, 5, 6)
-        await boss.say(Measure(9), answer=Measured(9, snapshot))
-        await boss.say(Collected(4, snapshot), Ping(), answer=Pong(0))
-        assert boss.player.answers == [Collected(4, snapshot)]
+        await boss.say(Measure(9), answer=Measured(9, snapshot, is_last=True))
+        answer = Collected(4, snapshot, is_last=True)
+        await boss.say(answer, Ping(), answer=Pong(0))
+        assert boss.player.answers == [answer]
         assert boss.player.worker.reloads is None and not boss.player.worker.is_ready
         await boss.serve()
         assert boss.player.worker.is_ready
         boss.player.generations[0].in_flight = 1
         await boss.say(Stop("TERM"), answer=Stopping(1))
         assert not boss.player.worker.is_ready
+
+    play(conversation)
+
+
+def test_what_it_has_counted_comes_in_pieces(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MOST_SAMPLES", 2)
+    samples: Rows = {(str(number),): number for number in range(5)}
+
+    async def conversation(boss: Boss) -> None:
+        boss.player.snapshot = Snapshot({"posthouse_queue_length": samples}, 5, 6)
+        await boss.say(Measure(9))
+        await until(lambda: len(boss.heard) == 3)
+        heard = [one for one in boss.heard if isinstance(one, Measured)]
+        assert [one.is_last for one in heard] == [False, False, True]
+        told = [item for one in heard for item in one.piece.rows["posthouse_queue_length"].items()]
+        assert dict(told) == samples
 
     play(conversation)
 
