@@ -84,6 +84,11 @@ class Child:
         """Say something; to one that is gone: nothing."""
         self.channel.send(message, descriptors)
 
+    def send_all(self, messages: Sequence[object]) -> None:
+        """Say several things."""
+        for message in messages:
+            self.send(message)
+
     async def ask(self, message: object, *answers: type[Answer]) -> Answer:
         """Say something and wait for an answer of one of these types. Raises Gone."""
         waiting = self.expect(*answers)

@@ -14,14 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-<<<<<<< HEAD
 from posthouse.balance.breaker import Phase
-from posthouse.config.delta import Delta
-from posthouse.config.specs import Config
-=======
 from posthouse.config.delta import Delta, Kept
 from posthouse.config.specs import Config, SiteSpec
->>>>>>> m6
 from posthouse.errors import Mistake, Place
 from posthouse.observe.process_log import Format
 from posthouse.observe.snapshot import Histogram, Snapshot

@@ -18,14 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-<<<<<<< HEAD
 from posthouse.balance.pool import Pool
-from posthouse.config.delta import Delta, apply_delta
-from posthouse.config.specs import Config
-=======
 from posthouse.config.delta import Delta, Kept, apply_delta
 from posthouse.config.specs import Config, SiteSpec
->>>>>>> m6
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.snapshot import Snapshot, cut
 from posthouse.server import bugs, memory

@@ -14,11 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-<<<<<<< HEAD
-from posthouse.config.delta import whole
-=======
-from posthouse.config.delta import Delta
->>>>>>> m6
+from posthouse.config.delta import Delta, whole
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
@@ -128,8 +124,7 @@ class Workers:
 
     async def first(self, prepare: Prepare) -> None:
         """Have all that were started build the first configuration. Raises ConfigError or StartError."""
-        before = self._serving.wanted if self._serving is not None else None
-        self._sharing.prepare(prepare.number, whole(prepare.wanted, before))
+        self._sharing.prepare(prepare.number, whole(prepare.wanted, None))
         await asyncio.gather(*(self._prepare_first(slot, prepare) for slot in self._slots))
 
     async def _prepare_first(self, slot: Slot, prepare: Prepare) -> None:
@@ -143,9 +138,8 @@ class Workers:
                 slot.stillborn += 1
                 if slot.stillborn >= MOST_STILLBORN:
                     raise StartError(obituary(child, code, MOST_STILLBORN)) from None
-                self._log.error(
-                    "worker ended at its start", worker=slot.number, pid=child.pid, ended=ended(code)
-                )
+                facts: dict[str, Any] = {"worker": slot.number, "pid": child.pid, "ended": ended(code)}
+                self._log.error("worker ended at its start", **facts)
                 await self._give_birth(slot)
             else:
                 return
@@ -177,18 +171,16 @@ class Workers:
             ahead, rest = pieces(prepare.wanted)
             prepare = replace(prepare, wanted=rest)
             for child in serving:
-                for message in ahead:
-                    child.send(message)
+                child.send_all(ahead)
         asked = (child.ask(prepare, Prepared, Refused) for child in serving)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         try:
             for answer in answers:
                 judge(answer)
-        except Gone:
+        except BaseException as error:
             self.abandon(prepare)
-            raise StartError("a worker ended while it built the new configuration") from None
-        except BaseException:
-            self.abandon(prepare)
+            if isinstance(error, Gone):
+                raise StartError("a worker ended while it built the new configuration") from None
             raise
 
     def abandon(self, prepare: Prepare) -> None:
