@@ -226,7 +226,7 @@ def asks_to_drain(head: ResponseHead, names: tuple[str, ...]) -> str:
     wanted = {name.lower().encode() for name in names}
     for field in head.fields.all:
         if field.lower in wanted and field.value.lower() not in _NO:
-            value = shorten(field.value.decode("latin-1"))
+            value = shorten(field.value.decode("ascii", "backslashreplace"))
             return f"field {field.name.decode('latin-1')} is {value}"
     return ""
 

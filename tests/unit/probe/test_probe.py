@@ -103,6 +103,7 @@ def test_draining_comes_before_everything_else() -> None:
         (b"x-draining:", "field x-draining is ''"),
         (b"Gone-Soon: " + b"y" * 50, f"field Gone-Soon is '{'y' * 40}…'"),
         (b"X-Draining: off\r\nX-Draining: in 3 s", "field X-Draining is 'in 3 s'"),
+        (b"X-Draining: \x9b", "field X-Draining is '\\x9b'"),
         (b"X-Draining: 0", ""),
         (b"X-Draining: False", ""),
         (b"X-Draining: no\r\nGone-Soon: OFF", ""),
