@@ -410,7 +410,9 @@ def test_before_a_post_we_look_twice_and_do_not_send_it_again() -> None:
     backend.breaks(STALE)
     assert play.dialled() == []
     assert play.over() == ["502 a reset"]
-    assert play.world.log.failures() == ["reset"], "nobody's fault, but the client got a 502: the log says why"
+    assert play.world.log.failures() == ["reset"], (
+        "nobody's fault, but the client got a 502: the log says why"
+    )
 
 
 @pytest.mark.parametrize("lines", [PUT, ("PUT / HTTP/1.1", "Host: x", "Transfer-Encoding: chunked")])
