@@ -115,6 +115,7 @@ class Pool:
                     backend.cool()
         for backend in self.backends:
             backend.is_known = True
+        watch.serve(self.backends)
         if self._tally is not None:
             self._tally.begin()
         if self.claims is not None:
@@ -359,7 +360,8 @@ def build_pool(
     Changes nothing in `previous`: new settings come into force with `start`.
 
     A backend of `previous` stays, with its live state, if the same endpoint text occurs again (the first for
-    the first, the second for the second). Raises ConfigError for a policy that cannot be used.
+    the first, the second for the second); so does one that left before and that exchanges still hold. Raises
+    ConfigError for a policy that cannot be used.
     """
     watch = Watch() if previous is None else previous._watch
     kept = {} if previous is None else {backend.key: backend for backend in previous.backends}
@@ -368,7 +370,8 @@ def build_pool(
     for endpoint in spec.endpoints:
         occurrences[endpoint.text] += 1
         occurrence = occurrences[endpoint.text]
-        backend = kept.get((endpoint.text, occurrence))
+        key = (endpoint.text, occurrence)
+        backend = kept.get(key) or watch.left(key)
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)

@@ -68,7 +68,9 @@ class Attempts(Answering):
             connection = None
         else:
             client = self.stream if route.is_introducing else None
-            connection = services.acquire(backend, is_careful=not course.head.is_idempotent, client=client)
+            # A body may become more than is kept for replay before the backend's close is seen.
+            is_careful = self.body is not None or not course.head.is_idempotent
+            connection = services.acquire(backend, is_careful=is_careful, client=client)
         if connection is not None:
             self._send(connection, now)
         else:
@@ -215,19 +217,18 @@ class Attempts(Answering):
             self._leave_backend()
         if self.last_failure is None or failure.kind not in _SAYS_LESS:
             self.last_failure = failure
-        if not is_stale(failure) and failure.kind not in _SAYS_LESS:
-            self._log_failure(failure, backend)
-            if backend is not None and self.services.metrics is not None:
-                count_failure(self, self.services.metrics, failure.kind)
+        is_silent = is_stale(failure) or failure.kind in _SAYS_LESS
+        if not is_silent:
+            self._tell_failure(failure, backend)
         if self.is_answering:
             self.stream.reset()
             self._finish()
             return
         delay = self._ask_again(failure, route, now)
         if delay is None:
-            if failure.kind in _SAYS_LESS:
-                # Not before: an exchange that waits for a backend has not failed.
-                self._log_failure(failure, None)
+            if is_silent:
+                # Not before: what is tried again on a fresh connection, or waits for a backend, has not failed.
+                self._tell_failure(failure, backend)
             self._answer_failure(route, now)
         else:
             self._again(failure, delay)
@@ -301,6 +302,11 @@ class Attempts(Answering):
                 fields = (Field(b"Retry-After", b"%d" % math.ceil(seconds)),)
         where = f"{self.upstream}: " if self.upstream else ""
         self.answer(status, fields, f"{where}{failure.kind}: {failure.reason}")
+
+    def _tell_failure(self, failure: Failure, backend: Backend | None) -> None:
+        self._log_failure(failure, backend)
+        if backend is not None and self.services.metrics is not None:
+            count_failure(self, self.services.metrics, failure.kind)
 
     def _log_failure(self, failure: Failure, backend: Backend | None) -> None:
         assert self.route is not None

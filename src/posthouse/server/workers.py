@@ -396,6 +396,5 @@ class Workers:
             await asyncio.wait([child.ended for child in children], timeout=FAREWELL_SECONDS)
         for child in self.children():
             child.kill()
-        for child in children:
-            await child.end()
+        await asyncio.gather(*(child.end() for child in children))
         self._sharing.close()
