@@ -350,6 +350,10 @@ class Attempts(Answering):
         if self.body is not None:
             self.stream.unblock(PEER_FULL)
         connection.release(route.keepalive)
+        trial = self.trial
+        if trial is not None:  # which no judge has ended: the route is from before the backend had a breaker
+            self.trial = None
+            backend.abandon(trial, self.services.clock())
         route.pool.release(backend)
 
     def _drop_connection(self) -> None:

@@ -280,7 +280,7 @@ def test_timers_know_their_place() -> None:
     [
         ({}, True),
         ({"max_conns": 7}, True),
-        ({"endpoints": (EndpointSpec("http", "b", 80, "http://b"),)}, True),
+        ({"endpoints": (endpoint("b"),)}, True),
         ({"keepalive": 1}, False),
         ({"slow_start": 1.0}, False),
     ],
