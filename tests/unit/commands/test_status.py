@@ -98,7 +98,7 @@ def test_sources() -> None:
         {"name": "file:/x", "state": "new", "members": 0, "trouble": None, "since": None},
     ]
     pool["backends"] = pool["backends"][:1]
-    assert describe(found, NOW)[6:11] == [
+    assert describe(found, NOW)[7:12] == [
         "    source                     state  since     members  trouble",
         "    srv://_http._tcp.web.test  down   2m5s ago  0        SRV: the name does not exist",
         "    file:/x                    new    -         0        -",
@@ -106,7 +106,7 @@ def test_sources() -> None:
         "    http://one:9000  up     -      2/2        0      -           -",
     ]
     pool["backends"] = []
-    assert describe(found, NOW)[8:10] == ["    file:/x                    new    -         0        -", ""]
+    assert describe(found, NOW)[9:11] == ["    file:/x                    new    -         0        -", ""]
 
 
 @pytest.mark.parametrize(
