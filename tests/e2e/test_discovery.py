@@ -23,6 +23,7 @@ from kit.certificates import server_context, write_authority
 from kit.dns_server import DnsServer
 from kit.http1 import request
 from kit.posthouse import free_port
+from posthouse.admin.client import fetch
 
 DNSMASQ = shutil.which("dnsmasq", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
@@ -97,6 +98,13 @@ class Found:
         answer = get(self.port, path, host=site)
         return answer.body.decode() if answer.status == 200 else str(answer.status)
 
+    def source(self, name: str) -> dict[str, object]:
+        """What `posthouse status` has of a source."""
+        pools = fetch(self.posthouse.admin_socket(), "/status")["pools"]
+        (source,) = [one for pool in pools for one in pool["sources"] if one["name"] == name]
+        assert isinstance(source, dict)
+        return source
+
     def all_of(self, site: str, times: int = 8) -> set[str]:
         return {self.who(site) for _ in range(times)}
 
@@ -135,8 +143,13 @@ def test_a_name_that_does_not_resolve_at_start_is_a_warning_and_503(found: Found
     assert found.who("plain.test") == "0"
     line = found.posthouse.wait_stderr(r"WARN discovery failed source=srv://late\.test .*")[0]
     assert re.search(r"place=\S+/Caddyfile:12:13 .*reason=\"there is no such name", line), line
+    missing = found.source("srv://late.test")
+    assert (missing["state"], missing["members"]) == ("down", 0)
+    assert str(missing["trouble"]).startswith("there is no such name") and missing["since"] is not None
     found.dns.put("late.test", "SRV", found.record(2))
     found.until("late.test", {"2"})
+    there = found.source("srv://late.test")
+    assert (there["state"], there["members"], there["trouble"]) == ("up", 1, None)
 
 
 def test_a_changed_set_is_applied(found: Found) -> None:

@@ -135,7 +135,10 @@ def test_past_the_grace_what_is_left_is_cut_and_counted(
     start_posthouse: Start, backend: ScriptedBackend, each_loop: dict[str, str]
 ) -> None:
     running = start_posthouse(
-        ONE_SITE, BACKEND=backend.address, arguments=("--grace", "200ms"), env=each_loop
+        ONE_SITE.replace("BACKEND\n", "BACKEND\n log / access.log json\n"),
+        BACKEND=backend.address,
+        arguments=("--grace", "200ms"),
+        env=each_loop,
     )
     backend.on_request = lambda asked, connection: None
     with RawClient(running.port) as first, RawClient(running.port) as second:
@@ -146,6 +149,9 @@ def test_past_the_grace_what_is_left_is_cut_and_counted(
         assert running.wait() == 0
         assert first.end() in ("fin", "rst")
     assert " INFO stopped cut=2" in running.stderr()
+    lines = [json.loads(line) for line in (running.config.parent / "access.log").read_text().splitlines()]
+    told = [(line["status"], line["failure"], line["attempts"]) for line in lines]
+    assert told == [(504, "exchange_timeout", 1)] * 2, "it is not the clients who went away"
 
 
 def test_a_second_signal_ends_it_at_once_with_2(

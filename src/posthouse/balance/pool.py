@@ -97,6 +97,7 @@ class Pool:
                     backend.cool()
         for backend in self.backends:
             backend.is_known = True
+        watch.serve(self.backends)
         if self._tally is not None:
             self._tally.begin()
         self.usable = self._ready.rebuild()
@@ -203,13 +204,18 @@ class Pool:
         """When a backend may become usable by time alone, monotonic seconds; `NEVER` if none does."""
         return self._watch.expires
 
-    def why_not(self, now: float) -> FailureKind:
-        """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
+    def why_not(self, now: float, choice: Choice | None = None, tried: Sequence[Backend] = ()) -> FailureKind:
+        """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n).
+
+        choice, tried  as for `select`: an exchange with a session may wait for a draining backend too
+        """
         self.look(now)
         if self.spec.passive.panic:
             is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
         else:
             is_full = any(one.is_only_full for one in self.backends)
+        if not is_full and choice is not None and self.sessions is not None:
+            is_full = self.sessions.is_awaited(choice, tried, now)
         return FailureKind.FULL if is_full else FailureKind.NO_BACKEND
 
     @property
@@ -224,6 +230,8 @@ class Pool:
         if kind is FailureKind.FULL:
             size = self.spec.queue.size
             rest = f", and {size} wait already" if 0 < size <= len(self.queue) else ""
+            if self.sessions is not None and not any(one.is_up for one in self.backends):
+                return f"the backend of the session is draining and at max_conns{rest}"
             return f"every backend that is up is at max_conns{rest}"
         if not self.backends:
             sources = ", ".join(source.text for source in self.spec.sources)
@@ -313,7 +321,8 @@ def build_pool(
     Changes nothing in `previous`: new settings come into force with `start`.
 
     A backend of `previous` stays, with its live state, if the same endpoint text occurs again (the first for
-    the first, the second for the second). Raises ConfigError for a policy that cannot be used.
+    the first, the second for the second); so does one that left before and that exchanges still hold. Raises
+    ConfigError for a policy that cannot be used.
     """
     watch = Watch() if previous is None else previous._watch
     kept = {} if previous is None else {backend.key: backend for backend in previous.backends}
@@ -322,7 +331,8 @@ def build_pool(
     for endpoint in spec.endpoints:
         occurrences[endpoint.text] += 1
         occurrence = occurrences[endpoint.text]
-        backend = kept.get((endpoint.text, occurrence))
+        key = (endpoint.text, occurrence)
+        backend = kept.get(key) or watch.left(key)
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)

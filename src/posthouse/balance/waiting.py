@@ -7,9 +7,9 @@ Laws:
 3. Nobody is forgotten: whenever a backend changes, or a mark is set that will fall, the first of each pool is asked;
    and those behind it, while a draining backend has room for them only that have its sessions.
 
-Successive pools of one name share a queue as they share backends: over a reload everybody keeps the place, and chooses
-from the backends of the pool that it began with. Where only the members of a pool change, those who wait choose from
-the new ones (`hand_over`).
+Successive pools of one name share a queue as they share backends: over a reload everybody keeps the place. Where only
+the members of a pool have changed, those who wait choose from the new ones (`hand_over`); else from those of the pool
+that they began with.
 
 The queue knows no time. How long somebody waits at most, and when marks fall, is the waiter's own business: it
 calls `leave`, or `wake`.

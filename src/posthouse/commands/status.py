@@ -11,6 +11,7 @@ from typing import Any
 from posthouse.commands import admin_place
 from posthouse.commands.command_line import Command, Given, Option
 
+_SOURCE_HEADINGS = ("source", "state", "since", "members", "trouble")
 _HEADINGS = ("backend", "state", "since", "in flight", "fails", "last check", "reason")
 
 
@@ -50,8 +51,17 @@ def _pool(pool: dict[str, Any], now: datetime) -> list[str]:
     waiting = f"{queue['length']} of {queue['size']} wait" if queue["size"] else "no queue"
     if queue["oldest_ms"] is not None:
         waiting += f", the first for {queue['oldest_ms']}ms"
-    rows = [_HEADINGS, *(_row(backend, now) for backend in pool["backends"])]
-    return [f"{pool['name']}  (policy {pool['policy']}; {waiting})", *(f"  {row}" for row in aligned(rows))]
+    lines = [f"{pool['name']}  (policy {pool['policy']}; {waiting})"]
+    if pool["sources"]:
+        lines += aligned([_SOURCE_HEADINGS, *(_source(source, now) for source in pool["sources"])])
+    if pool["backends"] or not pool["sources"]:
+        lines += aligned([_HEADINGS, *(_row(backend, now) for backend in pool["backends"])])
+    return [lines[0], *(f"  {line}" for line in lines[1:])]
+
+
+def _source(source: dict[str, Any], now: datetime) -> tuple[str, ...]:
+    since = _ago(source["since"], now) if source["since"] else "-"
+    return (source["name"], source["state"], since, str(source["members"]), source["trouble"] or "-")
 
 
 def _row(backend: dict[str, Any], now: datetime) -> tuple[str, ...]:

@@ -188,6 +188,11 @@ class DownstreamAnswer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
+    def cut(self) -> None:
+        """End what runs: stopping has waited as long as it may (`--grace`). It is not the client who went away."""
+        self._lose(FailureKind.EXCHANGE_TIMEOUT)
+        self.reset_connection()
+
     def _can_drain(self) -> bool:
         if self._state == SIZED_BODY:
             return self._remaining <= DRAIN_BYTES

@@ -154,8 +154,8 @@ class Entrance:
         """Close it: nothing has begun."""
         self.transport.abort()
 
-    def reset_connection(self) -> None:
-        """Cut it."""
+    def cut(self) -> None:
+        """Close it: nothing has begun."""
         self.transport.abort()
 
 

@@ -19,7 +19,7 @@ class Downstream(Protocol):
     @property
     def idle_since(self) -> float: ...
     def close_if_idle(self) -> None: ...
-    def reset_connection(self) -> None: ...
+    def cut(self) -> None: ...
 
 
 class Listener:
@@ -89,5 +89,5 @@ class Listener:
         """Cut what is left; answers how many connections that were."""
         left = tuple(self.connections)
         for connection in left:
-            connection.reset_connection()
+            connection.cut()
         return len(left)

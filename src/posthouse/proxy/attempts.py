@@ -66,7 +66,9 @@ class Attempts(Answering):
             connection = None
         else:
             client = self.stream if route.is_introducing else None
-            connection = services.acquire(backend, is_careful=not course.head.is_idempotent, client=client)
+            # A body may become more than is kept for replay before the backend's close is seen.
+            is_careful = self.body is not None or not course.head.is_idempotent
+            connection = services.acquire(backend, is_careful=is_careful, client=client)
         if connection is not None:
             self._send(connection, now)
         else:
@@ -75,7 +77,7 @@ class Attempts(Answering):
 
     def _do_without(self, pool: Pool, now: float) -> None:
         """No backend can be used: wait if they are only full and the queue is not, else fail."""
-        kind = pool.why_not(now)
+        kind = pool.why_not(now, self, self.tried)
         if kind is FailureKind.FULL and pool.can_queue:
             if self.waiter is None:
                 self.waiter = Waiter(self, pool, self._attempt, self._fail)
@@ -213,19 +215,18 @@ class Attempts(Answering):
             self._leave_backend()
         if self.last_failure is None or failure.kind not in _SAYS_LESS:
             self.last_failure = failure
-        if not is_stale(failure) and failure.kind not in _SAYS_LESS:
-            self._log_failure(failure, backend)
-            if backend is not None and self.services.metrics is not None:
-                count_failure(self, self.services.metrics, failure.kind)
+        is_silent = is_stale(failure) or failure.kind in _SAYS_LESS
+        if not is_silent:
+            self._tell_failure(failure, backend)
         if self.is_answering:
             self.stream.reset()
             self._finish()
             return
         delay = self._ask_again(failure, route, now)
         if delay is None:
-            if failure.kind in _SAYS_LESS:
-                # Not before: an exchange that waits for a backend has not failed.
-                self._log_failure(failure, None)
+            if is_silent:
+                # Not before: what is tried again on a fresh connection, or waits for a backend, has not failed.
+                self._tell_failure(failure, backend)
             self._answer_failure(route, now)
         else:
             self._again(failure, delay)
@@ -300,6 +301,11 @@ class Attempts(Answering):
         where = f"{self.upstream}: " if self.upstream else ""
         self.answer(status, fields, f"{where}{failure.kind}: {failure.reason}")
 
+    def _tell_failure(self, failure: Failure, backend: Backend | None) -> None:
+        self._log_failure(failure, backend)
+        if backend is not None and self.services.metrics is not None:
+            count_failure(self, self.services.metrics, failure.kind)
+
     def _log_failure(self, failure: Failure, backend: Backend | None) -> None:
         assert self.route is not None
         facts: dict[str, object] = {"failure": failure.kind.value, "reason": failure.reason}
@@ -342,6 +348,10 @@ class Attempts(Answering):
         if self.body is not None:
             self.stream.unblock(PEER_FULL)
         connection.release(route.keepalive)
+        trial = self.trial
+        if trial is not None:  # which no judge has ended: the route is from before the backend had a breaker
+            self.trial = None
+            backend.abandon(trial, self.services.clock())
         route.pool.release(backend)
 
     def _drop_connection(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from posthouse.balance.backend import Backend
@@ -129,6 +130,10 @@ class Route:
             self.judge = Judge(pool)
         self.origins = {backend: Origin(backend.endpoint) for backend in pool.backends}
 
+    def is_same_but_backends(self, other: Route) -> bool:
+        """Whether the other does the same with a request, and only who its backends are may differ. O(backends)."""
+        return _without_backends(self.spec) == _without_backends(other.spec)
+
     def origin(self, backend: Backend) -> Origin:
         """What a head says for `backend`, which may have left the pool while it was dialled."""
         return self.origins.get(backend) or Origin(backend.endpoint)
@@ -200,6 +205,10 @@ class Route:
         lines = program.apply(fields.kept, exchange)
         lines.append(exchange.forwarding_lines(self.spec.is_transparent))
         return authority, b"".join(lines)
+
+
+def _without_backends(spec: RouteSpec) -> RouteSpec:
+    return replace(spec, pool=replace(spec.pool, endpoints=(), sources=(), max_conns=0))
 
 
 def _or_never(seconds: float | None) -> float:

@@ -100,7 +100,7 @@ class Waiter:
         now = self._exchange.services.clock()
         backend = self.pool.select(self._exchange, now, self._exchange.tried)
         if backend is None:
-            if self.pool.why_not(now) is FailureKind.FULL:
+            if self.pool.why_not(now, self._exchange, self._exchange.tried) is FailureKind.FULL:
                 self._arm(now)
                 return False
         else:
@@ -120,7 +120,7 @@ class Waiter:
         if backend is not None:
             self.on_turn(now, backend, self.trial)
         else:
-            kind = self.pool.why_not(now)
+            kind = self.pool.why_not(now, self._exchange, self._exchange.tried)
             self.on_fail(Failure(kind, Side.POSTHOUSE, self.pool.explain(kind), Sent.NOTHING))
 
     def _arm(self, now: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -45,19 +45,21 @@ class BuiltSite:
 
     site         what requests find; set when it is complete
     pools        of its routes, by name, in the order of the file
+    routes       of this site, in the order of the file; none once nobody needs it
     memberships  of the routes whose backends are found while we run
     rotations    by log, as far as its directives say
     """
 
     __slots__ = (
         *("_checks", "_ending", "_held", "_logs", "_runtime", "_stamps", "memberships", "pools", "rotations"),
-        *("site", "spec"),
+        *("routes", "site", "spec"),
     )
 
     def __init__(self, spec: SiteSpec, runtime: Runtime) -> None:
         self.spec = spec
         self.site: Site
         self.pools: dict[str, Pool] = {}
+        self.routes: list[Route] = []
         self.memberships: list[Membership] = []
         self.rotations: dict[LogKey, RotationSpec] = {}
         self._checks: dict[str, list[Check]] = {}
@@ -86,6 +88,7 @@ class BuiltSite:
 
     def add_route(self, route: Route) -> None:
         """Of this site, while it is built."""
+        self.routes.append(route)
         self.pools[route.pool.name] = route.pool
         self._checks[route.pool.name] = checks_of(self.spec, route)
         if route.spec.pool.sources:
@@ -121,9 +124,18 @@ class BuiltSite:
         """One generation more has it."""
         self._held += 1
 
-    def leave(self, successors: Container[str]) -> None:
-        """The generation that serves from now on does not have it; pools of these names go on from its own."""
+    def leave(self, successors: Mapping[str, Route]) -> None:
+        """The generation that serves from now on does not have it; its pools go on in the routes that have their names.
+
+        An exchange keeps the route that it began with. Where only the backends of that are others, it gets those of
+        the successor: who waits because all are full is served by one that was added for that.
+        """
         self._ending = [pool for name, pool in self.pools.items() if name not in successors]
+        for route in self.routes:
+            before, successor = route.pool, successors.get(route.pool.name)
+            if successor is not None and route.is_same_but_backends(successor):
+                route.use(successor.pool)
+                before.queue.hand_over(before, successor.pool)
 
     def let_go(self) -> None:
         """One generation less has it; the last one gives back what it holds."""
@@ -134,6 +146,7 @@ class BuiltSite:
         for key in keys:
             self._runtime.logs.give_back(key)
         self.memberships.clear()  # each knows this site
+        self.routes.clear()
         for pool in self._ending:
             pool.end()
 

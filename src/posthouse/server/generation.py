@@ -99,8 +99,9 @@ class Generation:
         if successor is not None:
             left, fresh = _pools_of(successor.left), _pools_of(successor.fresh)
             self._runtime.leave(left.values(), fresh.values())
+            routes = {route.pool.name: route for built in successor.fresh for route in built.routes}
             for built in successor.left:
-                built.leave(fresh)
+                built.leave(routes)
             successor.left, successor.fresh = [], []
         else:
             self._runtime.discoverer.drop_unfollowed()

@@ -103,7 +103,9 @@ class Process:
         if settings.admin_listen is not None:
             places.append(TCPPlace(*settings.admin_listen))
             runtime.measuring.count()
-        status = Status(worker, config, runtime.probes, lambda: Moment(runtime.clock(), time.time()))
+        status = Status(
+            worker, config, runtime.probes, lambda: Moment(runtime.clock(), time.time()), runtime.discoverer
+        )
         functions = AdminFunctions(status, runtime.measuring)
         return AdminServers([AdminServer(place, functions, self.log) for place in places])
 

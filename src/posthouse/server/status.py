@@ -16,9 +16,10 @@ from posthouse import __version__
 from posthouse.balance.backend import Backend
 from posthouse.balance.pool import Pool
 from posthouse.balance.standing import standing
-from posthouse.config.specs import Config, SiteSpec
+from posthouse.config.specs import Config, SiteSpec, SourceSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
 from posthouse.probe.probes import Probes
+from posthouse.server.discoverer import Heard
 from posthouse.server.reloads import Outcome
 
 Report = dict[str, object]
@@ -51,6 +52,12 @@ class Working(Protocol):
     def reload(self, cause: str) -> Awaitable[Outcome]: ...
 
 
+class Sources(Protocol):
+    """What is asked of `server.discoverer.Discoverer`."""
+
+    def heard(self, source: SourceSpec) -> Heard: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One moment on both clocks: monotonic seconds, and seconds since 1970."""
@@ -71,11 +78,17 @@ class Status:
     """
 
     def __init__(
-        self, worker: Working, config: str | None, probes: Probes, moment: Callable[[], Moment]
+        self,
+        worker: Working,
+        config: str | None,
+        probes: Probes,
+        moment: Callable[[], Moment],
+        sources: Sources,
     ) -> None:
         self._worker = worker
         self._config = config
         self._probes = probes
+        self._sources = sources
         self._moment = moment
 
     async def reload(self) -> Report:
@@ -115,7 +128,18 @@ class Status:
                 "wait_s": pool.spec.queue.wait,
                 "oldest_ms": whole_ms(moment.now - first.since) if first is not None else None,
             },
+            "sources": [self._source(one, moment) for one in pool.spec.sources],
             "backends": [self._backend(one, pool, moment) for one in pool.backends],
+        }
+
+    def _source(self, source: SourceSpec, moment: Moment) -> Report:
+        heard = self._sources.heard(source)
+        return {
+            "name": source.text,
+            "state": source_state(heard),
+            "members": heard.members,
+            "trouble": heard.trouble or None,
+            "since": moment.stamp(heard.since) if heard.since is not None else None,
         }
 
     def _backend(self, backend: Backend, pool: Pool, moment: Moment) -> Report:
@@ -142,6 +166,15 @@ class Status:
         if last is None:
             return None
         return {"at": moment.stamp(last.at), "verdict": last.verdict, "reason": last.reason}
+
+
+def source_state(heard: Heard) -> str:
+    """One word for it: up, stale (the last good answer is kept), down (there is none), or new (nothing said yet)."""
+    if heard.since is None:
+        return "new"
+    if not heard.trouble:
+        return "up"
+    return "stale" if heard.members else "down"
 
 
 def _site(spec: SiteSpec) -> Report:

@@ -40,6 +40,7 @@ def report() -> dict[str, Any]:
                 "name": "a /",
                 "policy": "random",
                 "queue": {"length": 2, "size": 100, "wait_s": 1.0, "oldest_ms": 120},
+                "sources": [],
                 "backends": [
                     backend("http://one:9000", in_flight=2, max_conns=2),
                     backend(
@@ -81,6 +82,26 @@ def test_the_quiet_case() -> None:
     assert lines[1] == "configuration  not from a file, generation 3"
     assert lines[5] == "  a /  (policy random; no queue)"
     assert describe(quiet | {"generations_retiring": 2}, NOW)[1].endswith("(2 former ones still at work)")
+
+
+def test_sources() -> None:
+    found = report()
+    (pool,) = found["pools"]
+    missing = {"state": "down", "members": 0, "trouble": "SRV: the name does not exist"}
+    pool["sources"] = [
+        {"name": "srv://_http._tcp.web.test", "since": "2026-01-31T11:57:55.000Z", **missing},
+        {"name": "file:/x", "state": "new", "members": 0, "trouble": None, "since": None},
+    ]
+    pool["backends"] = pool["backends"][:1]
+    assert describe(found, NOW)[6:11] == [
+        "    source                     state  since     members  trouble",
+        "    srv://_http._tcp.web.test  down   2m5s ago  0        SRV: the name does not exist",
+        "    file:/x                    new    -         0        -",
+        "    backend          state  since  in flight  fails  last check  reason",
+        "    http://one:9000  up     -      2/2        0      -           -",
+    ]
+    pool["backends"] = []
+    assert describe(found, NOW)[8:10] == ["    file:/x                    new    -         0        -", ""]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,15 @@ def test_a_stale_connection_is_a_retry_but_no_failure() -> None:
     assert rows(metrics, "attempt_failures_total") == {}
 
 
+def test_a_stale_connection_that_ends_the_exchange_is_a_failure() -> None:
+    play, metrics = metered(route("a"), at=["x"])
+    connection = play.warm()
+    play.request("POST / HTTP/1.1", "Host: x", "Content-Length: 3", body=b"one")
+    connection.breaks()
+    assert rows(metrics, "exchanges_total") == {("x", "/", "POST", "502", "reset"): 1}
+    assert rows(metrics, "attempt_failures_total") == {("x", "/", "reset"): 1}
+
+
 def test_the_failure_that_decided() -> None:
     play, metrics = metered(route("a"), at=["x"])
     play.request()

@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.adapt import adapt
 from posthouse.discovery import sources as table
-from posthouse.discovery.ports import Members
+from posthouse.discovery.ports import Members, Unanswered
 from posthouse.errors import ConfigError, StartError
 from posthouse.server import discoverer as module
 from posthouse.server.discoverer import name_servers
@@ -62,6 +62,40 @@ def test_a_name_that_is_not_answered_is_a_warning_with_its_place(
         await runtime.turn()
         assert hosts(generation) == ["a"]
         assert len(log.of("discovery works again")) == 1
+
+    run(runtime, main)
+
+
+def test_what_is_known_of_a_source(runtime: FoundRuntime) -> None:
+    (source,) = sources_of(ONE)
+    now = 10.0
+    runtime.discoverer.clock = lambda: now
+
+    def heard() -> tuple[int, str, float | None]:
+        found = runtime.discoverer.heard(source)
+        return found.members, found.trouble, found.since
+
+    runtime.dns["web.test"] = SILENCE
+
+    async def main() -> None:
+        nonlocal now
+        assert heard() == (0, "", None)
+        await started(ONE, runtime)
+        assert heard() == (0, str(SILENCE), 10.0)
+        now = 20.0
+        runtime.dns["web.test"] = Unanswered("SRV: refused")
+        await runtime.turn()
+        assert heard() == (0, "SRV: refused", 10.0), "in trouble all the time"
+        runtime.dns["web.test"] = srv("a", "b")
+        await runtime.turn()
+        assert heard() == (2, "", 20.0)
+        now = 30.0
+        runtime.dns["web.test"] = srv("a")
+        await runtime.turn()
+        assert heard() == (1, "", 20.0)
+        runtime.dns["web.test"] = SILENCE
+        await runtime.turn()
+        assert heard() == (1, str(SILENCE), 30.0), "the last good answer is kept"
 
     run(runtime, main)
 

@@ -169,6 +169,27 @@ def test_who_comes_back_is_new(runtime: FoundRuntime) -> None:
     run(runtime, main)
 
 
+def test_who_comes_back_while_it_is_held_is_the_same(runtime: FoundRuntime) -> None:
+    """Else `max_conns` would be passed while a set flaps."""
+
+    async def main() -> None:
+        generation = await started(ONE.replace("name p", "name p\n max_conns 1"), runtime)
+        b = generation.pools["p"].backends[1]
+        generation.pools["p"].acquire(b)
+        b.believe(State.DOWN, "status 500")
+        for records in (srv("a"), srv("c"), srv("a", "b")):
+            runtime.dns["web.test"] = records
+            await runtime.turn()
+        pool = generation.pools["p"]
+        assert pool.backends[1] is b and b.is_full and pool.spec.endpoints[1].text == b.name
+        warm = WarmConnection(b)
+        pool.release(b)
+        assert runtime.idle.release(warm, 9), "its connections are kept again"  # type: ignore[arg-type]
+        assert b in runtime.probes._probers
+
+    run(runtime, main)
+
+
 def test_settings_of_a_pool_act_on_who_comes(runtime: FoundRuntime) -> None:
     text = ":80 {\n proxy / srv://web.test {\n max_conns 1\n }\n}\n"
 

@@ -31,9 +31,10 @@ def test_the_real_parts_fit() -> None:
     parts = as_parts(process)
     assert parts.admin is None and parts.load() is None
     loop = asyncio.new_event_loop()
-    probes: Probes = Runtime(loop, ProcessLog()).probes
+    runtime = Runtime(loop, ProcessLog())
+    probes: Probes = runtime.probes
     worker = Worker(adapt(":80\n", "Caddyfile"), Settings(), process)
-    status = Status(worker, None, probes, lambda: Moment(0.0, 0.0))
+    status = Status(worker, None, probes, lambda: Moment(0.0, 0.0), runtime.discoverer)
     functions = AdminFunctions(status, Measuring(Runtime(loop, ProcessLog())))
     admin = as_admin(
         AdminServers([AdminServer(SocketFile("/nowhere", is_default=False), functions, ProcessLog())])
