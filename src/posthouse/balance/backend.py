@@ -168,8 +168,12 @@ class Backend(Tolerance):
 
     def may_finish(self, now: float) -> bool:
         """Draining, but able to go on with sessions that it has."""
+        return not self.is_full and self.is_finishing(now)
+
+    def is_finishing(self, now: float) -> bool:
+        """The same, full or not."""
         is_left_out = self.comeback.is_tripped or self.is_marked(now)
-        return self.state is State.DRAINING and not self.is_full and not is_left_out
+        return self.state is State.DRAINING and not is_left_out
 
     def configure(
         self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec, slow_start: float = 0.0

@@ -245,8 +245,11 @@ class Pool:
             self._refresh()
         return bool(self.usable)
 
-    def why_not(self, now: float) -> FailureKind:
-        """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
+    def why_not(self, now: float, choice: Choice | None = None, tried: Sequence[Backend] = ()) -> FailureKind:
+        """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n).
+
+        choice, tried  as for `select`: an exchange with a session may wait for a draining backend too
+        """
         if self.claims is not None and self.claims.is_deferring:
             return FailureKind.FULL
         self.look(now)
@@ -254,6 +257,8 @@ class Pool:
             is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
         else:
             is_full = any(one.is_only_full for one in self.backends)
+        if not is_full and choice is not None and self.sessions is not None:
+            is_full = self.sessions.is_awaited(choice, tried, now)
         return FailureKind.FULL if is_full else FailureKind.NO_BACKEND
 
     @property
@@ -268,6 +273,8 @@ class Pool:
         if kind is FailureKind.FULL:
             size = self.spec.queue.size
             rest = f", and {size} wait already" if 0 < size <= self.queue.length else ""
+            if self.sessions is not None and not any(one.is_up for one in self.backends):
+                return f"the backend of the session is draining and at max_conns{rest}"
             return f"every backend that is up is at max_conns{rest}"
         if not self.backends:
             sources = ", ".join(source.text for source in self.spec.sources)
