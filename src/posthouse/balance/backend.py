@@ -177,11 +177,8 @@ class Backend:
     @property
     def is_only_full(self) -> bool:
         """Whether nothing keeps it from being usable but that it is full, as of the last time `Watch.expire` ran."""
-        return self._is_up and self.is_full and (not self._is_watched or self._may_try)
-
-    @property
-    def _is_watched(self) -> bool:
-        return self._is_barred or self.comeback.lone is not None
+        is_watched = self._is_barred or self.comeback.lone is not None
+        return self._is_up and self.is_full and (not is_watched or self._may_try)
 
     @property
     def _may_try(self) -> bool:
@@ -386,7 +383,7 @@ class Backend:
         # Below its limit an exchange comes and goes without a look at anything else, unless someone counts.
         self._alert_at = self._full_at if trials is None and self._watch.tally is None else 0
         is_usable = self._is_up and self.in_flight < self._full_at
-        if self._is_watched:
+        if self._is_barred or self.comeback.lone is not None:
             is_usable = is_usable and self._may_try
         if is_usable != self.is_usable:
             self.is_usable = is_usable
