@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Hashable
-from hashlib import blake2b
 
 from posthouse.balance import slow_start
 from posthouse.balance.active_health import State
@@ -22,6 +21,7 @@ from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
 from posthouse.balance.group import Place
 from posthouse.balance.health import NEVER, Tolerance
 from posthouse.balance.peak_ewma import PeakEwma
+from posthouse.balance.stable_hash import seed_of
 from posthouse.balance.trials import Result, Trials
 from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PassiveSpec
@@ -70,9 +70,7 @@ class Backend(Tolerance):
         self.endpoint = endpoint
         self.key: BackendKey = (endpoint.text, occurrence)
         self.name = endpoint.text if occurrence == 1 else f"{endpoint.text}#{occurrence}"
-        self.seed = int.from_bytes(
-            blake2b(f"{endpoint.text}\0{occurrence}".encode(), digest_size=8).digest(), "little"
-        )
+        self.seed = seed_of(endpoint.text, occurrence)
         self.tls: Hashable | None = None
         self.in_flight = self.others = 0
         self._in_group: Place | None = None

@@ -18,3 +18,8 @@ def stable_hash(key: bytes) -> int:
     """
     spread = (crc32(key) * _GOLDEN) & MASK64
     return spread ^ (spread >> 32)
+
+
+def seed_of(text: str, occurrence: int) -> int:
+    """The 64 bits that place a backend among others: by its endpoint's text, and which of its equals it is."""
+    return int.from_bytes(blake2b(f"{text}\0{occurrence}".encode(), digest_size=8).digest(), "little")
