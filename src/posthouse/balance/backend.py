@@ -77,18 +77,16 @@ class Backend(Tolerance):
         self.is_usable = self._is_up = True
         self._watch = watch
         self.state = State.UP
-        self.reason = ""
         self.since: float | None = None
         self._is_marked = self._is_barred = False
         self._mark_due = NEVER
         self.comeback = Comeback()
-        self.fault = ""
+        self.fault, self.reason = "", ""
         self.marked_since: float | None = None
         self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
         self.weight = endpoint.weight
-        self.slow_start = 0.0
-        self.warmth = 1.0
+        self.slow_start, self.warmth = 0.0, 1.0
         self.warm_since: float | None = None
         self.share = float(self.weight)
         self.latency = PeakEwma()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from zlib import crc32
 
 MASK64 = 0xFFFF_FFFF_FFFF_FFFF
