@@ -182,7 +182,9 @@ def test_twenty_killed_workers_cost_only_what_ran_in_them(four: Posthouse) -> No
                 until(lambda victim=victim: victim not in four.workers())  # type: ignore[misc]
                 crowd.go_on()
                 until(lambda: len(four.workers()) == 4)
-        until(lambda: four.stderr().count("worker ended") >= 20, 20)
+        spread(
+            four, clients
+        )  # all four serve; lines of the log would not tell: one may be killed before it has served
         assert len(crowd.failures) <= 20 * 3, "no more than ran in those that were killed"
         assert not set(idle) & set(four.workers()), "each was killed at least once"
     again = [get(four.port, host="127.0.0.1").status for _ in range(20)]
