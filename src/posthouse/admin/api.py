@@ -9,9 +9,10 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Final, Protocol
+from urllib.parse import parse_qsl
 
 from posthouse.errors import ProtocolError
-from posthouse.protocol.h1 import Codec, HeadLimits
+from posthouse.protocol.h1 import Codec, HeadLimits, RequestHead
 
 HEAD_BYTES: Final = 8 * 1024
 """Of a request; what our own commands send has some hundred."""
@@ -27,11 +28,17 @@ class Functions(Protocol):
     async def status(self) -> Report:
         """What there is and how it is (docs/admin.md)."""
 
+    async def order(self, asked: Mapping[str, str]) -> Report:
+        """Order something of a backend; what was ordered, with `error` where nothing was. asked: the query."""
 
-ENDPOINTS: Final[Mapping[str, Mapping[str, Callable[[Functions], Awaitable[Report]]]]] = {
-    "/status": {"GET": lambda functions: functions.status()},
+
+Act = Callable[[Functions, RequestHead], Awaitable[Report]]
+
+ENDPOINTS: Final[Mapping[str, Mapping[str, Act]]] = {
+    "/status": {"GET": lambda functions, head: functions.status()},
+    "/backend": {"POST": lambda functions, head: functions.order(query_of(head))},
 }
-"""Path → method → who answers."""
+"""Path → method → who answers. A report with an `error` is answered with 422."""
 
 
 async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
@@ -42,7 +49,7 @@ async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
         return refusal(error.status, error.reason)
     if head.has_body:
         return refusal(400, "no request of this API has a body")
-    path = head.target.raw.decode("latin-1")
+    path = head.target.raw.partition(b"?")[0].decode("latin-1")
     methods = ENDPOINTS.get(path)
     if methods is None:
         return refusal(404, f"there is no {path!r}; there are {', '.join(ENDPOINTS)}")
@@ -50,7 +57,14 @@ async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
     act = methods.get(method)
     if act is None:
         return refusal(405, f"{path} takes {', '.join(methods)}", f"Allow: {', '.join(methods)}\r\n")
-    return _written(200, await act(functions))
+    report = await act(functions, head)
+    return _written(422 if "error" in report else 200, report)
+
+
+def query_of(head: RequestHead) -> dict[str, str]:
+    """The query of a request; of a name that is there twice the last value."""
+    query = head.target.raw.partition(b"?")[2].decode("latin-1")
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def refusal(status: int, reason: str, lines: str = "") -> bytes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from posthouse.balance.breaker import Phase
+from posthouse.balance.orders import Orders
 from posthouse.config.specs import Config
 from posthouse.errors import Mistake, Place
 from posthouse.observe.process_log import Format
@@ -116,6 +117,14 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class Obey:
+    """These are the orders for backends from now on, and no others. Answered by `Obeyed` when no new exchange goes
+    where it must not."""
+
+    orders: Orders
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Answered by `Pong`: a worker that does not is not turning its loop."""
 
@@ -169,6 +178,11 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Obeyed:
+    """See `Obey`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """in_flight  exchanges that run now"""
 
@@ -203,7 +217,7 @@ class Reopened:
 
 
 FROM_WORKERS: Final = (
-    *(Prepared, Refused, Serving, Stopping, Ended, Pong, StatusReport, LogMoved, Reopened),
+    *(Prepared, Refused, Serving, Stopping, Ended, Pong, Obeyed, StatusReport, LogMoved, Reopened),
     *(Failed, Tripped, Wanted, Oldest),
     *(Mistake, Place, Phase),
 )

@@ -7,7 +7,7 @@ build leaves nothing behind and changes nothing of the one that serves.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from posthouse.balance.pool import Pool, build_pool
@@ -43,6 +43,7 @@ from posthouse.server.breakers import tell_breaker
 from posthouse.server.checks import checks_of
 from posthouse.server.logs import LogKey, log_key
 from posthouse.server.membership import Membership
+from posthouse.server.obeying import obey
 from posthouse.server.runtime import Runtime
 from posthouse.server.session_key import read_secret
 from posthouse.server.site_files import build_file_server
@@ -65,6 +66,7 @@ class Generation:
         self._runtime = runtime
         self._checks: dict[str, list[Check]] = {}
         self._memberships: list[Membership] = []
+        self._routes: dict[str, tuple[SiteSpec, Route]] = {}
         self._logs: list[LogKey] = []
         self.rotations: dict[LogKey, RotationSpec] = {}
         self._plans: dict[ListenKey, ListenerPlan] = {}
@@ -94,11 +96,18 @@ class Generation:
             else:
                 pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
             pool.start()
+        self.obey(self._runtime.orders.by_pool)
         for key in self._logs:
             self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
         self._replace_probes()
         discoverer = self._runtime.discoverer
         discoverer.follow({one.apply: one.sources for one in self._memberships})
+
+    def obey(self, pools: Iterable[str]) -> None:
+        """The orders for backends of these pools are other ones."""
+        for name in pools:
+            if name in self._routes:
+                obey(*self._routes[name], self._runtime, self)
 
     def use(self, site: SiteSpec, route: Route) -> None:
         """A route of this generation, which serves, has another pool."""
@@ -188,6 +197,7 @@ class _Builder:
         routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
         for route in routes:
             self._generation._checks[route.pool.name] = checks_of(spec, route)
+            self._generation._routes[route.pool.name] = spec, route
             if route.spec.pool.sources:
                 membership = Membership(spec, route, self._runtime, self._generation)
                 self._generation._memberships.append(membership)
@@ -216,8 +226,8 @@ class _Builder:
     def _route(self, spec: RouteSpec) -> Route | None:
         previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
         try:
-            expanded = self._runtime.discoverer.expand(spec.pool)
-            pool = build_pool(expanded, self._runtime.rng, previous, self._tls(spec.pool))
+            wanted = self._runtime.wanted(spec.pool)
+            pool = build_pool(wanted, self._runtime.rng, previous, self._tls(spec.pool))
             if pool.sessions is not None and pool.sessions.secret:
                 pool.sessions.use_key(
                     read_secret(pool.sessions.secret, spec.pool.policy, self._runtime.files)

@@ -4,10 +4,11 @@ real ones, tests have their own."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
@@ -111,6 +112,7 @@ class Built(Protocol):
     def pools(self) -> Mapping[str, Pool]: ...
     def handler(self, key: ListenKey) -> Any: ...
     def start(self) -> None: ...
+    def obey(self, pools: Iterable[str]) -> None: ...
     def retire(self, successor: Any = None) -> None: ...
 
 
@@ -139,6 +141,9 @@ class WorkerParts(Protocol):
 
     def hear_of_group(self, message: object, descriptors: list[int]) -> None:
         """One of `sharing.GROUP_MESSAGES`: only of several workers each hears such."""
+
+    def obey(self, orders: Orders) -> None:
+        """These are the orders for backends from now on."""
 
     def tidy_log(self, path: str) -> None:
         """Nobody writes to the files put aside from this one."""

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.lanes import warm_key
+from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import EndpointSpec, PoolSpec, UpstreamTimeouts
 from posthouse.discovery.lookup import Server
@@ -69,6 +70,7 @@ class Runtime:
         self.discoverer = Discoverer(self, name_servers)
         self._session_key = b""
         self.colleagues: Colleagues | None = None
+        self.orders = Orders()
 
     def acquire(
         self, backend: Backend, *, is_careful: bool, client: Client | None = None
@@ -127,6 +129,10 @@ class Runtime:
                 if backend.held:
                     self.idle.leave(lane)
                     self._leaving[lane] = backend
+
+    def wanted(self, spec: PoolSpec) -> PoolSpec:
+        """The pool with the members that sources have found, and the weights that were ordered."""
+        return self.orders.weighed(self.discoverer.expand(spec))
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""

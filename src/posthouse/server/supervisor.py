@@ -13,7 +13,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,9 @@ from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.server import bugs, pidfile, signals
 from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.child import Child
 from posthouse.server.control import Prepare
+from posthouse.server.ordering import Ordering
 from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
 from posthouse.server.ready import ready_line
 from posthouse.server.sockets import ListenKey
@@ -73,8 +75,9 @@ class Supervisor:
         self._number = 0
         self._bindings = Bindings(settings.workers, settings.bound)
         self._workers = Workers(
-            parts.start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
+            self._start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
+        self.ordering = Ordering(self._workers.children, parts.log)
         self._tasks = Tasks()
         self.began = time.monotonic()
         self._is_stopping = False
@@ -119,7 +122,17 @@ class Supervisor:
         """That of the generation that is served; 0 = none yet."""
         return self._number
 
+    @property
+    def config(self) -> Config:
+        """What is served."""
+        return self._loaded.config
+
     # --- start
+
+    async def _start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
+        child = await self._parts.start_worker(slot, on_message)
+        self.ordering.welcome(child)
+        return child
 
     async def _start(self) -> bool:
         """Whether it serves; False: it was stopped before. Raises ConfigError or StartError."""
@@ -223,6 +236,7 @@ class Supervisor:
             self._number, self._loaded = prepare.number, loaded
             self._tell_notices(config)
             await self._workers.commit(prepare, fresh, self._bindings.leave(keys))
+            self.ordering.keep(config)
         took = round((self._loop.time() - began) * 1000)
         self._log.info(
             "reloaded", cause=cause, generation=prepare.number, sites=len(config.sites), took_ms=took
