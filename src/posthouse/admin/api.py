@@ -39,6 +39,8 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Act]]] = {
     "/backend": {"POST": lambda functions, head: functions.order(query_of(head))},
 }
 """Path → method → who answers. A report with an `error` is answered with 422."""
+WITH_QUERY: Final = ("/backend",)
+"""Those that are asked with a query."""
 
 
 async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
@@ -49,7 +51,9 @@ async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
         return refusal(error.status, error.reason)
     if head.has_body:
         return refusal(400, "no request of this API has a body")
-    path = head.target.raw.partition(b"?")[0].decode("latin-1")
+    path = head.target.raw.decode("latin-1")
+    if path.partition("?")[0] in WITH_QUERY:
+        path = path.partition("?")[0]
     methods = ENDPOINTS.get(path)
     if methods is None:
         return refusal(404, f"there is no {path!r}; there are {', '.join(ENDPOINTS)}")

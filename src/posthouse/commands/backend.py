@@ -86,7 +86,7 @@ def describe(report: dict[str, Any]) -> list[str]:
 
 COMMAND = Command(
     "backend",
-    "order that a backend of a Posthouse that runs drains, is disabled, or weighs something else",
+    "drain or disable a backend of a Posthouse that runs, or change its weight",
     _act,
     options=(
         Option("--config", "FILE", "ask who serves that Caddyfile (default: ./Caddyfile)"),
@@ -97,6 +97,9 @@ COMMAND = Command(
     most=_WORDS + 1,
     epilogue="orders\n"
     + "\n".join(f"  {name:<8}  {what}" for name, what in ACTS.items())
-    + "\n\nPOOL and BACKEND are names of `posthouse status`; the site alone, and the address without its scheme,"
-    "\nwill do where they mean one. Orders last until they are taken back, over reloads, but not over a restart.",
+    + """
+
+POOL and BACKEND are names of `posthouse status`; the site alone, and the address without
+its scheme, will do where they mean one. Orders last until they are taken back, over reloads,
+but not over a restart.""",
 )
