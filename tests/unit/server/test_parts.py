@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 
 from posthouse.admin.server import AdminServer
 from posthouse.observe.process_log import ProcessLog
@@ -28,6 +29,9 @@ def as_admin(server: AdminServer) -> Admin:
 
 class Functions:
     async def status(self) -> dict[str, object]:
+        return {}
+
+    async def order(self, asked: Mapping[str, str]) -> dict[str, object]:
         return {}
 
 
