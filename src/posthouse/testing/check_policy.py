@@ -74,8 +74,8 @@ class SampleChoice:
 def check_policy(make: MakePolicy, habit: Habit) -> None:
     """Raise AssertionError with what was expected unless the policy keeps what its habit promises.
 
-    All: never a backend that is down, draining or disabled (by checks or by order), marked or full, nor one that was tried
-    while another is left, nor a fallback while a primary can be used; the same choices from the same seed.
+    All: never a backend that is down, draining, kept back by an order, marked or full, nor one that was tried while
+    another is left, nor a fallback while a primary can be used; the same choices from the same seed.
     "even": equal shares of what is usable, or shares by weight; less for one in its slow start, all of it afterwards.
     "hash": one key, one backend, whatever the seed and whoever else comes and goes; keys in equal shares, or by weight;
     every usable backend is found; one in its slow start takes its keys bit by bit and keeps them.
