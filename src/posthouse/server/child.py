@@ -72,7 +72,8 @@ class Child:
         self._process = process
         self._on_message = on_message
         self._asked: list[tuple[tuple[type, ...], asyncio.Future[Any]]] = []
-        self.channel = Channel(connection, loop, self._hear, self._on_end, classes=FROM_WORKERS)
+        self.channel = Channel(connection, loop, self._hear, self._on_end)
+        self.channel.read_only(FROM_WORKERS)
         self.ended: asyncio.Task[int] = loop.create_task(self._wait())
 
     def __repr__(self) -> str:
@@ -143,6 +144,11 @@ class Child:
         self.channel.close()
         self._forsake()
         return code
+
+
+def ended(code: int) -> str:
+    """How a process ended, from its exit code."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 class Launch:

@@ -19,7 +19,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
 from posthouse.server.bindings import Bindings, Bound, close
 from posthouse.server.channel import MOST_DESCRIPTORS
-from posthouse.server.child import Answer, Child, Gone
+from posthouse.server.child import Answer, Child, Gone, ended
 from posthouse.server.control import (
     Abandon,
     Abort,
@@ -156,6 +156,8 @@ class Workers:
         """Have all that serve build a configuration. Raises ConfigError or StartError, and then nobody has it."""
         self._sharing.prepare(prepare.number, prepare.config)
         serving = [child for child in self.children() if child.is_serving]
+        if not serving:
+            raise StartError("no worker serves at the moment")
         asked = (child.ask(prepare, Prepared, Refused) for child in serving)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         try:
@@ -369,6 +371,9 @@ class Workers:
         self.is_stopping = True
         self._tasks.cancel()
         children = self.children()
+        for child in children:
+            if not child.is_serving:  # it has nothing to lose
+                child.kill()
         if children:
             await asyncio.wait([child.ended for child in children], timeout=FAREWELL_SECONDS)
         for child in self.children():
@@ -391,8 +396,3 @@ def judge(answer: object) -> None:
 def _obituary(child: Child, code: int) -> str:
     why = child.trouble or ended(code)
     return f"worker {child.slot} ended {MOST_STILLBORN} times before it served: {why}"
-
-
-def ended(code: int) -> str:
-    """How a process ended, from its exit code."""
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
