@@ -7,7 +7,7 @@ SHELL := /bin/bash
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format test bench faults soak fuzz build wheelhouse clean
+.PHONY: help install demo check format test bench reloads pressure faults soak fuzz build wheelhouse clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 16
@@ -46,9 +46,16 @@ bench: $(VENV)/.bench ## Posthouse beside nginx, HAProxy, Caddy and Envoy; ARGS=
 	@scripts/peers nginx haproxy wrk openssl
 	$(BIN)/python -m benchmarks $(ARGS)
 
+pressure: $(VENV)/.dev ## 9,500 idle connections, and 5,000 at once, beside nginx and HAProxy
+	@scripts/peers nginx haproxy
+	$(BIN)/python -m benchmarks.pressure $(ARGS)
+
 faults: $(VENV)/.bench ## backends that die, hang and come back behind four proxies; ARGS="--quick" for a first look
 	@scripts/peers nginx haproxy
 	$(BIN)/python -m benchmarks.faults $(ARGS)
+
+reloads: $(VENV)/.dev ## one-line changes of 5,000 sites under load: when they are live, and who waits
+	$(BIN)/python -m benchmarks.reloads $(ARGS)
 
 soak: $(VENV)/.dev ## mixed traffic for 20 minutes (SECONDS=60 changes that), then everything must come back
 	$(BIN)/python -m benchmarks.soak $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)

@@ -135,7 +135,7 @@ class IdleCrowd:
             opened = socket.create_connection(("127.0.0.1", port), 10.0)
             self._sockets.append(opened)
             opened.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            _read_answer(opened)
+            read_answer(opened)
 
     def alive(self) -> int:
         """How many the proxy has kept."""
@@ -156,7 +156,7 @@ class IdleCrowd:
             opened.close()
 
 
-def _read_answer(opened: socket.socket) -> None:
+def read_answer(opened: socket.socket) -> None:
     """Read a response with Content-Length to its end; RuntimeError if it is not a 200."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -178,11 +178,11 @@ def _receive(opened: socket.socket) -> bytes:
 
 
 def raise_descriptor_limit() -> None:
-    """A thousand idle connections need more than the usual soft limit of 1,024."""
+    """Thousands of idle connections need more than the usual soft limit of 1,024. Both sides of each proxy have it."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 16384 if hard == resource.RLIM_INFINITY else min(hard, 16384)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 

@@ -114,6 +114,8 @@ def main() -> None:
             ("log common, same", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", False),
             ("log common, different", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", True),
             ("log json, same", f"http://:80 {{\n{proxy}\nlog / {log.name} json\n}}", False),
+            ("metrics, same", f"http://:80 {{\n{proxy}\nmetrics\n}}", False),
+            ("metrics, different", f"http://:80 {{\n{proxy}\nmetrics\n}}", True),
         ]
         for name, caddyfile, is_different in rows:
             if len(sys.argv) < 2 or sys.argv[1] in name:

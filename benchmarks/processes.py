@@ -67,13 +67,23 @@ def cpu_seconds(pids: Sequence[int]) -> tuple[float, float]:
 
 def pss_bytes(pids: Sequence[int]) -> int:
     """Proportional set size: private pages plus each process's share of the shared ones."""
+    return _rolled_up(pids, ("Pss:",))
+
+
+def own_bytes(pids: Sequence[int]) -> int:
+    """What of that set is no file's: heaps, stacks, buffers. Pages of libraries count for less, or more, when another
+    process maps them, or ends."""
+    return _rolled_up(pids, ("Pss_Anon:", "Pss_Shmem:"))
+
+
+def _rolled_up(pids: Sequence[int], names: tuple[str, ...]) -> int:
     total = 0
     for pid in pids:
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(names))
     return total
 
 

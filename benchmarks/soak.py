@@ -11,6 +11,7 @@ import asyncio
 import os
 import random
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -20,14 +21,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.load import raise_descriptor_limit
-from benchmarks.processes import Program, free_port, open_files, pss_bytes
+from benchmarks.processes import Program, free_port, open_files, own_bytes
 from benchmarks.soak_backend import Backend
 from benchmarks.soak_clients import PATIENCE, TRAFFIC, Unlucky, Wrong
+from posthouse.net.reactor import SPARE_SECONDS
 
 CLIENTS = 40
 RELOAD_EVERY = 10.0
 SETTLE_SECONDS = 90.0
-MAY_GROW_BYTES = 8 << 20
+WARM_SECONDS = 60.0
+"""Of traffic before the floor: every kind has come a hundred times, so pools, buffers and nearly all memos are full."""
+MAY_GROW_BYTES = 4 << 20
+"""What may come after that: lengths of bodies repeat seldom, so the memos of lines and heads fill slowly, up to 1.5 MiB
+(4096 lines of some 400 bytes); and free blocks of the heap, which go up and down by 1 MiB."""
 MAY_BE_UNLUCKY = 0.01
 MAY_HOLD_FILES = 4
 """Descriptors above those of a fresh start: a log that is being reopened, a wake-up pipe."""
@@ -89,7 +95,7 @@ async def watch(program: Program, until: float, tally: Tally) -> None:
         if time.monotonic() - said >= 30:
             said = time.monotonic()
             pids = program.pids()
-            print(f"  {tally.done.total()} done, {pss_bytes(pids) / 2**20:.1f} MiB, {open_files(pids)} files")
+            print(f"  {tally.done.total()} done, {own_bytes(pids) / 2**20:.1f} MiB, {open_files(pids)} files")
 
 
 async def load(program: Program, port: int, seconds: float, seed: int, tally: Tally) -> None:
@@ -110,7 +116,7 @@ class Held:
 
 
 async def settle(program: Program, backends: Sequence[Backend], fresh_files: int) -> Held:
-    """What is held as soon as all connections are gone, or after the longest wait."""
+    """What is held when all connections are gone, or after the longest wait, and spare buffers were given back."""
     deadline = time.monotonic() + SETTLE_SECONDS
 
     def is_settled() -> bool:
@@ -120,9 +126,9 @@ async def settle(program: Program, backends: Sequence[Backend], fresh_files: int
     # Another process cannot tell us that it has closed a descriptor: look twice a second.
     while time.monotonic() < deadline and not is_settled():  # noqa: ASYNC110
         await asyncio.sleep(0.5)
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(SPARE_SECONDS + 2.0)
     pids = program.pids()
-    return Held(pss_bytes(pids), open_files(pids), sum(one.connections for one in backends))
+    return Held(own_bytes(pids), open_files(pids), sum(one.connections for one in backends))
 
 
 async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
@@ -132,9 +138,13 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
         await backend.start()
     first, second = (backend.port for backend in backends)
     port = free_port()
+    dead = socket.socket()  # bound and never listening: refused, and nobody else can get the port meanwhile
+    dead.bind(("127.0.0.1", 0))
     conf = folder / "Caddyfile"
     log = folder / "access.log"
-    conf.write_text(CADDYFILE.format(port=port, log=log, first=first, second=second, dead=free_port()))
+    conf.write_text(
+        CADDYFILE.format(port=port, log=log, first=first, second=second, dead=dead.getsockname()[1])
+    )
     program = Program(
         "posthouse", [sys.executable, "-m", "posthouse", "run", "--config", str(conf)], folder, None
     )
@@ -142,7 +152,7 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
     try:
         await asyncio.to_thread(program.wait_ready, port)
         fresh = open_files(program.pids())
-        await load(program, port, max(5.0, min(60.0, seconds / 5)), seed, tally)
+        await load(program, port, max(5.0, min(WARM_SECONDS, seconds / 5)), seed, tally)
         floor = await settle(program, backends, fresh)
         print(f"floor: {floor.memory / 2**20:.1f} MiB, {fresh} files when fresh; {tally.done.total()} done")
         await load(program, port, seconds, seed + 1, tally)
@@ -150,6 +160,7 @@ async def soak(seconds: float, seed: int, folder: Path) -> list[str]:
         status = await asyncio.to_thread(program.stop)
     finally:
         program.stop()
+        dead.close()
         for backend in backends:
             backend.close()
     print(f"after: {after.memory / 2**20:.1f} MiB, {after.files} files; {dict(tally.done)}")

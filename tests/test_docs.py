@@ -3,6 +3,7 @@
 A fence of a page that begins with three back-quotes and the word caddyfile is a whole Caddyfile and may say more:
 
     caddyfile              no mistake and no warning
+    caddyfile free         the same, in a layout of its own: it shows what may be written
     caddyfile warning      the next fence is the first line of each warning
     caddyfile error        the next fence is what `posthouse validate` shows of its mistakes
     caddyfile NAME.conf    not a whole one, but what the page's other examples import by that name
@@ -25,6 +26,7 @@ from posthouse.adapt import Adapted, AdaptError, adapt
 from posthouse.balance.maglev import SLOTS_PER_BACKEND, TABLE_SIZES
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.rendezvous import TABLE_ABOVE
+from posthouse.caddyfile.fmt import format_caddyfile
 from posthouse.caddyfile.messages import render
 from posthouse.config.specs import (
     BreakerSpec,
@@ -109,10 +111,17 @@ def test_examples_are_judged_as_the_page_says(
         sources = getattr(caught.value, "sources", {})
         assert "".join(render(one, sources) + "\n" for one in caught.value.mistakes) == following
     else:
-        assert kind in ("", "warning") or path.name == "sites.md"
+        assert kind in ("", "warning", "free") or path.name == "sites.md"
         adapted = judged(text)
         shown = [render(one, {}) for one in adapted.config.notices]
         assert shown == (following.splitlines() if kind == "warning" else [])
+
+
+@pytest.mark.parametrize(("path", "kind", "text", "following"), EXAMPLES)
+def test_examples_have_the_layout_of_fmt(path: Path, kind: str, text: str, following: str) -> None:
+    if kind == "error" or kind == "free":
+        return
+    assert format_caddyfile(text, path.name) == text
 
 
 def test_the_examples_are_there() -> None:
@@ -173,8 +182,8 @@ LIMITS = {
 
 def test_limits() -> None:
     rows = table("docs/limits-and-timeouts.md", "limit", "default")
-    assert rows.pop("connections")[0] == "half of the descriptors"
-    assert code("server/descriptors.py: connection_limit")(1000) == 500
+    assert rows.pop("connections")[0] == "about half of the descriptors"
+    assert code("server/descriptors.py: connection_limit")(1000) == 484
     assert {name: value(cells[0]) for name, cells in rows.items()} == LIMITS
     assert LimitsSpec().body == ()
 
@@ -323,7 +332,7 @@ SENTENCES = {
         ("may be late by {}", "net/timers.py: TICK"),
         ("while there is no backend yet | {}", "proxy/attempts.py: PENDING_BYTES"),
         ("`replay_limit`, {};", "config/specs.py: RetrySpec.replay_limit"),
-        ("on the same connection | {}", "net/downstream_h1.py: PIPELINE_BYTES"),
+        ("on the same connection | {}", "net/downstream_body.py: PIPELINE_BYTES"),
         ("on its way | {} in each direction", "net/pump.py: _HIGH_WATER"),
         ("idle | {},", "net/idle.py: IDLE_SECONDS"),
         ("{} per backend (`keepalive`)", "config/specs.py: PoolSpec.keepalive"),
@@ -366,6 +375,15 @@ SENTENCES = {
         ("answers, at most {}.", "server/discoverer.py: FIRST_SECONDS"),
         ("may have {} and", "discovery/file_source.py: MOST_BYTES"),
         ("and {} backends.", "discovery/list_file.py: MOST_MEMBERS"),
+    ],
+    "docs/pressure.md": [
+        ("It keeps {} for itself", "server/descriptors.py: OWN"),
+        ("accepting rests for {} |", "server/accepting.py: RETRY_SECONDS"),
+        ("has been idle for {}: its", "server/accepting.py: IDLE_SECONDS"),
+        ("finds none, {} warm", "net/connector.py: _ROOM"),
+        ("occupied ({} for", "server/gauge.py: EXCHANGE_BYTES"),
+        ("In a turn, {} requests", "net/downstream_h1.py: HEADS_A_TURN"),
+        ("and {} of its chunks", "protocol/chunked.py: CHUNKS_AT_ONCE"),
     ],
     "docs/status-and-internal.md": [("happen up to {} times", "proxy/dispatching.py: MOST_REDIRECTS")],
     "docs/headers.md": [("brings {} of them", "proxy/route.py: LOOP_LIMIT")],

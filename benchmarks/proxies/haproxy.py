@@ -30,7 +30,7 @@ def prepare(setup: Setup) -> list[str]:
     conf.write_text(f"""
 global
     nbthread 1
-    maxconn 8192
+    maxconn 9900
     log stdout format raw local0
 defaults
     mode http

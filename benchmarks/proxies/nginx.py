@@ -39,7 +39,7 @@ def in_foreground(folder: Path, name: str, http: str) -> list[str]:
 worker_processes 1;
 pid {folder}/{name}.pid;
 error_log stderr warn;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     keepalive_timeout 300s;
     keepalive_requests 100000000;

@@ -23,6 +23,7 @@ from posthouse.directives import DIRECTIVES, FOREIGN, Never
 from posthouse.directives.arguments import Rejected
 from posthouse.directives.draft import SiteDraft
 from posthouse.errors import ConfigError, Mistake, Notice, Place, StartError
+from posthouse.reuse import CannotReuse, Reuse
 
 STDIN = "-"
 """The path that means standard input."""
@@ -40,6 +41,8 @@ class Adapted:
 
     config: Config
     sources: dict[str, str]
+    words: tuple[int, ...] = ()
+    """How many each site was read from, with everything imported."""
 
 
 class AdaptError(ConfigError):
@@ -59,23 +62,29 @@ class AdaptError(ConfigError):
 
 
 def adapt_file(
-    path: str, *, env: Mapping[str, str] | None = None, defaults: Defaults = NO_DEFAULTS
+    path: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    defaults: Defaults = NO_DEFAULTS,
+    before: Adapted | None = None,
 ) -> Adapted:
     """Adapt the file at `path`, all files that a pattern with `*` or `?` means (as with v1's -conf), or stdin.
 
+    before  see `adapt`
     Raises AdaptError; StartError if it cannot be read.
     """
     try:
         if path == STDIN:
             return adapt(sys.stdin.buffer.read().decode("utf-8"), "stdin", env=env, defaults=defaults)
         if ("*" in path or "?" in path) and not os.path.lexists(path):
-            return adapt(f"import {_quoted(path)}\n", COMMAND_LINE, env=env, defaults=defaults)
+            text = f"import {_quoted(path)}\n"
+            return adapt(text, COMMAND_LINE, env=env, defaults=defaults, before=before)
         text = _read_text(path)
     except OSError as error:
         raise StartError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise StartError(f"cannot read {path}: it is not UTF-8 text") from None
-    return adapt(text, path, env=env, defaults=defaults)
+    return adapt(text, path, env=env, defaults=defaults, before=before)
 
 
 def adapt_lines(
@@ -95,16 +104,29 @@ def adapt_lines(
 
 
 def adapt(
-    text: str, file: str, *, env: Mapping[str, str] | None = None, defaults: Defaults = NO_DEFAULTS
+    text: str,
+    file: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    defaults: Defaults = NO_DEFAULTS,
+    before: Adapted | None = None,
 ) -> Adapted:
     """Adapt a Caddyfile's text. Raises AdaptError.
 
     file      its name in places; imports are relative to its folder
     env       for `{$NAME}` placeholders; None: the process's environment
     defaults  what the command line says where the file says nothing
+    before    what came of an earlier version, with the same defaults: where a site's block is the same, its spec is
+              the same object, or equal to it if it has moved. The answer is the same, and comes sooner
     """
+    values = os.environ if env is None else env
     with _few_collections():
-        return _Adaptation(file, os.environ if env is None else env, defaults).run(text)
+        if before is not None:
+            try:
+                return _Adaptation(file, values, defaults, Reuse(before)).run(text)
+            except (AdaptError, CannotReuse):
+                pass  # all of it is read, so that mistakes are told as ever
+        return _Adaptation(file, values, defaults).run(text)
 
 
 def is_directive(name: str) -> bool:
@@ -115,19 +137,24 @@ def is_directive(name: str) -> bool:
 class _Adaptation:
     """One run: what was read, and what was found wrong on the way."""
 
-    def __init__(self, file: str, env: Mapping[str, str], defaults: Defaults) -> None:
+    def __init__(
+        self, file: str, env: Mapping[str, str], defaults: Defaults, reuse: Reuse | None = None
+    ) -> None:
+        self.reuse = reuse
         self.file = file
         self.env = env
         self.defaults = defaults
         self.lines = ""
         self.policies: list[PolicySpec] = []
+        self.words: list[int] = []
         self.sources: dict[str, str] = {}
         self.mistakes: list[Mistake] = []
         self.notices: list[Notice] = []
 
     def run(self, text: str) -> Adapted:
         self.sources[self.file] = text
-        parsed = parse_leniently(text, self.file, env=self.env, read=self._read)
+        reduced = text if self.reuse is None else self.reuse.reduce(self.file, text)
+        parsed = parse_leniently(reduced, self.file, env=self.env, read=self._read)
         self.mistakes += parsed.mistakes
         self.notices += parsed.notices
         sites = with_unique_pool_names([self._site(block) for block in parsed.blocks])
@@ -145,8 +172,10 @@ class _Adaptation:
             self.mistakes.append(Mistake(Place(self.file, 1, 1), what))
         if self.mistakes:
             raise AdaptError(self.mistakes, self.sources, self.policies)
+        if self.reuse is not None:
+            self.reuse.finish(self.sources, parsed.words)
         notices = sorted(dict.fromkeys([*self.notices, *verdict.notices]), key=order)
-        return Adapted(Config(sites, tuple(notices)), self.sources)
+        return Adapted(Config(sites, tuple(notices)), self.sources, tuple(self.words))
 
     def _read(self, pattern: str) -> list[tuple[str, str]]:
         if self.lines and pattern == LINES:
@@ -154,9 +183,17 @@ class _Adaptation:
         else:
             files = [(name, _read_text(name)) for name in _matches(pattern)]
         self.sources.update(files)
+        if self.reuse is not None:
+            return [(name, self.reuse.reduce(name, text)) for name, text in files]
         return files
 
     def _site(self, block: Block) -> SiteSpec:
+        if self.reuse is not None and (known := self.reuse.take(block)) is not None:
+            site, notices, words = known
+            self.notices += notices
+            self.words.append(words)
+            return site
+        self.words.append(block.words)
         draft = SiteDraft(block.addresses[0].text, block.addresses[0].place)
         for token in block.addresses:
             if not token.text:
@@ -196,13 +233,15 @@ class _Adaptation:
             try:
                 reader(dispenser, draft)
             except Rejected as rejected:
-                dispenser.fail(rejected.token, rejected.message, rejected.hint)
+                rejected.tell(dispenser)
         self.mistakes += dispenser.mistakes
 
 
 def _hiding(site: SiteSpec, names: tuple[str, ...]) -> SiteSpec:
     """The site, which serves none of the files that the configuration was read from."""
-    return site if site.files is None else replace(site, files=replace(site.files, hidden=names))
+    if site.files is None or site.files.hidden == names:
+        return site
+    return replace(site, files=replace(site.files, hidden=names))
 
 
 def _unknown(segment: Segment, is_braced: bool) -> Mistake:

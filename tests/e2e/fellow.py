@@ -57,6 +57,8 @@ class Counting(selectors.EpollSelector):
 class Exchange:
     """Waits for its turn."""
 
+    is_passed = False
+
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.since = 0.0

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from kit.certificates import server_context, write_authority
 from kit.dns_server import DnsServer
 from kit.http1 import request
 from kit.posthouse import free_port
+from posthouse.admin.client import fetch
 
 DNSMASQ = shutil.which("dnsmasq", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
@@ -47,6 +49,9 @@ http://file.test:PORT { bind 127.0.0.1
 http://plain.test:PORT { bind 127.0.0.1
     proxy / FIRST
 }
+http://sessions.test:PORT { bind 127.0.0.1
+    proxy / srv://sessions.test { policy sticky  max_conns 1  queue 10 10s  unhealthy_status 500  fail_timeout 1h }
+}
 """
 
 
@@ -61,6 +66,7 @@ class Found:
         self.dns.put("_http._tcp.web.test", "SRV", self.record(0))
         self.dns.put("app.test", "A", "127.0.0.1")
         self.dns.put("mixed.test", "SRV", self.record(1))
+        self.dns.put("sessions.test", "SRV", self.record(0))
         self.dns.put("checked.test", "SRV", self.record(0, 10), self.record(1, 20))
         for number, backend in enumerate(self.backends):
             backend.on_request = self.saying(number)
@@ -69,7 +75,7 @@ class Found:
             FIRST=self.backends[0].address,
             SHARED=str(self.backends[0].port),
             LIST=str(self.list),
-            env={"POSTHOUSE_RESOLVER": self.dns.address},
+            env={"POSTHOUSE_RESOLVER": self.dns.address, "XDG_DATA_HOME": str(folder)},
         )
         self.port = self.posthouse.named_port()
 
@@ -91,6 +97,13 @@ class Found:
         """The number of the backend that answers, or the status of an answer of our own."""
         answer = get(self.port, path, host=site)
         return answer.body.decode() if answer.status == 200 else str(answer.status)
+
+    def source(self, name: str) -> dict[str, object]:
+        """What `posthouse status` has of a source."""
+        pools = fetch(self.posthouse.admin_socket(), "/status")["pools"]
+        (source,) = [one for pool in pools for one in pool["sources"] if one["name"] == name]
+        assert isinstance(source, dict)
+        return source
 
     def all_of(self, site: str, times: int = 8) -> set[str]:
         return {self.who(site) for _ in range(times)}
@@ -130,8 +143,13 @@ def test_a_name_that_does_not_resolve_at_start_is_a_warning_and_503(found: Found
     assert found.who("plain.test") == "0"
     line = found.posthouse.wait_stderr(r"WARN discovery failed source=srv://late\.test .*")[0]
     assert re.search(r"place=\S+/Caddyfile:12:13 .*reason=\"there is no such name", line), line
+    missing = found.source("srv://late.test")
+    assert (missing["state"], missing["members"]) == ("down", 0)
+    assert str(missing["trouble"]).startswith("there is no such name") and missing["since"] is not None
     found.dns.put("late.test", "SRV", found.record(2))
     found.until("late.test", {"2"})
+    there = found.source("srv://late.test")
+    assert (there["state"], there["members"], there["trouble"]) == ("up", 1, None)
 
 
 def test_a_changed_set_is_applied(found: Found) -> None:
@@ -144,8 +162,8 @@ def test_a_changed_set_is_applied(found: Found) -> None:
     )
     found.dns.put("_http._tcp.web.test", "SRV", found.record(0))
     found.until("srv.test", {"0"})
-    host = found.backends[0].requests[-1].field(b"host")
-    assert host == b"_http._tcp.web.test", "the name as written, as in v1"
+    asked = [one for one in found.backends[0].requests if one.target == b"/"]  # others are health checks
+    assert asked[-1].field(b"host") == b"_http._tcp.web.test", "the name as written, as in v1"
 
 
 def test_the_last_good_answer_is_kept(found: Found) -> None:
@@ -230,6 +248,38 @@ def test_a_list_in_a_file(found: Found) -> None:
     assert found.all_of("file.test") == {"1", "2"}, "a broken list changes nothing"
     found.list.write_text("[]")
     found.until("file.test", {"503"})
+
+
+def test_new_members_get_sessions_and_those_who_wait(found: Found) -> None:
+    """And a session whose backend has left begins anew, also where the answer is still on its way."""
+    let_go = threading.Event()
+
+    def hold(asked: Request, connection: BackendConnection) -> bytes:
+        assert let_go.wait(10)
+        return response(200, body=b"0")
+
+    found.backends[0].on_request = hold
+    try:
+        with RawClient(found.port) as first, RawClient(found.port) as second:
+            count = len(found.backends[0].requests)
+            first.send(request("GET", host="sessions.test"))
+            found.backends[0].wait_requests(count + 1)
+            second.send(request("GET", host="sessions.test"))
+            found.dns.put("sessions.test", "SRV", found.record(1))
+            answer = second.read_response()
+            assert answer.body == b"1", "waited for one, got another"
+            name, _, _ = (answer.field(b"set-cookie") or b"").partition(b";")
+            let_go.set()
+            answer = first.read_response()
+            assert (answer.body, answer.field(b"set-cookie")) == (b"0", None)
+    finally:
+        let_go.set()
+        found.backends[0].on_request = found.saying(0)
+    found.dns.put("sessions.test", "SRV", found.record(0), found.record(1))
+    found.until("sessions.test", {"0", "1"})
+    for _ in range(4):
+        answer = get(found.port, fields=[(b"Cookie", name)], host="sessions.test")
+        assert (answer.body, answer.field(b"set-cookie")) == (b"1", None)
 
 
 def test_a_reload_keeps_what_was_found(found: Found) -> None:

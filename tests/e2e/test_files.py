@@ -380,6 +380,22 @@ def test_listings(stage: Stage) -> None:
     assert stage.get("/list/?limit=many").status == 400
 
 
+def test_a_long_listing_and_who_does_not_wait_for_it(stage: Stage, www: Path) -> None:
+    folder = www / "list/inner/many"
+    folder.mkdir()
+    for number in range(450):
+        (folder / f"{number:03}.txt").touch()
+    with stage.client() as client, stage.client() as leaving:
+        # On one connection the answers come in the order of the requests, however long one takes.
+        client.send(request("GET", "/list/inner/many/") + request("GET", "/list/b.txt"))
+        leaving.send(request("GET", "/list/inner/many/"))
+        leaving.reset()
+        page, file = client.read_response(), client.read_response()
+    assert re.findall(rb'<a href="./(\d+).txt">', page.body) == [b"%03d" % number for number in range(450)]
+    assert page.body.endswith(b"</html>\n") and (file.status, page.status) == (200, 200)
+    shutil.rmtree(folder)
+
+
 def test_a_backend_lets_a_file_answer(stage: Stage) -> None:
     """X-Accel-Redirect: the file is sent as if it had been asked for, whatever was sent to the backend."""
 

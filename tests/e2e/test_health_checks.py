@@ -34,7 +34,7 @@ http://PORTED.test:PORT, http://other.test:PORT {
     proxy /pair FIRST SECOND { policy first health_check /h/pair health_check_timeout 200ms INTERVAL }
     proxy /contains FIRST { health_check /h/contains health_check_contains "all is well" INTERVAL }
     proxy /port FIRST { health_check /h/port health_check_port SIDE INTERVAL }
-    proxy /drain FIRST { health_check /h/drain health_check_drain 429 INTERVAL }
+    proxy /drain FIRST { health_check /h/drain health_check_drain 429 X-Draining INTERVAL }
     proxy /rows FIRST { health_check /h/rows health_check_passes 3 health_check_fails 2 INTERVAL }
     proxy /host http://user:word@FIRST/base?k=v {
         health_check /h/host?x=y
@@ -251,6 +251,11 @@ def test_draining(checked: Checked) -> None:
     checked.wait("down", "drain")
     checked.first["drain"] = response(429)
     assert checked.wait("draining", "drain") == 'was=down reason="status 429"'
+    checked.first["drain"] = response(200, [("X-Draining", "no")])
+    assert checked.wait("up", "drain") == 'was=draining reason="status 200"'
+    checked.first["drain"] = response(200, [("X-Draining", "in 3 s")])
+    assert checked.wait("draining", "drain") == "was=up reason=\"field X-Draining is 'in 3 s'\""
+    assert checked.status("/drain") == 503
     del checked.first["drain"]
     assert checked.wait("up", "drain") == 'was=draining reason="status 200"'
     assert checked.status("/drain") == 200

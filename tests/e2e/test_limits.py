@@ -339,3 +339,12 @@ def test_connections_are_bounded() -> None:
             client.close()
         for client in clients[served:]:
             assert client.read_response().status == 200
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_no_body_is_sent_to_head_whatever_is_wrong(stage: Stage, is_whole: bool) -> None:
+    data = request("HEAD", "/" + "a" * (20 * KB))
+    with stage.client() as client:
+        client.send(data if is_whole else data[: 17 * KB])
+        answer = client.read_until_end()
+    assert answer.startswith(b"HTTP/1.1 414 ") and answer.endswith(b"\r\n\r\n")

@@ -135,7 +135,10 @@ def test_past_the_grace_what_is_left_is_cut_and_counted(
     start_posthouse: Start, backend: ScriptedBackend, each_loop: dict[str, str]
 ) -> None:
     running = start_posthouse(
-        ONE_SITE, BACKEND=backend.address, arguments=("--grace", "200ms"), env=each_loop
+        ONE_SITE.replace("BACKEND\n", "BACKEND\n log / access.log json\n"),
+        BACKEND=backend.address,
+        arguments=("--grace", "200ms"),
+        env=each_loop,
     )
     backend.on_request = lambda asked, connection: None
     with RawClient(running.port) as first, RawClient(running.port) as second:
@@ -146,6 +149,9 @@ def test_past_the_grace_what_is_left_is_cut_and_counted(
         assert running.wait() == 0
         assert first.end() in ("fin", "rst")
     assert " INFO stopped cut=2" in running.stderr()
+    lines = [json.loads(line) for line in (running.config.parent / "access.log").read_text().splitlines()]
+    told = [(line["status"], line["failure"], line["attempts"]) for line in lines]
+    assert told == [(504, "exchange_timeout", 1)] * 2, "it is not the clients who went away"
 
 
 def test_a_second_signal_ends_it_at_once_with_2(
@@ -518,12 +524,14 @@ def test_more_clients_than_descriptors_wait_and_are_served(
     run = "os.execv(sys.executable, [sys.executable, '-m', 'posthouse', 'run'])"
     command = [sys.executable, "-c", limit + run]
     with Started(cwd=tmp_path, command=command, env=each_loop) as started, ExitStack() as stack:
-        clients = [stack.enter_context(RawClient(started.port)) for _ in range(400)]
+        clients = [stack.enter_context(RawClient(started.port)) for _ in range(100)]
+        for client in clients:
+            client.send(HELLO)  # at once: who is silent for a second may be closed for others
+        clients += [stack.enter_context(RawClient(started.port)) for _ in range(300)]
         started.wait("accepting paused at the connection limit")
         before = _cpu_seconds(started.process.pid)
         began = time.monotonic()
         for client in clients[:100]:
-            client.send(HELLO)
             assert client.read_response().status == 200
         for client in clients:
             client.close()

@@ -306,6 +306,36 @@ def test_over_a_reload_everybody_keeps_the_place(house: House) -> None:
     assert [one.read_response().status for one in (*running, old, new)] == [200] * 4
 
 
+def test_who_waits_gets_a_backend_that_a_reload_adds(house: House) -> None:
+    """It is why one adds it."""
+    running = house.fill()
+    old = house.ask("/old")
+    wait_queued(house, 1)
+    house.reload(CADDYFILE.replace("proxy / BACKEND {", "proxy / BACKEND BACKEND2 {"))
+    house.second.wait_for("/old")
+    assert queued(house) == 0
+    house.second.let_go("/old")
+    assert old.read_response().body == b"/old"
+    house.backend.open()
+    assert [one.read_response().status for one in running] == [200] * 2
+
+
+def test_not_if_the_rules_for_its_head_are_no_longer_the_same(house: House) -> None:
+    """They were written for the backends of that time: a secret may be among them."""
+    running = house.fill()
+    old = house.ask("/old")
+    wait_queued(house, 1)
+    house.reload(
+        CADDYFILE.replace("proxy / BACKEND {", "proxy / BACKEND BACKEND2 {\n header_upstream X-Secret new")
+    )
+    assert queued(house) == 1
+    house.backend.let_go("/run0")
+    house.backend.wait_for("/run1", "/old")
+    assert house.second.held == {}
+    house.backend.open()
+    assert [one.read_response().status for one in (*running, old)] == [200] * 3
+
+
 def test_a_pool_that_goes_serves_who_waits(house: House) -> None:
     running = house.fill()
     old = house.ask("/old")

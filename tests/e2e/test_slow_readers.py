@@ -90,12 +90,11 @@ def test_interleaved_slow_uploads(stage: Stage, framing: str) -> None:
 
     def read_slowly(connection: BackendConnection) -> None:
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)
-        asked = connection.read_head()
-        assert asked is not None
-        read_small(connection, asked)
-        found[asked.target] = asked
-        connection.send(response(200))
-        connection.wait_end()
+        # One whose client comes late may get the connection of one that is over already.
+        while (asked := connection.read_head()) is not None:
+            read_small(connection, asked)
+            found[asked.target] = asked
+            connection.send(response(200))
 
     def read_small(connection: BackendConnection, asked: Request) -> None:
         while not (

@@ -148,3 +148,35 @@ def test_nothing_of_the_body_goes_there(stage: Stage) -> None:
     asked = stage.backend.requests[-1]
     assert (asked.method, asked.field("X-Route")) == (b"GET", b"admin")
     assert asked.field("Content-Type") is None and asked.field("Content-Length") is None
+
+
+@pytest.mark.parametrize(("size", "status"), [(16 * 1024, 200), (16 * 1024 + 1, 502)])
+def test_where_a_backend_sends_it_has_the_limit_of_a_target(stage: Stage, size: int, status: int) -> None:
+    target = "/admin/".ljust(size, "x")
+
+    def answer(asked: Request, connection: BackendConnection) -> bytes:
+        return response(200, [("X-Accel-Redirect", target)] if asked.target == b"/give" else [])
+
+    stage.backend.on_request = answer
+    assert stage.get("/give").status == status
+    assert [len(asked.target) for asked in stage.backend.requests] == [5, size][: 2 if status == 200 else 1]
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("x.test", False), ("plain.test", True)])
+def test_the_client_never_sees_it_in_an_upgrade_or_a_hint(stage: Stage, host: str, is_told: bool) -> None:
+    accel = ("X-Accel-Redirect", "/admin/x")
+
+    def serve(connection: BackendConnection) -> None:
+        while connection.read_head() is not None:
+            connection.send(response(103, [accel, ("Link", "</a>")], None))
+            connection.send(
+                response(101, [accel, ("X-A", "b"), ("Connection", "upgrade"), ("Upgrade", "x")], None)
+            )
+
+    stage.backend.on_connect = serve
+    with stage.client() as client:
+        client.send(request("GET", "/", [("Connection", "upgrade"), ("Upgrade", "x")], host=host))
+        for status, other in ((103, "Link"), (101, "X-A")):
+            head = client.read_head()
+            assert head.status == status and head.field(other) is not None
+            assert (head.field("X-Accel-Redirect") is not None) is is_told

@@ -391,7 +391,7 @@ def test_a_connection_that_was_closed_while_idle(town: Town, how: str) -> None:
     for _ in range(5):
         peer = town.good.peers[-1]
         getattr(peer, how)()
-        peer.socket.close()
+        peer.close()
         with town.client() as client:
             assert client.exchange(request("POST", "/post", body=b"x")).status == 200
     assert len(town.good.requests) == 6
@@ -499,7 +499,7 @@ def test_a_tunnel(town: Town) -> None:
             peer.buffer.clear()
         peer.send(b"bye")
         peer.say_goodbye()
-        peer.socket.close()
+        peer.close()
 
     town.good.on_request = switch
     with town.client() as client:

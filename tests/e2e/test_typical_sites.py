@@ -149,6 +149,9 @@ def test_a_front_and_an_api(town: Callable[[str], Town]) -> None:
     assert ask("/assets/app.js") == (200, b"let a = 1;")
     assets = get(posthouse.port, "/assets/app.js", host="www.example.com")
     assert assets.field("Cache-Control") == b"public, max-age=31536000, immutable"
+    missing = get(posthouse.port, "/assets/old.js", host="www.example.com")
+    assert (missing.status, missing.field("Cache-Control")) == (404, assets.field("Cache-Control"))
+    assert ask("/apix") == (200, b"<p>app")
     assert ask("/api/users?page=2") == (200, b"ok")
     assert [asked.target for asked in site.backend.requests] == [b"/users?page=2"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -31,18 +32,28 @@ class Handshake:
 
 
 class TLSPeer:
-    """One accepted connection after its handshake. ended: "clean", "cut", or "" while it is open."""
+    """One accepted connection after its handshake. ended: "clean", "cut", or "" while it is open.
+
+    One thread reads, tests end it from another. OpenSSL takes only one of them at a time: hence the lock, and waiting
+    for bytes without it.
+    """
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self.socket = sock
+        self._lock = threading.Lock()
         self.buffer = bytearray()
         self.ended = ""
 
     def fill(self) -> str:
         """As the kit's readers want it: "" if bytes came, else "fin" or "rst"."""
         try:
-            data = self.socket.recv(65536)
-        except (ssl.SSLError, OSError):
+            if not self.socket.pending():
+                select.select([self.socket], [], [])
+            with self._lock:
+                if self.socket.fileno() < 0:
+                    return "rst"
+                data = self.socket.recv(65536)
+        except (ssl.SSLError, OSError, ValueError):
             self.ended = "cut"
             return "rst"
         self.buffer += data
@@ -56,15 +67,21 @@ class TLSPeer:
 
     def say_goodbye(self) -> None:
         """close_notify, without waiting for the other one."""
-        try:
-            self.socket.settimeout(0)
-            self.socket.unwrap()
-        except (ssl.SSLError, OSError):
-            pass
+        with self._lock:
+            try:
+                self.socket.settimeout(0)
+                self.socket.unwrap()
+            except (ssl.SSLError, OSError):
+                pass
+
+    def close(self) -> None:
+        """Close, whatever was said before."""
+        with self._lock:
+            self.socket.close()
 
     def cut(self) -> None:
         """Close without close_notify."""
-        raw = socket.socket(fileno=self.socket.detach())
+        raw = self._detach()
         try:
             raw.shutdown(socket.SHUT_RDWR)  # closing alone would wait for the thread that reads
         except OSError:
@@ -73,9 +90,13 @@ class TLSPeer:
 
     def reset(self) -> None:
         """Close without close_notify and with RST."""
-        raw = socket.socket(fileno=self.socket.detach())
+        raw = self._detach()
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raw.close()
+
+    def _detach(self) -> socket.socket:
+        with self._lock:
+            return socket.socket(fileno=self.socket.detach())
 
 
 class TLSBackend:
@@ -174,7 +195,7 @@ class TLSBackend:
             pass
         finally:
             self._note()
-            wrapped.close()
+            peer.close()
 
     def _answer(self, peer: TLSPeer) -> None:
         while True:

@@ -22,6 +22,13 @@ from typing import IO, Self
 READY = re.compile(r"^ready: (.*) \(pid (\d+), workers (\d+)\)$", re.MULTILINE)
 PLACEHOLDER = re.compile(r"\bPORT\d?\b")
 
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""A program that starts another one with a limit of descriptors."""
+
 
 def free_port() -> int:
     """A loopback port that nobody listens on, below the range that outgoing connections use."""
@@ -54,8 +61,9 @@ class Posthouse:
 
     Upper-case keyword arguments replace the word of that name in the Caddyfile; PORT, PORT2 ... become free
     ports (the same word, the same port). `arguments` go to the command line, `env` to the environment; `words`
-    take the place of `run --config FILE`, with the same words replaced in them. One worker, if `workers` says nothing
-    else (None: nothing is said), so that what a worker counts for itself is the whole truth.
+    take the place of `run --config FILE`, with the same words replaced in them. `descriptors`: how many it may have.
+    One worker, if `workers` says nothing else (None: nothing is said), so that what a worker counts for itself is the
+    whole truth.
     Raises AssertionError, with what was written to stderr, if the ready line does not come.
 
     addresses  those of the ready line; port: the first one's; names: the values that replaced words
@@ -71,6 +79,7 @@ class Posthouse:
         env: dict[str, str] | None = None,
         workers: int | None = 1,
         ready_within: float = 15.0,
+        descriptors: int = 0,
         **names: str,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="posthouse-test-"))
@@ -80,6 +89,8 @@ class Posthouse:
         self.names.setdefault("CONFIG", str(self.config))
         count = () if workers is None else ("--workers", str(workers))
         command = [sys.executable, "-m", "posthouse", *map(self._filled_in, words), *count, *arguments]
+        if descriptors:
+            command = [sys.executable, "-c", LIMITED, str(descriptors), *command]
         self.process = subprocess.Popen(
             command,
             cwd=self.directory,

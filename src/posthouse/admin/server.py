@@ -1,23 +1,24 @@
-"""AdminServer: listens on the admin socket, in the event loop of the supervisor, which has no other requests.
+"""AdminServer: listens on the admin socket, or where `--admin-listen` says, in the event loop of the supervisor.
 
-A request is answered within a turn of the loop; a peer that is slow to ask or to take its answer is cut.
+But for a reload, a request is answered within a turn of the loop; a peer that is slow to ask or to take its answer is
+cut.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from posthouse.admin import api
-from posthouse.admin.socket_file import SocketFile
 from posthouse.errors import StartError
 from posthouse.protocol.h1 import Codec
 
 REQUEST_SECONDS: Final = 5.0
-"""For one request and for taking its answer."""
+"""For sending a request, and again for taking its answer. Making it may take longer: reloads wait for names."""
 MOST_AT_ONCE: Final = 16
-"""Connections; one more is cut. Only our own user can connect, and asks for one thing at a time."""
+"""Connections of one server; one more is cut. Whoever asks, asks for one thing at a time."""
 
 
 class Log(Protocol):
@@ -26,40 +27,54 @@ class Log(Protocol):
     def warn(self, what: str, *, reason: str) -> None: ...
 
 
+class Place(Protocol):
+    """Where it listens: a `SocketFile` or a `TCPPlace`."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """The user has named it: without it there is no start. Else it is worth a warning."""
+
+    @property
+    def paths(self) -> Collection[str]:
+        """What can be asked there."""
+
+    def claim(self) -> socket.socket:
+        """A socket that listens there. Raises StartError."""
+
+    def remove(self) -> None:
+        """Leave nothing behind. Idempotent."""
+
+
 class AdminServer:
-    """One admin socket, from `claim` to `close`.
+    """Answers at one place, from `claim` to `close`."""
 
-    is_wanted  the user has named it: without it there is no start. Else it is worth a warning
-    """
-
-    def __init__(self, path: str, functions: api.Functions, log: Log, *, is_wanted: bool) -> None:
-        self._file = SocketFile(path, is_default=not is_wanted)
+    def __init__(self, place: Place, functions: api.Functions, log: Log) -> None:
+        self._place = place
         self._functions = functions
         self._log = log
-        self._is_wanted = is_wanted
         self._codec = Codec()
         self._socket: socket.socket | None = None
         self._server: asyncio.AbstractServer | None = None
         self._open = 0
 
     def __repr__(self) -> str:
-        return f"<AdminServer {self._file!r} open={self._open}>"
+        return f"<AdminServer {self._place!r} open={self._open}>"
 
     def claim(self) -> None:
         """Make the socket; questions wait until `serve`. Raises StartError if it `is_wanted` and can't be had."""
         try:
-            self._socket = self._file.claim()
+            self._socket = self._place.claim()
         except StartError as error:
-            if self._is_wanted:
+            if self._place.is_wanted:
                 raise
             self._log.warn("no admin socket", reason=str(error))
 
     async def serve(self) -> None:
         """Answer from now on."""
         if self._socket is not None:
-            self._server = await asyncio.start_unix_server(
-                self._answer_one, sock=self._socket, limit=api.HEAD_BYTES
-            )
+            is_unix = self._socket.family == socket.AF_UNIX
+            start = asyncio.start_unix_server if is_unix else asyncio.start_server
+            self._server = await start(self._answer_one, sock=self._socket, limit=api.HEAD_BYTES)
 
     def close(self) -> None:
         """Stop listening and remove the file. Idempotent."""
@@ -69,7 +84,7 @@ class AdminServer:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._file.remove()
+        self._place.remove()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._open >= MOST_AT_ONCE:
@@ -77,8 +92,9 @@ class AdminServer:
             return
         self._open += 1
         try:
+            answer = await self._answer(reader)
             async with asyncio.timeout(REQUEST_SECONDS):
-                writer.write(await self._answer(reader))
+                writer.write(answer)
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
@@ -90,7 +106,33 @@ class AdminServer:
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             return api.refusal(431, f"head over {api.HEAD_BYTES} bytes")
-        return await api.answer(head, self._functions, self._codec)
+        return await api.answer(head, self._functions, self._codec, self._place.paths)
+
+
+class AdminServers:
+    """Several of them, as one."""
+
+    def __init__(self, servers: Sequence[AdminServer]) -> None:
+        self._servers = servers
+
+    def __repr__(self) -> str:
+        return f"<AdminServers {list(self._servers)!r}>"
+
+    def claim(self) -> None:
+        """See `AdminServer`. If one cannot be had, the others are the caller's to close."""
+        for server in self._servers:
+            server.claim()
+
+    async def serve(self) -> None:
+        """Answer from now on."""
+        for server in self._servers:
+            await server.serve()
+
+    def close(self) -> None:
+        """Stop listening everywhere. Idempotent."""
+        for server in self._servers:
+            server.close()

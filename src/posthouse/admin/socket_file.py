@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from posthouse.admin.api import ENDPOINTS
 from posthouse.errors import StartError
 
 FOLDER: Final = "posthouse"
@@ -42,11 +43,15 @@ class SocketFile:
     """One such file, from `claim` to `remove`.
 
     is_default  its folder is made, and must be ours alone
+    is_wanted   see `server.Place`: the user has named it
     """
+
+    paths = tuple(ENDPOINTS)
 
     def __init__(self, path: str, *, is_default: bool) -> None:
         self.path = path
         self._is_default = is_default
+        self.is_wanted = not is_default
         self._made: tuple[int, int] | None = None
 
     def __repr__(self) -> str:

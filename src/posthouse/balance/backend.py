@@ -19,7 +19,7 @@ from posthouse.balance.active_health import State
 from posthouse.balance.breaker import Phase
 from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
 from posthouse.balance.group import Place
-from posthouse.balance.health import NEVER, FailureWindow
+from posthouse.balance.health import NEVER, Tolerance
 from posthouse.balance.identity import name_of, seed_of
 from posthouse.balance.peak_ewma import PeakEwma
 from posthouse.balance.trials import Result, Trials
@@ -29,7 +29,7 @@ from posthouse.config.specs import EndpointSpec, PassiveSpec
 _NO_LIMIT = sys.maxsize
 
 
-class Backend:
+class Backend(Tolerance):
     """One endpoint with what is known of it now.
 
     endpoint   what is dialled
@@ -56,13 +56,14 @@ class Backend:
 
     __slots__ = (
         *("_alert_at", "_fail_timeout", "_full_at", "_is_barred", "_is_marked", "_is_up"),
-        *("_in_group", "_mark_due", "_max_fails", "_watch", "_window"),
+        *("_in_group", "_mark_due", "_watch"),
         *("comeback", "endpoint", "fault", "in_flight", "is_known", "is_usable", "key", "latency"),
         *("marked_since", "name", "order", "others", "reason", "seed", "share", "since", "slow_start"),
         *("state", "tls", "warm_since", "warmth", "weight"),
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
+        super().__init__()
         self.endpoint = endpoint
         self.key = endpoint.text, occurrence
         self.name, self.seed = name_of(self.key), seed_of(self.key)
@@ -71,7 +72,6 @@ class Backend:
         self._in_group: Place | None = None
         self.is_usable = self._is_up = True
         self._watch = watch
-        self._window = FailureWindow()
         self.state = State.UP
         self.reason = ""
         self.since: float | None = None
@@ -83,7 +83,6 @@ class Backend:
         self.marked_since: float | None = None
         self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
-        self._max_fails = 1
         self.weight = endpoint.weight
         self.slow_start = 0.0
         self.warmth = 1.0
@@ -153,9 +152,17 @@ class Backend:
     def is_full(self) -> bool:
         return self.in_flight >= self._full_at
 
-    def is_marked(self, now: float) -> bool:
-        """Whether as many failures as the pool tolerates are remembered at `now`."""
-        return self._window.count(now) >= self._max_fails
+    @property
+    def is_only_full(self) -> bool:
+        """Whether nothing keeps it from being usable but that it is full, as of the last time `Watch.expire` ran."""
+        is_watched = self._is_barred or self.comeback.lone is not None
+        return self._is_up and self.is_full and (not is_watched or self._may_try)
+
+    @property
+    def _may_try(self) -> bool:
+        """Where it is left out, or only tried: whether one more may try."""
+        trials = self.comeback.trials
+        return not self._is_marked and trials is not None and trials.has_room
 
     def is_available(self, now: float) -> bool:
         """Up, not marked and not full, at `now`."""
@@ -163,16 +170,8 @@ class Backend:
 
     def may_finish(self, now: float) -> bool:
         """Draining, but able to go on with sessions that it has."""
-        is_draining = orders.may_finish(self.order.kind, self.state)
-        return is_draining and not self.is_full and not self.is_marked(now)
-
-    def failures(self, now: float) -> int:
-        """How many failures are remembered at `now`."""
-        return self._window.count(now)
-
-    def mark_falls(self) -> float:
-        """When the mark falls if nothing else fails, monotonic seconds; `-NEVER` without a mark."""
-        return self._window.below(self._max_fails)
+        is_left_out = self.comeback.is_tripped or self.is_marked(now)
+        return orders.may_finish(self.order.kind, self.state) and not self.is_full and not is_left_out
 
     def configure(
         self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec, slow_start: float = 0.0
@@ -392,7 +391,7 @@ class Backend:
         self._alert_at = self._full_at if is_alone else 0
         is_usable = self._is_up and self.in_flight < self._full_at
         if self._is_barred or self.comeback.lone is not None:
-            is_usable = is_usable and not self._is_marked and trials is not None and trials.has_room
+            is_usable = is_usable and self._may_try
         if is_usable != self.is_usable:
             self.is_usable = is_usable
             self._watch.note(self)

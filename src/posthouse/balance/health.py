@@ -45,3 +45,25 @@ class FailureWindow:
         """The time from which on fewer than `limit` (at least 1) are remembered; `-NEVER` if always."""
         surplus = len(self._expiries) - limit
         return self._expiries[surplus] if surplus >= 0 else -NEVER
+
+
+class Tolerance:
+    """The failures of one backend against how many its pool tolerates."""
+
+    __slots__ = ("_max_fails", "_window")
+
+    def __init__(self) -> None:
+        self._window = FailureWindow()
+        self._max_fails = 1
+
+    def failures(self, now: float) -> int:
+        """How many failures are remembered at `now`."""
+        return self._window.count(now)
+
+    def is_marked(self, now: float) -> bool:
+        """Whether as many failures as the pool tolerates are remembered at `now`."""
+        return self._window.count(now) >= self._max_fails
+
+    def mark_falls(self) -> float:
+        """When the mark falls if nothing else fails, monotonic seconds; `-NEVER` without a mark."""
+        return self._window.below(self._max_fails)

@@ -115,12 +115,14 @@ class Pool:
                     backend.cool()
         for backend in self.backends:
             backend.is_known = True
+        watch.serve(self.backends)
         if self._tally is not None:
             self._tally.begin()
         if self.claims is not None:
             self.claims.start()
         self.usable = self._ready.rebuild()
         self._seen = watch.changes
+        watch.tell()
 
     def share(self, group: Group) -> None:
         """Other workers use the same backends and one queue: from the start on, or from now if that was before."""
@@ -148,6 +150,10 @@ class Pool:
         """Who hears of each backend whose breaker changes, and what it was before; and of each failure that counts,
         until when, and why."""
         self._watch.on_breaker, self._watch.on_failure = tell, on_failure
+
+    def end(self) -> None:
+        """It has no successor, and no exchange uses it any more."""
+        self._watch.end()
 
     def lanes(self) -> list[Hashable]:
         """What idle connections of each backend are kept under, as long as this pool's settings are in force."""
@@ -243,10 +249,19 @@ class Pool:
         """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
         if self.claims is not None and self.claims.is_deferring:
             return FailureKind.FULL
-        for backend in self.backends:
-            if backend.is_up and backend.is_full and not backend.is_marked(now):
-                return FailureKind.FULL
-        return FailureKind.NO_BACKEND
+        self.look(now)
+        if self.spec.passive.panic:
+            is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
+        else:
+            is_full = any(one.is_only_full for one in self.backends)
+        return FailureKind.FULL if is_full else FailureKind.NO_BACKEND
+
+    @property
+    def has_room_for_sessions(self) -> bool:
+        """Whether some may be served who have a session, though nobody else can: by a draining backend. O(n)."""
+        if self.sessions is None:
+            return False
+        return any(one.state is State.DRAINING and not one.is_full for one in self.backends)
 
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""
@@ -279,15 +294,22 @@ class Pool:
             self._refresh()
 
     def _expire(self, now: float) -> None:
-        """Let marks fall. Where nobody could be used, whoever comes back gets one request first."""
+        """Let marks fall. Where nobody could be used, whoever comes back gets one request first.
+
+        Those who wait are told when that is settled: before it they would all come at once.
+        """
         ups = [backend for backend in self.backends if backend.is_up]
         out = [backend for backend in ups if backend.has_failed]
         was_out = all(backend.has_failed or backend.comeback.lone is not None for backend in ups)
-        self._watch.expire(now)
+        watch = self._watch
+        tell, watch.on_change = watch.on_change, None
+        watch.expire(now)
         if was_out and not self.spec.passive.panic:
             for backend in out:
                 if backend.is_usable:
                     backend.try_alone(now)
+        watch.on_change = tell
+        watch.tell()
 
     def _desperate(self) -> Sequence[Backend]:
         """With `panic on`, where nobody can be used: all that are neither full nor draining, nor kept back by order."""
@@ -335,13 +357,14 @@ def build_pool(
     Changes nothing in `previous`: new settings come into force with `start`.
 
     A backend of `previous` stays, with its live state, if the same endpoint text occurs again (the first for
-    the first, the second for the second). Raises ConfigError for a policy that cannot be used.
+    the first, the second for the second); so does one that left before and that exchanges still hold. Raises
+    ConfigError for a policy that cannot be used.
     """
     watch = Watch() if previous is None else previous._watch
     kept = {} if previous is None else {backend.key: backend for backend in previous.backends}
     backends: list[Backend] = []
     for key, endpoint in zip(keys_of(spec.endpoints), spec.endpoints, strict=True):
-        backend = kept.get(key)
+        backend = kept.get(key) or watch.left(key)
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, key[1], watch) if backend is None else backend)

@@ -4,10 +4,12 @@ Laws:
 1. Fair: of those who can use the same backends, who came first is asked first; nobody new is served before them.
 2. Exact: who is next takes the backend in the very call in which it became usable, so `max_conns` is never passed and
    nothing is free while somebody waits.
-3. Nobody is forgotten: whenever a backend changes, or a mark is set that will fall, the first of each pool is asked.
+3. Nobody is forgotten: whenever a backend changes, or a mark is set that will fall, the first of each pool is asked;
+   and those behind it, while a draining backend has room for them only that have its sessions.
 
-Successive pools of one name share a queue as they share backends: over a reload everybody keeps the place, and chooses
-from the backends of the pool that it began with.
+Successive pools of one name share a queue as they share backends: over a reload everybody keeps the place. Where only
+the members of a pool have changed, those who wait choose from the new ones (`hand_over`); else from those of the pool
+that they began with.
 
 Several workers share one queue (`share`): each keeps its own waiters, in order, and says how long the first has waited;
 who gives something back wakes the worker whose first waiter is the oldest (`seniority`). The same laws hold for all
@@ -20,7 +22,7 @@ calls `leave`, or `wake`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from posthouse.balance.group import Line
 from posthouse.balance.seniority import Seniority
@@ -33,13 +35,16 @@ _EARLIEST = 1e-9
 class Waiter(Protocol):
     """One exchange that waits."""
 
-    @property
-    def pool(self) -> object:
-        """Whose backends it waits for; hashed by identity."""
+    pool: Any
+    """Whose backends it waits for; hashed by identity."""
 
     @property
     def since(self) -> float:
         """When it came, monotonic seconds."""
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether some behind it may be served now that it could not be: those with a session (`policy sticky`)."""
 
     def take(self) -> bool:
         """It is your turn: hold a backend now, or know that there is none to wait for, and answer True.
@@ -51,7 +56,7 @@ class Waiter(Protocol):
 class Queue:
     """Those who wait, in the order in which they came.
 
-    Leaving costs O(1), waking O(1) for each who is served and each pool.
+    Leaving costs O(1), waking O(1) for each who is served and each pool, where sessions are drained O(n).
 
     seniority  among workers; None for one alone
     """
@@ -124,6 +129,17 @@ class Queue:
         self._remove(waiter)
         self.wake()
 
+    def hand_over(self, before: object, after: object) -> None:
+        """Who waited for a backend of `before` waits for one of `after` from now on, in the same place. O(n)."""
+        moved = self._lines.pop(before, None)
+        if moved is None:
+            return
+        for waiter in moved:
+            waiter.pool = after
+        line = {**self._lines.get(after, {}), **moved}
+        self._lines[after] = dict(sorted(line.items(), key=lambda entry: entry[1]))
+        self.wake()
+
     def wake(self) -> None:
         """Ask who is next, until nobody can be served; then other workers, if there is something for theirs."""
         self._wake(is_given_back=False)
@@ -155,6 +171,8 @@ class Queue:
                 if waiter.take():
                     is_other_pools = is_other_pools or pool is not self._serving
                     self._remove(waiter)
+                elif waiter.is_passed:
+                    self._ask_behind(asked[pool])
                 if not asked[pool] or waiter in asked[pool]:
                     del asked[pool]
         finally:
@@ -170,6 +188,11 @@ class Queue:
         assert self.seniority is not None
         first = self.first()
         self.seniority.line.publish(self._count, 0.0 if first is None else max(first.since, _EARLIEST))
+
+    def _ask_behind(self, line: dict[Waiter, int]) -> None:
+        for waiter in list(line)[1:]:
+            if waiter.take():
+                self._remove(waiter)
 
     def _remove(self, waiter: Waiter) -> None:
         line = self._lines[waiter.pool]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from posthouse.balance.health import NEVER
 
 if TYPE_CHECKING:
     from posthouse.balance.backend import Backend
+    from posthouse.balance.identity import BackendKey
     from posthouse.balance.tally import Tally
 
 REMEMBERED_CHANGES: Final = 64
@@ -37,7 +38,7 @@ class Watch:
     """
 
     __slots__ = (
-        *("_marked", "_order", "_warming", "budget", "changed", "changes"),
+        *("_left", "_marked", "_order", "_serving", "_warming", "budget", "changed", "changes"),
         *("ejections", "expires", "on_breaker", "on_change", "on_failure", "on_release", "tally"),
     )
 
@@ -55,10 +56,34 @@ class Watch:
         self._marked: list[tuple[float, int, Backend]] = []
         self._order = 0
         self._warming: dict[Backend, None] = {}
+        self._serving: Sequence[Backend] = ()
+        self._left: dict[BackendKey, Backend] = {}
 
     def __repr__(self) -> str:
         warming = f" warming={len(self._warming)}" if self._warming else ""
         return f"<Watch changes={self.changes} marked={len(self._marked)}{warming}>"
+
+    def end(self) -> None:
+        """No pool uses it any more: forget the backends, each of which knows it, so that all is freed at once."""
+        self.changed.clear()
+        self._marked.clear()
+        self._warming.clear()
+        self._left.clear()
+        self._serving = ()
+        self.expires = NEVER
+        self.tally = self.ejections = self.on_breaker = None
+
+    def serve(self, backends: Sequence[Backend]) -> None:
+        """The pool that serves from now on has these. Those that left are remembered while exchanges hold them. O(n)"""
+        stay = set(backends)
+        before = (*self._left.values(), *self._serving)
+        self._left = {one.key: one for one in before if one.in_flight and one not in stay}
+        self._serving = backends
+
+    def left(self, key: BackendKey) -> Backend | None:
+        """A backend that has left and that exchanges still hold: if it comes back, its limit counts them."""
+        backend = self._left.get(key)
+        return backend if backend is not None and backend.in_flight else None
 
     def note(self, backend: Backend) -> None:
         """`backend` has become usable or stopped being so."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posthouse.caddyfile.lexer import Token
-from posthouse.caddyfile.messages import did_you_mean, habit_hint, quote, unit_hint
+from posthouse.caddyfile.messages import MATCHER_HINT, did_you_mean, habit_hint, quote, unit_hint
 from posthouse.caddyfile.parser import Segment
 from posthouse.errors import Mistake
 
@@ -188,6 +188,8 @@ class Dispenser:
 
     def _surplus_hint(self, args: tuple[Token, ...], most: int) -> str:
         """Why there may be more words than were meant: a blank before a unit, quotes that are none."""
+        if args[0].is_word("*"):
+            return MATCHER_HINT
         quoted = next(filter(None, map(habit_hint, args)), "")
         return (unit_hint(args[most - 1], args[most]) if most else "") or quoted
 

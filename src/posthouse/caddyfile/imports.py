@@ -61,6 +61,7 @@ class Imports:
 
     snippets  by name, filled by the parser
     mistakes  of every file read so far, in the order found
+    taken     words so far
     is_unsound  quotes or braces don't match in one of the files
     """
 
@@ -77,7 +78,7 @@ class Imports:
         self._by_name: dict[str, list[Token]] = {}
         self._size = 0
         self._lexed = 0
-        self._taken = 0
+        self.taken = 0
 
     def open(self, text: str, file: str) -> None:
         """Begin with the first file."""
@@ -115,9 +116,9 @@ class Imports:
         frame = self._frames[-1]
         token = frame.tokens[frame.index]
         frame.index += 1
-        self._taken += 1
+        self.taken += 1
         # A few snippets that each import another one twice would otherwise grow without end.
-        if self._taken > MAX_TOKENS:
+        if self.taken > MAX_TOKENS:
             message = f"with everything imported the configuration has more than {MAX_TOKENS} words"
             self.mistakes.append(Mistake(token.place, message, token.width, self._chain(token)))
             raise ConfigError(self.mistakes)

@@ -67,16 +67,16 @@ class Piece(NamedTuple):
 
 
 # The White_Space property of Unicode without LF and CR. `\s` would also take the separators U+001C-U+001F.
-_BLANK = "\t\v\f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+BLANK = "\t\v\f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _PIECE = re.compile(
-    rf"(?P<newline>\n[\n{_BLANK}]*+)"
-    rf"|(?P<blank>[{_BLANK}]++)"
+    rf"(?P<newline>\n[\n{BLANK}]*+)"
+    rf"|(?P<blank>[{BLANK}]++)"
     r"|(?P<continuation>\\\n)"
     r"|(?P<comment>#[^\n]*+)"
     r'|(?P<quoted>"[^"\\]*+(?:\\.[^"\\]*+)*+")'
     r"|(?P<raw>`[^`]*+`)"
     r'|(?P<open>["`][^\n]*+)'
-    rf"|(?P<word>(?:[^\n\\{_BLANK}]|\\(?!\n))++)",
+    rf"|(?P<word>(?:[^\n\\{BLANK}]|\\(?!\n))++)",
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)

@@ -20,6 +20,8 @@ _PASSWORD_LINE = re.compile(r"(?i)(?<![\w/.-])(basic[-_]?a\w*)(.*)")
 _CREDENTIALS = re.compile(r"(?<=://)\S+(?=@)|(?<![^\s`\"])[^\s/@:]+:(?!//)\S+(?=@)")
 """Up to the last `@` of a word: a password that should have been encoded may hold slashes and further ones."""
 _NUMBER = re.compile(r"[+-]?[0-9.]+")
+MATCHER_HINT = "matchers such as `*` are Caddy 2's: here a directive takes a path, and `/` is every one"
+"""The hint for a `*` where a path is expected."""
 _UNITS = frozenset(("ns", "us", "µs", "μs", "ms", "s", "m", "h", "d", "b", "kb", "mb", "gb"))
 
 

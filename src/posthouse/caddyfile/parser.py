@@ -40,11 +40,13 @@ class Block:
 
     is_braced  False: it takes all the rest of the configuration, so that an unknown directive in it may be
                meant as the address of another site
+    words      it was read from so many, each counted as often as it was imported
     """
 
     addresses: tuple[Token, ...]
     directives: tuple[Segment, ...]
     is_braced: bool = True
+    words: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Parsed:
     blocks: tuple[Block, ...]
     notices: tuple[Notice, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    words: int = 0
+    """As many as were read, each as often as it was imported."""
 
 
 def parse(text: str, file: str, *, env: Mapping[str, str], read: Read) -> Parsed:
@@ -82,7 +86,8 @@ def parse_leniently(text: str, file: str, *, env: Mapping[str, str], read: Read)
         mistakes = [*parser.source.mistakes, *error.mistakes]
         return Parsed((), tuple(parser.source.notices), tuple(parser.in_order(mistakes)))
     blocks = () if parser.source.is_unsound else tuple(parser.blocks)
-    return Parsed(blocks, tuple(parser.source.notices), tuple(parser.in_order(parser.source.mistakes)))
+    mistakes = parser.in_order(parser.source.mistakes)
+    return Parsed(blocks, tuple(parser.source.notices), tuple(mistakes), parser.source.taken)
 
 
 class _Parser:
@@ -115,6 +120,7 @@ class _Parser:
         return sorted(unique, key=lambda m: (rank.get(m.place.file, -1), m.place.line, m.place.column))
 
     def _block(self) -> None:
+        taken = self.source.taken
         written = self._addresses()
         opening = self.source.peek()
         is_braced = opening is not None and opening.is_word("{")
@@ -129,7 +135,8 @@ class _Parser:
         for token in addresses:
             self._judge_address(token)
         if addresses:
-            self.blocks.append(Block(tuple(addresses), tuple(directives), is_braced))
+            words = self.source.taken - taken
+            self.blocks.append(Block(tuple(addresses), tuple(directives), is_braced, words))
 
     def _addresses(self) -> list[Token]:
         """The addresses before a block as written, without commas; only after one may the next line go on."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from posthouse.commands import admin_place
 from posthouse.commands.command_line import Command, Given, Option, UsageError, suggestion
 from posthouse.commands.report import complain
-from posthouse.commands.status import socket_path
 from posthouse.config.address_specs import HEAVIEST
 
 ACTS: Final[Mapping[str, str]] = {
@@ -25,7 +25,7 @@ _WORDS: Final = 3
 
 def _act(given: Given) -> int:
     wish = _wish(given.words)
-    path = socket_path(given)
+    path = admin_place.asked(given)
     from posthouse.admin.client import ask
 
     status, report = ask(path, "POST", f"/backend?{urlencode(wish)}")

@@ -103,7 +103,10 @@ def read(arguments: Sequence[str], command: Command) -> Given:
             given.words.append(argument)
     if len(given.words) > command.most:
         surplus = given.words[command.most]
-        raise UsageError(f"too many words for `{command.name}`: {surplus!r}")
+        hint = (
+            f" (a file is named with --config {surplus})" if "--config" in known and not command.most else ""
+        )
+        raise UsageError(f"too many words for `{command.name}`: {surplus!r}{hint}")
     return given
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from posthouse.commands.command_line import Given, Option, UsageError
@@ -48,20 +49,28 @@ def can_change(given: Given) -> bool:
     return not is_command_line(given) and given.last("--config") != STDIN
 
 
-def load(given: Given) -> Adapted:
+def load(given: Given, before: Adapted | None = None) -> Adapted:
     """Read and adapt the configuration, with the environment as it is now.
 
+    before  what came of it last time, so that only what has changed is read again
     Raises AdaptError (with the mistakes of policies in it, which only building judges), StartError if a file
     cannot be read, UsageError.
     """
-    from posthouse.adapt import AdaptError, adapt_file, adapt_lines
+    from posthouse.adapt import adapt_file, adapt_lines
 
     fallback = defaults(given)
     env = environment(given.last("--env-file"))
+    if is_command_line(given):
+        return with_all_mistakes(lambda: adapt_lines(given.lines, env=env, defaults=fallback))
+    return with_all_mistakes(lambda: adapt_file(path_of(given), env=env, defaults=fallback, before=before))
+
+
+def with_all_mistakes(adapt: Callable[[], Adapted]) -> Adapted:
+    """What `adapt` gives. Its AdaptError also gets the mistakes of policies, which only building would judge."""
+    from posthouse.adapt import AdaptError
+
     try:
-        if is_command_line(given):
-            return adapt_lines(given.lines, env=env, defaults=fallback)
-        return adapt_file(path_of(given), env=env, defaults=fallback)
+        return adapt()
     except AdaptError as error:
         from posthouse.server.process import judge_policies
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from posthouse.commands import serving
+from posthouse.commands import configuration, serving
 from posthouse.commands.command_line import Command, Given, Option, UsageError
 
 DEFAULT_FROM = ":2015"
@@ -54,7 +54,8 @@ def _act(given: Given) -> int:
 
     from posthouse.adapt import adapt
 
-    return serving.serve(given, adapt(text, SOURCE_NAME), lambda: None)
+    loaded = configuration.with_all_mistakes(lambda: adapt(text, SOURCE_NAME))
+    return serving.serve(given, loaded, lambda: None)
 
 
 COMMAND = Command(

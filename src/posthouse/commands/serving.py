@@ -24,6 +24,9 @@ OPTIONS = (
     Option("--pidfile", "FILE", "write the process id there; removed at the end"),
     Option("--user", "USER[:GROUP]", "whom workers run as; only root can say so"),
     admin_place.OPTION,
+    admin_place.LISTEN_OPTION,
+    Option("--max-connections", "N", "clients' connections per worker (default: what descriptors allow)"),
+    Option("--max-memory", "SIZE", "memory of all workers, above which requests get 503 (default: off)"),
     Option("--log", "FILE|stderr|stdout", "where the process log goes (default: stderr)"),
     Option("--log-format", "text|json", "its format (default: text)"),
 )
@@ -51,7 +54,36 @@ def check(given: Given) -> None:
             raise UsageError(f"{name} needs the name of a file")
     if given.has("--user") and not all(given.last("--user").split(":", 1)):
         raise UsageError(f"--user is {given.last('--user')!r}, expected USER or USER:GROUP")
+    admin_place.listen_of(given)
     grace(given)
+    most_connections(given)
+    most_memory(given)
+
+
+def most_connections(given: Given) -> int | None:
+    """--max-connections, or None. Raises UsageError."""
+    text = given.last("--max-connections", "off")
+    if text == "off":
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise UsageError(f"--max-connections is {text!r}, expected a number from 1 or off")
+    return int(text)
+
+
+def most_memory(given: Given) -> int:
+    """--max-memory in bytes, 0 = off. Raises UsageError."""
+    from posthouse.config.units import parse_size
+
+    text = given.last("--max-memory", "off")
+    if text == "off":
+        return 0
+    try:
+        size = parse_size(text)
+        if size <= 0:
+            raise ValueError("it is 0")
+    except ValueError as wrong:
+        raise UsageError(f"--max-memory is {text!r}, expected a size as 512MB or off: {wrong}") from None
+    return size
 
 
 def grace(given: Given, default: str = DEFAULT_GRACE) -> float:
@@ -93,7 +125,9 @@ def serve(
     """
     from posthouse.adapt import CASE_SENSITIVE
     from posthouse.server import descriptors
+    from posthouse.server.gauge import share
     from posthouse.server.group import Group, Options
+    from posthouse.server.pressure import Limits
     from posthouse.server.rights import identity_of
     from posthouse.server.supervisor import Settings
 
@@ -106,11 +140,16 @@ def serve(
         heartbeat=_heartbeat(),
         bound=bound or _given(loaded.config),
         admin=admin_place.of(given, config),
+        admin_listen=admin_place.listen_of(given),
     )
     values = configuration.environment(given.last("--env-file"))
     options = Options(
         values,
-        descriptors.connection_limit(descriptors.raise_limit()),
+        Limits(
+            descriptors=descriptors.raise_limit(),
+            connections=most_connections(given),
+            memory=share(most_memory(given), settings.workers),
+        ),
         given.last("--log", "stderr"),
         "json" if given.last("--log-format") == "json" else "text",
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),

@@ -8,35 +8,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from posthouse.commands import admin_place, configuration
-from posthouse.commands.command_line import Command, Given, Option, UsageError
+from posthouse.commands import admin_place
+from posthouse.commands.command_line import Command, Given, Option
 
+_SOURCE_HEADINGS = ("source", "state", "since", "members", "trouble")
 _HEADINGS = ("backend", "state", "since", "in flight", "fails", "last check", "reason")
 
 
 def _act(given: Given) -> int:
     from posthouse.admin.client import fetch
 
-    report = fetch(socket_path(given), "/status")
+    report = fetch(admin_place.asked(given), "/status")
     if given.has("--json"):
         print(json.dumps(report, indent=2))
     else:
         print("\n".join(describe(report, datetime.now(UTC))))
     sys.stdout.flush()
     return 0
-
-
-def socket_path(given: Given) -> str:
-    """Whom to ask: --admin, or who serves --config. Raises UsageError, StartError."""
-    path = given.last("--admin")
-    if path == admin_place.OFF:
-        raise UsageError("--admin off names nobody who could be asked")
-    if path:
-        return path
-    config = configuration.path_of(given)
-    if config == configuration.STDIN:
-        raise UsageError("who serves stdin has no name: --admin PATH")
-    return admin_place.default(config)
 
 
 def describe(report: dict[str, Any], now: datetime) -> list[str]:
@@ -71,11 +59,18 @@ def _pool(pool: dict[str, Any], weights: Mapping[tuple[str, str], int | None], n
     waiting = f"{queue['length']} of {queue['size']} wait" if queue["size"] else "no queue"
     if queue["oldest_ms"] is not None:
         waiting += f", the first for {queue['oldest_ms']}ms"
-    rows = [
-        _HEADINGS,
-        *(_row(one, weights.get((pool["name"], one["name"])), now) for one in pool["backends"]),
-    ]
-    return [f"{pool['name']}  (policy {pool['policy']}; {waiting})", *(f"  {row}" for row in aligned(rows))]
+    lines = [f"{pool['name']}  (policy {pool['policy']}; {waiting})"]
+    if pool["sources"]:
+        lines += aligned([_SOURCE_HEADINGS, *(_source(source, now) for source in pool["sources"])])
+    if pool["backends"] or not pool["sources"]:
+        rows = [_row(one, weights.get((pool["name"], one["name"])), now) for one in pool["backends"]]
+        lines += aligned([_HEADINGS, *rows])
+    return [lines[0], *(f"  {line}" for line in lines[1:])]
+
+
+def _source(source: dict[str, Any], now: datetime) -> tuple[str, ...]:
+    since = _ago(source["since"], now) if source["since"] else "-"
+    return (source["name"], source["state"], since, str(source["members"]), source["trouble"] or "-")
 
 
 def _row(backend: dict[str, Any], weight: int | None, now: datetime) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from posthouse.config.hosts import is_public_name, normal_name, normal_v6, split_port
+from posthouse.config.hosts import is_public_name, mend_scheme, normal_name, normal_v6, split_port
 from posthouse.config.specs import AddressSpec
 from posthouse.errors import ConfigError, Mistake, Place
 
@@ -44,6 +44,9 @@ def parse_address(text: str, place: Place, width: int = 0, defaults: Defaults = 
 
     An empty host, `0.0.0.0` and `[::]` mean any host. A port may be 0 (any free one), `http` or `https`.
     """
+    if meant := mend_scheme(text):
+        found = f"`{text.rpartition('@')[2]}` is not a site address: its scheme is garbled"
+        raise ConfigError(Mistake(place, found, max(1, width or len(text)), f"write `{meant}`"))
     try:
         parts = _split(text)
         scheme, port = _scheme_and_port(parts, defaults)

@@ -28,7 +28,12 @@ def check(config: Config, *, is_case_sensitive: bool = False) -> Verdict:
         *_conflicting_binds(config.sites),
         *_conflicting_introductions(config.sites),
     ]
-    return Verdict(mistakes, [*_silent_sites(config.sites), *_dead_routes(config.sites, is_case_sensitive)])
+    notices = [
+        *_silent_sites(config.sites),
+        *_dead_routes(config.sites, is_case_sensitive),
+        *_starred_routes(config.sites),
+    ]
+    return Verdict(mistakes, notices)
 
 
 def https_notices(site: SiteSpec) -> list[Notice]:
@@ -59,9 +64,14 @@ def with_root(site: SiteSpec, root: str) -> SiteSpec:
 def with_unique_pool_names(sites: Iterable[SiteSpec]) -> tuple[SiteSpec, ...]:
     """The sites, with the second pool of a name called "NAME#2", in the order of the file."""
     taken: set[str] = set()
-    return tuple(
-        replace(site, routes=tuple(_renamed(route, taken) for route in site.routes)) for site in sites
-    )
+    return tuple(_with_unique_names(site, taken) for site in sites)
+
+
+def _with_unique_names(site: SiteSpec, taken: set[str]) -> SiteSpec:
+    routes = tuple([_renamed(route, taken) for route in site.routes])
+    # The same object where nothing is renamed: a reload knows by that what has not changed.
+    is_same = all(new is old for new, old in zip(routes, site.routes, strict=True))
+    return site if is_same else replace(site, routes=routes)
 
 
 def _renamed(route: RouteSpec, taken: set[str]) -> RouteSpec:
@@ -158,7 +168,7 @@ def _named(host: str) -> str:
 
 def _silent_sites(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
     for site in sites:
-        if not (site.routes or site.files or site.redirects or site.statuses):
+        if not (site.routes or site.files or site.redirects or site.statuses or site.metrics):
             yield Notice(
                 site.place, "this site has no `proxy` and no `root`: every request is answered with 404"
             )
@@ -178,3 +188,12 @@ def _dead_routes(sites: Iterable[SiteSpec], is_case_sensitive: bool) -> Iterator
                 f"this `proxy {route.base}` is never reached: the one at {earlier.place} takes its requests"
             )
             yield Notice(route.place, message, len("proxy"))
+
+
+def _starred_routes(sites: Iterable[SiteSpec]) -> Iterator[Notice]:
+    """Caddy 2 writes `/api/*` for what is `/api` here."""
+    for route in (route for site in sites for route in site.routes):
+        if "*" in route.base:
+            meant = route.base.partition("*")[0]
+            what = f"`*` is an ordinary character here: `proxy {meant}` takes all that begins with `{meant}`"
+            yield Notice(route.place, what, len("proxy"))

@@ -89,12 +89,13 @@ class PassiveSpec:
 class CheckSpec:
     """What an active health check asks of a backend, and which answers are right.
 
-    path      below the TO's base path, encoded, query included; "" = nothing is asked, connecting is enough
-    port      in the place of the endpoint's; 0 = the endpoint's own; not for Unix sockets
-    headers   (name, value) of fields besides ours, values as they are sent
-    statuses  those that pass
-    drain     those that say "I am draining"; looked at before `statuses`
-    contains  text that the body must hold; "" = the body is not read
+    path          below the TO's base path, encoded, query included; "" = nothing is asked, connecting is enough
+    port          in the place of the endpoint's; 0 = the endpoint's own; not for Unix sockets
+    headers       (name, value) of fields besides ours, values as they are sent
+    statuses      those that pass
+    drain         those that say "I am draining"; looked at before `statuses`
+    drain_fields  names of response fields that say so, whatever the status, by any value that is no "no"
+    contains      text that the body must hold; "" = the body is not read
     """
 
     path: str = ""
@@ -103,6 +104,7 @@ class CheckSpec:
     headers: tuple[tuple[str, str], ...] = ()
     statuses: tuple[StatusRange, ...] = ((200, 399),)
     drain: tuple[StatusRange, ...] = ()
+    drain_fields: tuple[str, ...] = ()
     contains: str = ""
 
 

@@ -7,6 +7,7 @@ import re
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _NUMERIC = re.compile(r"[0-9.]+")
+_SLIPPED_SCHEME = re.compile(r"(https?)(?://+|:/(?!/)|;//)(?=.)", re.IGNORECASE)
 _PRIVATE_ENDINGS = (
     "localhost",
     "local",
@@ -65,6 +66,15 @@ def is_public_name(host: str) -> bool:
     if is_ip(host) or "." not in host.removeprefix("*."):
         return False
     return not any(host.endswith("." + ending) for ending in _PRIVATE_ENDINGS)
+
+
+def mend_scheme(text: str) -> str:
+    """`http://host` for `http//host`, `http:/host` or `http;//host`, which name a host `http` by a slip; else "".
+
+    What follows is without credentials: the text is for a hint.
+    """
+    found = _SLIPPED_SCHEME.match(text)
+    return f"{found[1].lower()}://{text[found.end() :].rpartition('@')[2]}" if found else ""
 
 
 def split_port(text: str) -> tuple[str, str | None]:

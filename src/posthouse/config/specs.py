@@ -29,6 +29,7 @@ from posthouse.config.file_specs import FilesSpec
 from posthouse.config.log_specs import ErrorsSpec as ErrorsSpec
 from posthouse.config.log_specs import LogSpec as LogSpec
 from posthouse.config.log_specs import RotationSpec as RotationSpec
+from posthouse.config.metrics_spec import MetricsSpec as MetricsSpec
 from posthouse.config.queue_spec import DEFAULT_QUEUE, QueueSpec
 from posthouse.config.step_specs import BasicAuthSpec, RedirectSpec, RewriteSpec, StatusSpec
 from posthouse.errors import NOWHERE, Notice, Place
@@ -284,6 +285,7 @@ class SiteSpec:
     """Paths that only backends can send requests to (`internal`)."""
     hooks: tuple[HookSpec, ...] = ()
     errors: ErrorsSpec | None = None
+    metrics: MetricsSpec | None = None
     place: Place = field(default=NOWHERE, compare=False)
 
 

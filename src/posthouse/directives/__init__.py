@@ -22,6 +22,7 @@ from posthouse.directives import (
     internal,
     limits,
     log,
+    metrics,
     mime,
     proxy,
     proxy_protocol,
@@ -37,6 +38,7 @@ from posthouse.directives import (
     trusted_proxies,
 )
 from posthouse.directives.draft import SiteDraft
+from posthouse.directives.foreign import FOREIGN as FOREIGN
 
 Reader = Callable[[Dispenser, SiteDraft], None]
 """Reads one occurrence of a directive into the draft. Raises Rejected, or notes mistakes in the dispenser."""
@@ -75,6 +77,7 @@ DIRECTIVES: dict[str, Reader | Never] = {
     "status": status.read,
     "mime": mime.read,
     "internal": internal.read,
+    "metrics": metrics.read,
     "pprof": Never("it shows the insides of a Go program", "use a profiler for Python such as py-spy"),
     "expvar": Never("it shows the variables of a Go program", "the access log tells what each request did"),
     "push": push.read,
@@ -91,28 +94,3 @@ DIRECTIVES: dict[str, Reader | Never] = {
     "markdown": Never("Posthouse makes no pages", "let the application behind `proxy` make them"),
     "browse": browse.read,
 }
-
-_NO_BLOCKS = "directives do not nest here: each takes a path, and they act in a fixed order"
-
-FOREIGN = {
-    "reverse_proxy": "that is Caddy 2's; here it is `proxy FROM TO...`",
-    "encode": "that is Caddy 2's; here it is `gzip`",
-    "file_server": "that is Caddy 2's; here `root DIR` serves the files of a folder",
-    "try_files": "that is Caddy 2's; here it is `rewrite { to FILE... }`",
-    "uri": "that is Caddy 2's; here it is `rewrite`, or `without PREFIX` in the block of `proxy`",
-    "respond": "that is Caddy 2's; here it is `status CODE PATH...`",
-    "error": "that is Caddy 2's; here it is `status CODE PATH...`",
-    "basic_auth": "that is Caddy 2's; here it is `basicauth PATH USER PASSWORD`",
-    "request_body": "that is Caddy 2's; here it is `limits { body SIZE }`",
-    "php_fastcgi": "put a web server that speaks FastCGI behind Posthouse and `proxy` to that",
-    "handle": _NO_BLOCKS,
-    "handle_path": _NO_BLOCKS,
-    "handle_errors": "that is Caddy 2's; here it is `errors { CODE PAGE }`",
-    "route": _NO_BLOCKS,
-    "proxy_pass": "that is nginx's; here it is `proxy FROM TO...`",
-    "location": "that is nginx's; here each directive takes a path: `proxy PATH TO...`",
-    "upstream": "it is a property, inside the block of `proxy`",
-    "proxyprotocol": "here it is `proxy_protocol RANGE...`",
-    "realip": "write `trusted_proxies NETWORK...`",
-}
-"""Names that people bring from elsewhere -> the hint."""

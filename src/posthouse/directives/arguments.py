@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from posthouse.caddyfile.dispenser import Dispenser, Property
 from posthouse.caddyfile.lexer import Token
-from posthouse.caddyfile.messages import quote
+from posthouse.caddyfile.messages import MATCHER_HINT, quote
 from posthouse.config.units import NO_LIMIT, parse_count, parse_duration, parse_percent, parse_size
 
 OFF = "off"
@@ -25,6 +25,29 @@ class Rejected(Exception):
         self.token = token
         self.message = message
         self.hint = hint
+        self.further: list[Rejected] = []
+        """Other words of the same line that cannot be used."""
+
+    def tell(self, dispenser: Dispenser) -> None:
+        """Note the mistake, and those beside it."""
+        dispenser.fail(self.token, self.message, self.hint)
+        for one in self.further:
+            one.tell(dispenser)
+
+
+def all_of(args: Iterable[Token], read: Callable[[Token], _Value]) -> tuple[_Value, ...]:
+    """What is read from each word. Raises Rejected with all those that cannot be used."""
+    values: list[_Value] = []
+    rejected: list[Rejected] = []
+    for arg in args:
+        try:
+            values.append(read(arg))
+        except Rejected as one:
+            rejected.append(one)
+    if rejected:
+        rejected[0].further = rejected[1:]
+        raise rejected[0]
+    return tuple(values)
 
 
 def _read(token: Token, parse: Callable[[str], _Value], expected: str) -> _Value:
@@ -137,7 +160,8 @@ def switch(token: Token) -> bool:
 def path(token: Token, of: str) -> str:
     """A path that begins with a slash; `of` says whose, as in "FROM"."""
     if not token.text.startswith("/"):
-        raise Rejected(token, f"{of} must begin with `/`, found {quote(token)}: it would never match")
+        hint = MATCHER_HINT if token.is_word("*") else ""
+        raise Rejected(token, f"{of} must begin with `/`, found {quote(token)}: it would never match", hint)
     return token.text
 
 
@@ -147,4 +171,4 @@ def each(dispenser: Dispenser, properties: list[Property], read: Callable[[Prope
         try:
             read(one)
         except Rejected as rejected:
-            dispenser.fail(rejected.token, rejected.message, rejected.hint)
+            rejected.tell(dispenser)

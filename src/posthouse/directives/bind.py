@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from posthouse.caddyfile.dispenser import Arity, Dispenser
 from posthouse.caddyfile.messages import quote
 from posthouse.config.hosts import normal_name, normal_v6
 from posthouse.directives.arguments import Rejected
 from posthouse.directives.draft import SiteDraft
+
+_INTERFACE = re.compile(
+    r"lo[0-9]*|(?:eth|ens|enp|eno|enx|wlan|wlp|wlx|wwan|bond|br|docker|tun|tap|wg|veth)[0-9][\w.:-]*"
+)
+"""Names that Linux gives to interfaces. A host could be called so too, and would be looked up at the start."""
 
 
 def read(dispenser: Dispenser, site: SiteDraft) -> None:
@@ -15,6 +22,9 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         return
     address = dispenser.args[0]
     text = address.text
+    if _INTERFACE.fullmatch(text):
+        hint = "write an address that it has, such as `127.0.0.1`; `ip address` lists them"
+        raise Rejected(address, f"{quote(address)} is the name of a network interface, not an address", hint)
     try:
         site.bind = normal_v6(text.strip("[]")) if ":" in text else normal_name(text)
     except ValueError as wrong:

@@ -6,10 +6,12 @@ from typing import Final
 
 from posthouse.caddyfile.dispenser import Arity, Property
 from posthouse.caddyfile.lexer import Token
-from posthouse.caddyfile.messages import did_you_mean, quote
+from posthouse.caddyfile.messages import MATCHER_HINT, did_you_mean, quote
 from posthouse.config.patterns import Pattern
 from posthouse.config.step_specs import ConditionSpec, ConditionsSpec
 from posthouse.directives.arguments import Rejected
+from posthouse.directives.placeholder_notices import unknown_placeholders
+from posthouse.errors import Notice
 
 PROPERTIES: Final = {"if": Arity(3, 3), "if_op": Arity(1, 1)}
 
@@ -23,11 +25,15 @@ class ConditionsDraft:
     def __init__(self) -> None:
         self._all: list[ConditionSpec] = []
         self._is_any = False
+        self.notices: list[Notice] = []
+        """What to say of the lines that were read."""
 
     def read(self, one: Property) -> bool:
         """Read a line; False if it is neither `if` nor `if_op`. Raises Rejected."""
         if one.name.text == "if":
             self._all.append(_condition(one))
+            is_pattern = self._all[-1].op.endswith("match")
+            self.notices += unknown_placeholders(one.args[: 1 if is_pattern else None : 2])
         elif one.name.text == "if_op":
             self._is_any = _is_any(one.args[0])
         else:
@@ -43,7 +49,8 @@ def expression(token: Token) -> str:
     try:
         Pattern(token.text)
     except ValueError as wrong:
-        raise Rejected(token, f"{quote(token)} is not a regular expression: {wrong}") from None
+        hint = MATCHER_HINT if token.is_word("*") else ""
+        raise Rejected(token, f"{quote(token)} is not a regular expression: {wrong}", hint) from None
     return token.text
 
 

@@ -11,6 +11,7 @@ from posthouse.config.specs import (
     HookSpec,
     LimitsSpec,
     LogSpec,
+    MetricsSpec,
     PolicySpec,
     ProxyProtocolSpec,
     RequestIdSpec,
@@ -58,6 +59,7 @@ class SiteDraft:
         self.internals: list[str] = []
         self.hooks: list[HookSpec] = []
         self.errors: ErrorsSpec | None = None
+        self.metrics: MetricsSpec | None = None
         self.is_tls_off = False
         self.notices: list[Notice] = []
         self.policies: list[PolicySpec] = []
@@ -88,6 +90,7 @@ class SiteDraft:
             internals=tuple(self.internals),
             hooks=tuple(self.hooks),
             errors=self.errors,
+            metrics=self.metrics,
             place=self.place,
         )
 

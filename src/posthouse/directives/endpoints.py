@@ -12,7 +12,7 @@ from urllib.parse import quote as percent_encode
 from urllib.parse import unquote_to_bytes
 
 from posthouse.caddyfile.messages import quote
-from posthouse.config.hosts import normal_name, normal_v6, split_port
+from posthouse.config.hosts import mend_scheme, normal_name, normal_v6, split_port
 from posthouse.config.specs import EndpointSpec, Scheme
 from posthouse.errors import Place
 
@@ -66,6 +66,9 @@ def parse_endpoints(text: str, place: Place) -> list[EndpointSpec]:
         return [_unix(text, place)]
     if text.lower().startswith("quic:"):
         raise BadEndpoint(*_NEVER["quic"])
+    if meant := mend_scheme(text):
+        message = "is not a backend's address: its scheme is garbled"
+        raise BadEndpoint(f"{quote(text.rpartition('@')[2])} {message}", f"write `{meant}`")
     scheme, rest = _without_scheme(text)
     try:
         url = _cut(rest)

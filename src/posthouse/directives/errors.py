@@ -13,8 +13,15 @@ from posthouse.directives.log_output import ROTATION, read_output, read_rotation
 
 VISIBLE = "visible"
 _ANY = "*"
+_STATUSES = range(400, 600)
 _PAGE = Arity(1, 1)
-_TABLE = {_ANY: _PAGE, **{str(status): _PAGE for status in range(400, 600)}, **ROTATION}
+_NO_ERRORS = {
+    str(
+        status
+    ): f"pages are for errors: a status from {_STATUSES[0]} to {_STATUSES[-1]}, or `{_ANY}` for all of them"
+    for status in (*range(_STATUSES[0]), *range(_STATUSES[-1] + 1, 1000))
+}
+_TABLE = {_ANY: _PAGE, **{str(status): _PAGE for status in _STATUSES}, **ROTATION}
 
 
 def read(dispenser: Dispenser, site: SiteDraft) -> None:
@@ -28,7 +35,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         else:
             errors = replace(errors, output=read_output(dispenser.args[0]))
     site.errors = errors
-    each(dispenser, dispenser.properties(_TABLE), lambda one: _read_one(one, site, errors))
+    each(dispenser, dispenser.properties(_TABLE, _NO_ERRORS), lambda one: _read_one(one, site, errors))
     is_log = not errors.is_visible
     output = errors.output if is_log else VISIBLE
     site.notices += rotation_notices(output, site.errors.rotation, is_log=is_log)

@@ -15,6 +15,7 @@ from posthouse.config.specs import BreakerSpec, RetryKind, RetrySpec
 from posthouse.directives.arguments import (
     OFF,
     Rejected,
+    all_of,
     count,
     duration,
     percent,
@@ -45,7 +46,7 @@ def max_fails(one: Property, route: RouteDraft) -> None:
 def unhealthy_status(one: Property, route: RouteDraft) -> None:
     """A later line replaces an earlier one."""
     is_off = [arg.text for arg in one.args] == [OFF]
-    _passive(one, route, statuses=() if is_off else tuple(statuses(arg) for arg in one.args))
+    _passive(one, route, statuses=() if is_off else all_of(one.args, statuses))
 
 
 def unhealthy_latency(one: Property, route: RouteDraft) -> None:

@@ -9,7 +9,7 @@ from posthouse.caddyfile.lexer import Token
 from posthouse.config.specs import HeaderRule, HeaderScopeSpec
 from posthouse.directives.arguments import Rejected, path
 from posthouse.directives.draft import SiteDraft
-from posthouse.directives.header_rules import header_rule
+from posthouse.directives.header_rules import header_rule, rule_notices
 
 
 def read(dispenser: Dispenser, site: SiteDraft) -> None:
@@ -25,8 +25,9 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         for rule in _rules(line):
             try:
                 rules.append(header_rule(rule[0], rule[1:]))
+                site.notices += rule_notices(rule[0], rule[1:])
             except Rejected as rejected:
-                dispenser.fail(rejected.token, rejected.message, rejected.hint)
+                rejected.tell(dispenser)
     if rules:
         site.headers.append(HeaderScopeSpec(scope, tuple(rules), dispenser.name.place))
 

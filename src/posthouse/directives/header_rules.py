@@ -10,6 +10,8 @@ from posthouse.caddyfile.messages import quote
 from posthouse.config.patterns import Pattern
 from posthouse.config.specs import HeaderOp, HeaderRule
 from posthouse.directives.arguments import Rejected
+from posthouse.directives.placeholder_notices import unknown_placeholders
+from posthouse.errors import Notice
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110 5.1: a token."""
@@ -45,6 +47,17 @@ def header_rule(name: Token, values: Sequence[Token]) -> HeaderRule:
     if _UNSENDABLE.search(values[0].text):
         raise Rejected(values[0], "a field's value has no line breaks or other control characters in it")
     return HeaderRule(op, plain, values[0].text, name.place)
+
+
+def rule_notices(name: Token, values: Sequence[Token]) -> list[Notice]:
+    """What to say of a rule that is used all the same: v1 ignored these things without a word."""
+    if not name.text.startswith("-"):
+        return unknown_placeholders(values[-1:], is_replacement=len(values) > 1)
+    if not (values and values[0].text):
+        return []
+    plain = name.text[1:]
+    what = f"{quote(values[0])} is ignored: `-{plain}` removes the field, whatever its value; `{plain} VALUE` sets it"
+    return [Notice(values[0].place, what, values[0].width)]
 
 
 def _replacement(op: HeaderOp, name: Token, values: Sequence[Token]) -> HeaderRule:

@@ -10,8 +10,8 @@ from urllib.parse import quote as percent_encode
 from posthouse.caddyfile.dispenser import Property
 from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
-from posthouse.directives.arguments import OFF, Rejected, count, duration, statuses
-from posthouse.directives.header_rules import header_rule
+from posthouse.directives.arguments import OFF, Rejected, all_of, count, duration, statuses
+from posthouse.directives.header_rules import field_name, header_rule
 from posthouse.directives.route_draft import RouteDraft
 
 LEAST_SECONDS = 0.001
@@ -62,13 +62,26 @@ def contains(one: Property, route: RouteDraft) -> None:
 
 def status(one: Property, route: RouteDraft) -> None:
     """A later line replaces an earlier one."""
-    _set_check(one, route, statuses=tuple(statuses(arg) for arg in one.args))
+    _set_check(one, route, statuses=all_of(one.args, statuses))
 
 
 def drain(one: Property, route: RouteDraft) -> None:
     """A later line replaces an earlier one."""
-    is_off = [arg.text for arg in one.args] == [OFF]
-    _set_check(one, route, drain=() if is_off else tuple(statuses(arg) for arg in one.args))
+    if [arg.text for arg in one.args] == [OFF]:
+        _set_check(one, route, drain=(), drain_fields=())
+        return
+    fields = [arg for arg in one.args if _is_field(arg)]
+    ranges = [arg for arg in one.args if arg not in fields]
+    for arg in fields:
+        if "*" in arg.text:
+            raise Rejected(arg, f"expected a status or the name of a field, found {quote(arg)}")
+    names = tuple(field_name(arg, arg.text) for arg in fields)
+    _set_check(one, route, drain=all_of(ranges, statuses), drain_fields=names)
+
+
+def _is_field(arg: Token) -> bool:
+    """Whether it is meant as a field's name. No name that is in use begins with a digit, so `5x` is a slip."""
+    return not arg.text[:1].isdigit() and arg.text not in ("", OFF)
 
 
 def header(one: Property, route: RouteDraft) -> None:

@@ -13,10 +13,16 @@ from posthouse.config.specs import LogSpec
 from posthouse.directives.arguments import Rejected, each, path
 from posthouse.directives.draft import SiteDraft
 from posthouse.directives.log_output import ROTATION, read_output, read_rotation, rotation_notices
+from posthouse.directives.placeholder_notices import LINES, unknown_placeholders
 
 _FORMATS = {"{common}": "common", "{combined}": "combined", "json": "json", "{json}": "json"}
 _PLACEHOLDER = re.compile(r"(?<!\\)\{.*?(?<!\\)\}", re.DOTALL)
 _TABLE = {"except": Arity(1, None), "ipmask": Arity(1, 2), **ROTATION}
+_ELSEWHERE = {
+    "output": "that is Caddy 2's; here it is `log FILE`",
+    "format": "that is Caddy 2's; here it is `log PATH FILE FORMAT`, where `json` is a format",
+    "level": "that is Caddy 2's; here each request is one line",
+}
 _DEFAULT = LogSpec()
 
 
@@ -34,8 +40,10 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         nonlocal log
         log = _with(log, one)
 
-    each(dispenser, dispenser.properties(_TABLE), read_one)
+    each(dispenser, dispenser.properties(_TABLE, _ELSEWHERE), read_one)
     site.notices += rotation_notices(output, log.rotation)
+    if log.format not in _FORMATS.values():
+        site.notices += unknown_placeholders(args[2:], LINES)
     site.logs.append(log)
 
 

@@ -9,7 +9,7 @@ from posthouse.caddyfile.lexer import Token
 from posthouse.caddyfile.messages import quote
 from posthouse.config.outputs import can_rotate, syslog_address
 from posthouse.config.specs import RotationSpec
-from posthouse.directives.arguments import Rejected
+from posthouse.directives.arguments import OFF, Rejected
 from posthouse.errors import Notice
 
 ROTATION: dict[str, Arity] = {
@@ -26,6 +26,9 @@ _DAY = 86_400.0
 def read_output(arg: Token) -> str:
     """A file, `stdout`, `stderr` or a syslog daemon, as written. Raises Rejected."""
     text = arg.text
+    if arg.is_word(OFF):
+        hint = f"leave the directive out to write no log; a file of that name is written `./{OFF}`"
+        raise Rejected(arg, f"{quote(arg)} is no place to write to", hint)
     if not text or "\0" in text:
         raise Rejected(arg, "expected a file, `stdout`, `stderr` or `syslog`, found an empty name")
     try:

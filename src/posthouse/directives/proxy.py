@@ -27,11 +27,13 @@ from posthouse.directives.arguments import (
 )
 from posthouse.directives.draft import SiteDraft
 from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
-from posthouse.directives.header_rules import header_rule
+from posthouse.directives.foreign import BESIDE_PROXY
+from posthouse.directives.header_rules import header_rule, rule_notices
 from posthouse.directives.route_draft import RouteDraft
 from posthouse.directives.source_words import parse_source
 from posthouse.directives.tcp import keepalive
 from posthouse.directives.upstream_options import source_with_options, with_options
+from posthouse.errors import NOWHERE
 
 USAGE = "proxy FROM TO..."
 _NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
@@ -39,8 +41,10 @@ _NAMED_BY = {"header": "field", "query": "parameter", "cookie": "cookie"}
 _VERSIONS: dict[str, ProxyProtocolVersion] = {"v1": "v1", "v2": "v2"}
 _HEADER_RULES = ("header_upstream", "header_downstream")
 _FOREIGN = {
+    **BESIDE_PROXY,
+    "header": "write `header_upstream` for the request or `header_downstream` for the response",
+    "tls": "a TO that begins with `https://` is spoken to over TLS",
     "to": "write `upstream TO`",
-    "trusted_proxies": "it is a directive, beside `proxy`",
     "send_proxy": "here it is `proxy_protocol v1` or `proxy_protocol v2`",
     "flush_interval": "each part of a response is passed on at once",
 }
@@ -61,6 +65,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         if not (route.endpoints or route.sources):
             raise Rejected(dispenser.name, "`proxy` has no backend", f"write `{USAGE}` or an `upstream` line")
         site.routes.append(route.finish())
+        site.notices += route.notices
         site.notices += route.health.notices(route.endpoints)
         site.notices += route.failure.notices(len(route.endpoints), has_checks=route.health.is_on)
 
@@ -97,7 +102,7 @@ def _attempt(dispenser: Dispenser, read_one: Callable[[], None]) -> None:
     try:
         read_one()
     except Rejected as rejected:
-        dispenser.fail(rejected.token, rejected.message, rejected.hint)
+        rejected.tell(dispenser)
 
 
 def _read_from(base: Token, route: RouteDraft) -> None:
@@ -150,6 +155,8 @@ def _hash_balance(one: Property, route: RouteDraft) -> None:
     """Below the average of all backends somebody would always hold too much."""
     arg = one.args[0]
     route.hash_balance = 0 if arg.text == OFF else whole_percent(arg, least=100)
+    if route.policy.place == NOWHERE:  # a policy that is not written can only be found wanting here
+        route.policy = replace(route.policy, place=one.name.place)
 
 
 def _max_conns(one: Property, route: RouteDraft) -> None:
@@ -178,10 +185,12 @@ def _queue(one: Property, route: RouteDraft) -> None:
 
 def _header_upstream(one: Property, route: RouteDraft) -> None:
     route.header_upstream.append(header_rule(one.args[0], one.args[1:]))
+    route.notices += rule_notices(one.args[0], one.args[1:])
 
 
 def _header_downstream(one: Property, route: RouteDraft) -> None:
     route.header_downstream.append(header_rule(one.args[0], one.args[1:]))
+    route.notices += rule_notices(one.args[0], one.args[1:])
 
 
 def _keepalive(one: Property, route: RouteDraft) -> None:

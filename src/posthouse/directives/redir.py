@@ -12,6 +12,7 @@ from posthouse.config.step_specs import ConditionsSpec, RedirectSpec
 from posthouse.directives.arguments import Rejected, path
 from posthouse.directives.conditions import PROPERTIES, ConditionsDraft
 from posthouse.directives.draft import SiteDraft
+from posthouse.directives.placeholder_notices import unknown_placeholders
 from posthouse.errors import Notice
 
 META: Final = "meta"
@@ -36,19 +37,20 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
         if rest:
             lines.append(rest)
     conditions = draft.finish()
+    site.notices += draft.notices
     args = dispenser.args
     if not lines:
         if dispenser.check_args(Arity(1, 3)):
-            _add(_redirect(args, _DEFAULT, conditions), args[0], site)
+            _add(_redirect(args, _DEFAULT, conditions), args, site)
         return
     if not dispenser.check_args(Arity(0, 1)):
         return
     default = _with_code(_DEFAULT, args[0]) if args else _DEFAULT
     for words in lines:
         try:
-            _add(_redirect(words, default, conditions), words[0], site)
+            _add(_redirect(words, default, conditions), words, site)
         except Rejected as rejected:
-            dispenser.fail(rejected.token, rejected.message, rejected.hint)
+            rejected.tell(dispenser)
 
 
 def _redirect(words: Sequence[Token], default: RedirectSpec, conditions: ConditionsSpec) -> RedirectSpec:
@@ -82,7 +84,8 @@ def _with_code(default: RedirectSpec, arg: Token) -> RedirectSpec:
     return RedirectSpec("/", "", int(arg.text))
 
 
-def _add(spec: RedirectSpec, first: Token, site: SiteDraft) -> None:
+def _add(spec: RedirectSpec, words: Sequence[Token], site: SiteDraft) -> None:
+    first = words[0]
     for other in site.redirects:
         if other.source == spec.source and not other.conditions.all and not spec.conditions.all:
             what = f"`{spec.source}` is redirected already, to `{other.to}` ({other.place})"
@@ -90,4 +93,5 @@ def _add(spec: RedirectSpec, first: Token, site: SiteDraft) -> None:
     if spec.source == "/" and spec.to.startswith("/") and "{" not in spec.to and not spec.conditions.all:
         what = f"every request is redirected to `{spec.to}`, that for `{spec.to}` too: this goes round in circles"
         site.notices.append(Notice(first.place, what, first.width))
+    site.notices += unknown_placeholders(words[:2][-1:])
     site.redirects.append(spec)

@@ -14,6 +14,7 @@ from posthouse.directives import conditions
 from posthouse.directives.arguments import Rejected, each, path
 from posthouse.directives.conditions import ConditionsDraft, expression
 from posthouse.directives.draft import SiteDraft
+from posthouse.directives.placeholder_notices import unknown_placeholders
 
 _PROPERTIES: Final = {
     "regexp": Arity(1, 1),
@@ -46,6 +47,7 @@ def read(dispenser: Dispenser, site: SiteDraft) -> None:
                 place=dispenser.name.place,
             )
         )
+        site.notices += unknown_placeholders(args[1:], has_groups=True)
 
 
 def _read_block(dispenser: Dispenser, site: SiteDraft) -> None:
@@ -82,6 +84,8 @@ def _read_block(dispenser: Dispenser, site: SiteDraft) -> None:
             place=dispenser.name.place,
         )
     )
+    site.notices += draft.notices
+    site.notices += unknown_placeholders(found["to"].args, has_groups=True)
 
 
 def _extensions(args: tuple[Token, ...]) -> tuple[str, ...]:

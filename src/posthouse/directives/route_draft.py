@@ -20,7 +20,7 @@ from posthouse.config.specs import (
 )
 from posthouse.directives.failure_draft import FailureDraft
 from posthouse.directives.health_draft import HealthDraft
-from posthouse.errors import Place
+from posthouse.errors import Notice, Place
 
 _POLICY = PolicySpec()
 _QUEUE = QueueSpec()
@@ -61,6 +61,7 @@ class RouteDraft:
         self.header_downstream: list[HeaderRule] = []
         self.is_transparent = False
         self.health = HealthDraft()
+        self.notices: list[Notice] = []
 
     def set_timeouts(self, name: Token, timeouts: UpstreamTimeouts) -> None:
         """`timeouts` are those of now with the change that property `name` makes."""

@@ -23,7 +23,7 @@ from posthouse.files.source import FileSource, PartsSource, multipart
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
 from posthouse.protocol.target import encode_path
-from posthouse.proxy.answer import Answer, Visit
+from posthouse.proxy.answer import Answer, Visit, Wait
 
 _ALLOW: Final = Field(b"Allow", b"GET, HEAD")
 _ACCEPT_RANGES: Final = Field(b"Accept-Ranges", b"bytes")
@@ -60,7 +60,7 @@ class FileServer:
     def __repr__(self) -> str:
         return f"<FileServer {self._folder!r}>"
 
-    def respond(self, visit: Visit, head: RequestHead) -> Answer:
+    def respond(self, visit: Visit, head: RequestHead) -> Answer | Wait:
         """The answer to a request for `visit.path`."""
         if head.method not in (b"GET", b"HEAD"):
             return Answer(405, (_ALLOW,))
@@ -107,7 +107,7 @@ class FileServer:
 
     # -- folders -------------------------------------------------------------------------------------------------
 
-    def _folder_answer(self, visit: Visit, path: str, head: RequestHead) -> Answer:
+    def _folder_answer(self, visit: Visit, path: str, head: RequestHead) -> Answer | Wait:
         """Its index file, or its listing; `path` ends with a slash."""
         for name in self._index:
             found = self._folder.open(path + name)

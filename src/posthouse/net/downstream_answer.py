@@ -46,44 +46,11 @@ class DownstreamAnswer:
     """State of one client connection, and what is done to it by those who answer."""
 
     __slots__ = (
-        *(
-            "_buffer",
-            "_chunked",
-            "_is_advancing",
-            "_is_chunking",
-            "_is_full",
-            "_is_late",
-            "_last_data",
-            "_last_head",
-            "_last_plan",
-            "_look_out",
-        ),
-        *(
-            "_listener",
-            "_plan",
-            "_pump",
-            "_reactor",
-            "_remaining",
-            "_scanned",
-            "_state",
-            "_total",
-            "_version_10",
-        ),
-        *(
-            "bucket",
-            "deadline",
-            "exchange",
-            "flow",
-            "introduction",
-            "is_persistent",
-            "memo",
-            "own",
-            "peer_lines",
-            "peer",
-            "peer_port",
-            "scheme",
-        ),
-        *("transport", "wake"),
+        *("_buffer", "_chunked", "_is_advancing", "_is_chunking", "_is_full", "_is_late", "_last_data"),
+        *("_last_head", "_last_plan", "_look_out", "_listener", "_plan", "_pump", "_reactor"),
+        *("_remaining", "_scanned", "_state", "_total", "_version_10", "bucket", "deadline", "exchange"),
+        *("flow", "introduction", "is_persistent", "memo", "own", "peer_lines", "peer", "peer_port"),
+        *("scheme", "transport", "wake"),
     )
 
     def __init__(self, listener: Listener) -> None:
@@ -104,7 +71,7 @@ class DownstreamAnswer:
         self._is_advancing = False
         self._is_chunking = False
         self._is_full = False
-        self._is_late = False
+        self._is_late = True  # the wait for the first head begins with the connection
         self._version_10 = False
         self.transport: asyncio.Transport
         self.flow: Flow
@@ -182,6 +149,7 @@ class DownstreamAnswer:
     def leave_http(self) -> bytes:
         """The connection becomes a tunnel's; answers what the client sent after its head."""
         early, self._buffer = self._buffer, b""
+        self._has_room()  # from now on the tunnel is told
         self._state = GONE
         self.exchange = None
         self._stop_total()
@@ -219,6 +187,11 @@ class DownstreamAnswer:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
+
+    def cut(self) -> None:
+        """End what runs: stopping has waited as long as it may (`--grace`). It is not the client who went away."""
+        self._lose(FailureKind.EXCHANGE_TIMEOUT)
+        self.reset_connection()
 
     def _can_drain(self) -> bool:
         if self._state == SIZED_BODY:
@@ -275,6 +248,20 @@ class DownstreamAnswer:
         """Whether no request runs."""
         return self._state == HEAD and not self._buffer
 
+    @property
+    def idle_since(self) -> float:
+        """Since when nothing has run and no byte has come (monotonic seconds); NEVER: that is not so.
+
+        Worked out from the deadline, so that no request pays for it. Where idle connections have no deadline
+        (`timeouts idle off`) it is 0.0: they may be the oldest of all.
+        """
+        if not self.is_idle:
+            return NEVER
+        if self.deadline == NEVER:
+            return 0.0
+        timeouts = self._plan.timeouts
+        return self.deadline - (timeouts.header if self._is_late else timeouts.idle)
+
     def _close(self) -> None:
         if self._state == COMPLETE and not self._buffer:
             self._state = GONE
@@ -303,13 +290,18 @@ class DownstreamAnswer:
             self._total = self._reactor.loop.call_later(seconds, self._expire_total)
 
     def _stop_total(self) -> None:
-        if self._total is not None:
-            self._total.cancel()
-            self._total = None
+        total, self._total = self._total, None
+        if total is not None:
+            total.cancel()
 
     def _expect_body(self) -> None:
         """The client has `timeouts body` for its next byte."""
         self._reactor.timers.set(self, self._reactor.clock() + self._plan.timeouts.body)
+
+    def _has_room(self) -> None:
+        if self._is_full:
+            self._is_full = False
+            self._reactor.full_clients -= 1
 
     def _stop_pump(self) -> None:
         pump, self._pump = self._pump, None
@@ -321,11 +313,12 @@ class DownstreamAnswer:
     def _advance(self) -> None:
         """Read the next request if it is in the buffer: the reading half does."""
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError, head: bytes) -> None:
+        """`head`: what came of it. The answer to HEAD has no body, whatever is wrong (RFC 9110 9.3.2)."""
         self.is_persistent = False
         self._buffer = b""
         if not self.transport.is_closing():
-            self.transport.write(self._plan.refuse(self, error))
+            self.transport.write(self._plan.refuse(self, error, head.startswith(b"HEAD ")))
         self._linger()
 
     def _lose(self, kind: FailureKind) -> None:
@@ -348,7 +341,8 @@ class DownstreamAnswer:
             self._refuse(
                 ProtocolError(
                     408, f"no complete head within {self._plan.timeouts.header:g} s (timeouts header)"
-                )
+                ),
+                self._buffer,
             )
         elif state in (SIZED_BODY, CHUNKED_BODY) and self.exchange is not None:
             self.exchange.on_request_broken(

@@ -145,12 +145,17 @@ class Entrance:
         """Whether no request runs."""
         return True
 
+    @property
+    def idle_since(self) -> float:
+        """NEVER: who has to introduce somebody has its own time, and is not closed for others."""
+        return NEVER
+
     def close_if_idle(self) -> None:
         """Close it: nothing has begun."""
         self.transport.abort()
 
-    def reset_connection(self) -> None:
-        """Cut it."""
+    def cut(self) -> None:
+        """Close it: nothing has begun."""
         self.transport.abort()
 
 

@@ -15,6 +15,9 @@ PIPELINED: Final = 4
 CODING: Final = 8
 """What came is still being coded."""
 
+SPLIT: Final = 16
+"""What came holds more chunks than are read in one turn of the event loop."""
+
 
 def has_hung_up(descriptor: int) -> bool:
     """Whether the peer of a socket has closed or reset it, whatever waits unread; one system call."""
@@ -46,7 +49,7 @@ class Flow:
         return self._reasons != 0
 
     def block(self, reason: int) -> None:
-        """Stop reading because of `reason` (PEER_FULL, NO_PEER, PIPELINED, CODING); again is no change."""
+        """Stop reading because of `reason` (PEER_FULL, NO_PEER, PIPELINED, CODING, SPLIT); again is no change."""
         before = self._reasons
         self._reasons = before | reason
         if not before and not self._transport.is_closing():

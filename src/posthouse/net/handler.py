@@ -51,6 +51,8 @@ class Plan(Protocol):
     timeouts: DownstreamTimeouts
     has_totals: bool
     """Whether `timeouts read` or `timeouts write` is set."""
+    is_refusing: bool
+    """New requests are answered with 503: the worker has not the memory for them."""
 
     introducers: Introducers | None
     """The peers that have to begin with a PROXY protocol header; None: there are none."""
@@ -60,8 +62,8 @@ class Plan(Protocol):
     def begin(self, stream: Any, head: RequestHead, now: float) -> Handler:
         """The handler of a new request."""
 
-    def refuse(self, stream: Any, error: ProtocolError) -> bytes:
-        """The whole answer to a request that could not be read; logs it."""
+    def refuse(self, stream: Any, error: ProtocolError, is_head: bool) -> bytes:
+        """The whole answer to a request that could not be read, without its body if that was a HEAD; logs it."""
 
     def refuse_peer(self, peer: str, network: str, reason: str) -> None:
         """A connection gets no answer; logs it. network: which of `introducers` the peer is one of."""

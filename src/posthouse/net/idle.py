@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Hashable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -58,6 +60,17 @@ class IdleConnections:
         """Close all connections of one endpoint."""
         for connection in self._lanes.pop(key, []):
             connection.close()
+
+    def trim(self, most: int) -> int:
+        """Keep so many at most: those that would be closed first go now; how many those were."""
+        surplus = len(self) - most
+        if surplus <= 0:
+            return 0
+        oldest = heapq.nsmallest(surplus, chain(*self._lanes.values()), key=lambda one: one.deadline)
+        for connection in oldest:
+            connection.close()
+            connection.transport.abort()  # the goodbye of TLS is on its way; its descriptor is wanted now
+        return surplus
 
     def leave(self, key: Hashable) -> None:
         """Close all connections of one endpoint, and from now on those that come back."""

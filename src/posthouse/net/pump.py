@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from posthouse.net.reactor import Reactor
+from posthouse.net.reactor import Buffer, Reactor
 
 PUMP_FROM: Final = 128 * 1024
 """Bytes still to come from which on a pump pays."""
@@ -51,7 +51,7 @@ class Pump(asyncio.BufferedProtocol):
         self._source = source
         self._target = target
         self.remaining = remaining
-        self._buffer: bytearray | None = None
+        self._buffer: Buffer | None = None
 
     def start(self) -> None:
         """Take over the source's transport."""

@@ -90,9 +90,12 @@ class Timers:
             self._leave(timed)
 
     def _leave(self, timed: Timed) -> None:
-        members = self._buckets.get(timed.bucket)
-        if members is not None:
-            members.discard(timed)
+        members = self._buckets[timed.bucket]
+        members.discard(timed)
+        if not members:
+            # At once, not when it is due: deadlines an hour hence are set and forgotten in each TICK, and the wheel
+            # would hold 72 000 empty sets, which each tick would look through.
+            del self._buckets[timed.bucket]
         timed.bucket = 0
         timed.wake = NEVER
 
@@ -107,10 +110,9 @@ class Timers:
         current = int(now / TICK)
         try:
             for number in sorted(number for number in self._buckets if number <= current):
-                for timed in tuple(self._buckets[number]):
+                for timed in tuple(self._buckets.get(number, ())):
                     if timed.bucket == number:
                         self._due(timed, now)
-                self._buckets.pop(number, None)
         finally:
             # Also when an `on_deadline` raises: one bug must not switch off every deadline of the worker. The rest
             # of its bucket comes with the next tick.

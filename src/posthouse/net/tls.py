@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,11 +21,22 @@ SESSION_SECONDS: Final = 3600.0
 the next ticket, so without an end a certificate that has expired or lost its trust would do for ever."""
 _MOST_SESSIONS: Final = 256
 """Per identity, one for each address. The oldest goes."""
+REREAD_SECONDS: Final = 60.0
+"""Where reading a session leaks, one is read this often per address at most."""
 _NAMES_SHOWN: Final = 4
 _NAME_MISMATCH: Final = (62, 64)
 """X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH."""
 
-_Session = tuple[ssl.SSLSession, float]
+_Session = tuple[ssl.SSLSession | None, float]
+"""A session, or that there was none; until when it is offered."""
+
+
+def is_leaking(version: tuple[int, int, int]) -> bool:
+    """Whether each look at `SSLObject.session` loses 6.6 KB in this version of Python (CPython gh-116810)."""
+    return version < (3, 12, 8) or (version[:2] == (3, 13) and version < (3, 13, 1))
+
+
+READING_LEAKS: Final = is_leaking(sys.version_info[:3])
 
 
 class ClientTLS:
@@ -70,14 +82,19 @@ class Dial:
     def keep_session(self) -> None:
         """Offer this connection's session to the next dial. To be called when the first data has come: the tickets of
         TLS 1.3 follow the handshake."""
-        ssl_object = self.engine.ssl_object
+        ssl_object, offered, now = self.engine.ssl_object, self._offered, self._identity._clock()
+        is_resumed = bool(ssl_object.session_reused) and offered is not None
+        if READING_LEAKS and offered is not None:
+            # A ticket may be used again (RFC 8446 C.4 advises against it for the privacy of people who move about).
+            # What was read is offered until the backend refuses it, and then the next one is read, but not at once.
+            if is_resumed or now < offered[1] - SESSION_SECONDS + REREAD_SECONDS:
+                return
         session = ssl_object.session
-        if session is None or not (session.has_ticket or session.id):
+        if session is not None and not (session.has_ticket or session.id):
+            session = None
+        if session is None and not READING_LEAKS:
             return
-        if ssl_object.session_reused and self._offered is not None:
-            until = self._offered[1]
-        else:
-            until = self._identity._clock() + SESSION_SECONDS
+        until = offered[1] if is_resumed and offered is not None else now + SESSION_SECONDS
         sessions = self._identity._sessions
         key = _session_key(self._endpoint)
         sessions.pop(key, None)
@@ -150,13 +167,30 @@ class Identities:
         self._known: WeakValueDictionary[bytes, ClientTLS] = WeakValueDictionary()
 
     def get(self, spec: TLSSpec) -> ClientTLS:
-        """The identity of a spec; its files are read now. Raises ConfigError that points to the one that is wrong."""
-        files = [(one, _read(one, self._open)) for one in (*spec.ca_certificates, *spec.client)]
-        digest = _digest(spec, [data for _, data in files])
-        known = self._known.get(digest)
+        """The identity of a spec; its files are read now. Raises ConfigError that points to all that are wrong."""
+        mistakes: list[Mistake] = []
+        files: dict[FileSpec, bytes] = {}
+        named = (*spec.ca_certificates, *spec.client)
+        for file in named:
+            with _noting(mistakes):
+                files[file] = _read(file, self._open)
+        digest = _digest(spec, [files[file] for file in named if file in files])
+        known = None if mistakes else self._known.get(digest)
         if known is None:
-            known = self._known[digest] = ClientTLS(_context(spec, files), digest)
+            context = _context(spec, files, mistakes)
+            if mistakes:
+                raise ConfigError(sorted(mistakes, key=lambda one: one.place))
+            known = self._known[digest] = ClientTLS(context, digest)
         return known
+
+
+@contextmanager
+def _noting(mistakes: list[Mistake]) -> Iterator[None]:
+    """Mistakes that are raised within are noted, so that the other files are looked at too."""
+    try:
+        yield
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
 
 
 def _digest(spec: TLSSpec, contents: list[bytes]) -> bytes:
@@ -169,7 +203,8 @@ def _digest(spec: TLSSpec, contents: list[bytes]) -> bytes:
     return whole.digest()
 
 
-def _context(spec: TLSSpec, files: list[tuple[FileSpec, bytes]]) -> ssl.SSLContext:
+def _context(spec: TLSSpec, files: dict[FileSpec, bytes], mistakes: list[Mistake]) -> ssl.SSLContext:
+    """What is wrong with the files is added to the mistakes; `files` are those that could be read."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -181,12 +216,16 @@ def _context(spec: TLSSpec, files: list[tuple[FileSpec, bytes]]) -> ssl.SSLConte
     elif spec.ca_certificates:
         # As with v1, whatever the files hold is trusted as it is, also a certificate that is no authority's.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        for file, content in files[: len(spec.ca_certificates)]:
-            _trust(context, file, content)
+        for file in spec.ca_certificates:
+            if file in files:
+                with _noting(mistakes):
+                    _trust(context, file, files[file])
     else:
         context.load_default_certs()
-    if spec.client:
-        _load_client(context, *files[len(spec.ca_certificates) :])
+    if spec.client and all(file in files for file in spec.client):
+        with _noting(mistakes):
+            certificate, key = spec.client
+            _load_client(context, (certificate, files[certificate]), (key, files[key]))
     return context
 
 

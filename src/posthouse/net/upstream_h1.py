@@ -11,6 +11,7 @@ import asyncio
 from typing import Final
 
 from posthouse.errors import FailureKind, ProtocolError
+from posthouse.net.flow import SPLIT
 from posthouse.net.handler import ResponseHandler
 from posthouse.net.pump import PUMP_FROM, Pump
 from posthouse.net.timers import NEVER
@@ -95,6 +96,8 @@ class UpstreamH1(UpstreamRequest):
         self._stop_pump()
         if self._ear is not None:
             self._hear()
+        while self._state == CHUNKED_BODY and self._chunked is not None and self._chunked.has_more:
+            self._read_chunked(b"")
         state, exchange = self._state, self.exchange
         if state == OPEN_BODY and is_clean and exchange is not None:
             self._state = COMPLETE
@@ -163,13 +166,18 @@ class UpstreamH1(UpstreamRequest):
             data = data[end + 4 :]
             self._buffer = b""
             if head.status == 101:
-                self._state = GONE
-                self.deadline = NEVER
+                self._leave_http()
                 exchange.on_upgrade(head, data)
                 return
             exchange.on_informational(head)
             if not data:
                 return
+
+    def _leave_http(self) -> None:
+        """The transport goes to a tunnel, and `connection_lost` with it: nothing may hold us any longer."""
+        self._state = GONE
+        self.exchange = None
+        self._reactor.timers.forget(self)
 
     def _judge_partial(self, data: bytes) -> None:
         if not (data.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(data)):
@@ -222,6 +230,8 @@ class UpstreamH1(UpstreamRequest):
         if not reader.is_done:
             self._progress()
             exchange.on_response(head, data, False, -1)
+            if reader.has_more:
+                self._read_later(reader)
             return
         if reader.trailers:
             exchange.on_response(head, data, False, -1)
@@ -257,9 +267,23 @@ class UpstreamH1(UpstreamRequest):
         self._progress()
         if body:
             exchange.on_response_body(body)
-        if reader.is_done and self.exchange is exchange:
+        if reader.has_more:
+            self._read_later(reader)
+        elif reader.is_done and self.exchange is exchange:
             self._finish_read(head, not reader.leftover)
             exchange.on_response_end(reader.trailers)
+
+    def _read_later(self, reader: ChunkedReader) -> None:
+        """More chunks are there than one turn may take: nothing is read until they are."""
+        if self._chunked is reader:
+            self.flow.block(SPLIT)
+            self._reactor.loop.call_soon(self._read_more, reader)
+
+    def _read_more(self, reader: ChunkedReader) -> None:
+        if self._chunked is reader and reader.has_more and self._state == CHUNKED_BODY:
+            self._read_chunked(b"")
+            if not reader.has_more and self._chunked is reader:
+                self.unblock(SPLIT)
 
     def _finish_read(self, head: ResponseHead, is_clean: bool) -> None:
         """The response is read to its end; `is_clean`: nothing followed it."""

@@ -103,16 +103,20 @@ class UpstreamRequest:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Dialled."""
-        self.transport = transport
-        self.flow = Flow(transport)
         if self._state == GONE:
             transport.abort()
+            return
+        self.transport = transport
+        self.flow = Flow(transport)
 
     def abandon(self) -> None:
         """Nobody wants it any more, even if it connects yet."""
         self._state = GONE
         if self.transport is not None:
             self.transport.abort()
+            # uvloop does not let go of the protocol of a connection that was called off as it opened.
+            self.transport = None  # type: ignore[assignment]
+            del self.flow
 
     def adopt(self, other: UpstreamRequest) -> None:
         """Take over the transport of a connection that carried nothing yet."""

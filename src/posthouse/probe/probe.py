@@ -31,6 +31,9 @@ LINGER_SECONDS: Final = 1.0
 """Closing at once would reset a backend that writes head and body apart: its log would have a broken pipe for each
 check."""
 
+_NO: Final = frozenset((b"0", b"false", b"no", b"off"))
+"""What a field of `health_check_drain` holds where the backend sends it always."""
+
 OnDone = Callable[[Finding | Failure], None]
 """Told what was found, or a Failure of our own that says nothing of the backend (no descriptor left)."""
 
@@ -150,6 +153,10 @@ class Probe:
     def on_response(self, head: ResponseHead, body: bytes, is_end: bool, length: int) -> None:
         """Judge the status; the body only if that counts too."""
         check, status = self._check.spec.check, head.status
+        asks = asks_to_drain(head, check.drain_fields) if check.drain_fields else ""
+        if asks:
+            self._settle(Finding(Verdict.DRAIN, asks), len(body), is_end)
+            return
         if is_among(status, check.drain):
             verdict = Verdict.DRAIN
         elif not is_among(status, check.statuses):
@@ -212,6 +219,16 @@ class Probe:
 def is_among(status: int, ranges: tuple[StatusRange, ...]) -> bool:
     """Whether one of the ranges has it."""
     return any(first <= status <= last for first, last in ranges)
+
+
+def asks_to_drain(head: ResponseHead, names: tuple[str, ...]) -> str:
+    """The field among `names` that asks for it, with its value, for the log; "" if none does."""
+    wanted = {name.lower().encode() for name in names}
+    for field in head.fields.all:
+        if field.lower in wanted and field.value.lower() not in _NO:
+            value = shorten(field.value.decode("ascii", "backslashreplace"))
+            return f"field {field.name.decode('latin-1')} is {value}"
+    return ""
 
 
 def shorten(text: str) -> str:

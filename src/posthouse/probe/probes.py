@@ -26,30 +26,31 @@ class Probes:
     def __len__(self) -> int:
         return len(self._probers)
 
-    def replace(self, checks: Iterable[Check]) -> None:
-        """These are the checks from now on.
+    def change(self, gone: Iterable[Backend], came: Iterable[Check]) -> None:
+        """These checks begin, those of `gone` end; a backend may be in both. O(those).
 
         An equal one goes on as if nothing had happened. One of which only the pace has changed begins anew with what
         was found before. Of a backend that is asked something else, or nothing any more, nothing is known: it is up.
         """
-        wanted = {check.backend: check for check in checks}
-        old, self._probers = self._probers, {}
+        wanted = {check.backend: check for check in came}
+        probers = self._probers
+        old = {backend: probers[backend] for backend in dict.fromkeys([*gone, *wanted]) if backend in probers}
         fresh: list[Prober] = []
         for backend, check in wanted.items():
             prober = old.get(backend)
             if prober is not None and prober.check == check:
-                self._probers[backend] = old.pop(backend)
+                del old[backend]
                 continue
             is_same = prober is not None and prober.check.asks_the_same(check)
             health = prober.health if prober is not None and is_same else ActiveHealth()
             fresh.append(Prober(check, self._services, health))
             if prober is not None and is_same:
                 fresh[-1].last = prober.last
-        for prober in old.values():
+        for backend, prober in old.items():
             prober.stop()
+            del probers[backend]
         for prober in fresh:
-            backend = prober.check.backend
-            self._probers[backend] = prober
+            probers[prober.check.backend] = prober
             prober.start(first_pause(prober.check.spec, len(fresh), self._services.chance()))
         self._forget(old)
 

@@ -18,6 +18,11 @@ from posthouse.protocol.fields import Field, FieldMemo, parse_trailers
 CHUNK_LINE: Final = 1024
 TRAILERS: Final = 8 * 1024
 MAX_CHUNK: Final = 1 << 53
+CHUNKS_AT_ONCE: Final = 2048
+"""Chunks that one feeding takes. A read may hold 50,000 of one byte, which take 40 to 75 ms, in which nobody else is
+served; so many take 2 to 4 ms."""
+STEPS_AT_ONCE: Final = 512
+"""The same for chunks that are odd in any way, and are read in three steps each."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 _WHOLE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*+)?+\r\n")
@@ -43,12 +48,23 @@ def encode_last_chunk(trailers: list[Field]) -> bytes:
 class ChunkedReader:
     """Chunked bytes to data. Feed it; it answers the data of the chunks, joined.
 
+    has_more   that was enough for once, and the next are there: feed it b"" in a while
     is_done    the last chunk and the trailers were read
     trailers   after that: the fields that may be passed on
     leftover   after that: bytes that follow the body
     """
 
-    __slots__ = ("_buffer", "_memo", "_missing", "_most", "_state", "is_done", "leftover", "trailers")
+    __slots__ = (
+        "_buffer",
+        "_memo",
+        "_missing",
+        "_most",
+        "_state",
+        "has_more",
+        "is_done",
+        "leftover",
+        "trailers",
+    )
 
     def __init__(self, memo: FieldMemo, most_trailers: int) -> None:
         self._memo = memo
@@ -56,7 +72,7 @@ class ChunkedReader:
         self._buffer = b""
         self._state = _SIZE
         self._missing = 0
-        self.is_done = False
+        self.has_more = self.is_done = False
         self.trailers: list[Field] = []
         self.leftover = b""
 
@@ -70,7 +86,15 @@ class ChunkedReader:
             self._buffer = b""
         pieces: list[bytes] = []
         place = self._read_whole_chunks(data, pieces) if self._state == _SIZE else 0
+        self.has_more = False
+        steps = 0
         while place >= 0 and not self.is_done:
+            steps += 1
+            is_enough = len(pieces) >= CHUNKS_AT_ONCE or steps > STEPS_AT_ONCE
+            if is_enough and self._state == _SIZE and place < len(data):
+                self._buffer = data[place:]
+                self.has_more = True
+                break
             place = self._step(data, place, pieces)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -82,7 +106,10 @@ class ChunkedReader:
         """
         place = 0
         match_line = _WHOLE_LINE.match
-        while (line := match_line(data, place)) is not None:
+        for _ in range(CHUNKS_AT_ONCE):
+            line = match_line(data, place)
+            if line is None:
+                break
             start = line.end()
             end = start + int(line[1], 16)
             if end == start or data[end : end + 2] != b"\r\n" or start - place > CHUNK_LINE:

@@ -10,6 +10,7 @@ to make us parse, which is what we would do without them.
 from __future__ import annotations
 
 import re
+from array import array
 from typing import Final
 
 from posthouse.errors import ProtocolError
@@ -124,27 +125,29 @@ def is_token(text: bytes) -> bool:
 
 
 class Sightings:
-    """Whether something was met before. Bounded: forgets everything when full.
+    """Whether something was met before. Bounded: what is met later takes the place of what was met earlier.
 
-    What is met once is likely unique (a request id, a query), and keeping it would cost more than reading it.
+    What is met once is likely unique (a request id, a query), and keeping it would cost more than reading it. Each
+    hash has one place, in a table that never grows: a set of as many hashes takes ten times the 128 KiB, and goes up
+    and down by that for as long as unique things come.
     """
 
     __slots__ = ("_hashes",)
 
     _MOST: Final = 16384
+    """A power of two."""
 
     def __init__(self) -> None:
-        self._hashes: set[int] = set()
+        self._hashes = array("q", (-1,)) * self._MOST  # -1 is the hash of nothing
 
     def met_before(self, data: bytes) -> bool:
         """Whether `data` (or something of the same hash) was asked about lately."""
         number = hash(data)
         hashes = self._hashes
-        if number in hashes:
+        place = number & self._MOST - 1
+        if hashes[place] == number:
             return True
-        if len(hashes) >= self._MOST:
-            hashes.clear()
-        hashes.add(number)
+        hashes[place] = number
         return False
 
 

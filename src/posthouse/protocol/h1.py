@@ -13,7 +13,7 @@ from typing import Final
 from posthouse.errors import ProtocolError
 from posthouse.protocol.blocks import RequestFields, ResponseFields
 from posthouse.protocol.chunked import has_bare_line_break
-from posthouse.protocol.fields import FieldMemo, Sightings, is_token
+from posthouse.protocol.fields import Field, FieldMemo, Sightings, is_token
 from posthouse.protocol.target import Target, Targets, split_authority
 
 TARGET_BYTES: Final = 16 * 1024
@@ -24,6 +24,8 @@ RESPONSE_FIELDS: Final = 256
 """Fields of a response: twice the default for requests, since applications set many cookies at once."""
 _MEMO_BLOCKS: Final = 512
 _MEMO_BLOCK_BYTES: Final = 2048
+_MEMO_BLOCK_FIELDS: Final = 32
+"""A field that no other head shares takes 250 bytes, however short it is: 512 heads of 128 came to 15 MiB."""
 _MEMO_HOST_BYTES: Final = 256
 
 _METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"))
@@ -157,7 +159,7 @@ class Codec:
         if fields.host is not None:
             fields.host_value = value = fields.host.value
             fields.host_name = self._hosts.get(value) or self._read_host(value)
-        if len(block) <= _MEMO_BLOCK_BYTES and self._sightings.met_before(block):
+        if _is_remembered(block, fields.all) and self._sightings.met_before(block):
             if len(self._blocks) >= _MEMO_BLOCKS:
                 self._blocks.clear()
             self._blocks[block] = fields
@@ -218,11 +220,15 @@ class Codec:
         if fields.is_chunked and minor == b"0":
             raise ProtocolError(502, "Transfer-Encoding in HTTP/1.0")
         head = ResponseHead(b"HTTP/1." + minor, int(status), reason or b"", fields)
-        if len(raw) <= _MEMO_BLOCK_BYTES and self._sightings.met_before(raw):
+        if _is_remembered(raw, fields.all) and self._sightings.met_before(raw):
             if len(self._responses) >= _MEMO_BLOCKS:
                 self._responses.clear()
             self._responses[raw] = head
         return head
+
+
+def _is_remembered(raw: bytes, fields: list[Field]) -> bool:
+    return len(raw) <= _MEMO_BLOCK_BYTES and len(fields) <= _MEMO_BLOCK_FIELDS
 
 
 def _judge_special(head: RequestHead) -> None:

@@ -43,7 +43,7 @@ class Answer:
 
 
 class Wait:
-    """The step will say later: it calls `visit.resume`, exactly once, unless the visit `is_finished` before."""
+    """Not now: who answers so calls `visit.resume` later, exactly once, unless the visit `is_finished` before."""
 
     def __repr__(self) -> str:
         return "<WAIT>"
@@ -80,7 +80,7 @@ class Visit(Subject, Protocol):
         """Set what `{user}` says."""
 
     def resume(self, answer: Answer | None) -> None:
-        """After WAIT: go on, or answer."""
+        """After WAIT: go on (a step only), or answer."""
 
 
 class Step(Protocol):
@@ -91,10 +91,12 @@ class Step(Protocol):
 
 
 class Responder(Protocol):
-    """Answers what no route takes."""
+    """Answers what no route takes, or a path of its own."""
 
-    def respond(self, visit: Visit, head: RequestHead, /) -> Answer:
-        """head: what is asked now; after an internal redirect a GET without a body, whatever the client sent."""
+    def respond(self, visit: Visit, head: RequestHead, /) -> Answer | Wait:
+        """WAIT: `visit.resume` gets the answer later.
+
+        head: what is asked now; after an internal redirect a GET without a body, whatever the client sent."""
 
 
 class Encoder(Protocol):

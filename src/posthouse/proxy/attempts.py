@@ -21,6 +21,7 @@ from posthouse.protocol.fields import Field
 from posthouse.proxy import reply
 from posthouse.proxy.answering import Answering
 from posthouse.proxy.body import RequestBody
+from posthouse.proxy.metering import count_failure
 from posthouse.proxy.ports import NEVER, NO_PEER, PEER_FULL, Upstream
 from posthouse.proxy.route import Route
 from posthouse.proxy.waiter import Waiter
@@ -29,6 +30,8 @@ CONTINUE_SECONDS: Final = 1.0
 """How long a backend may think about `Expect` before we say 100 ourselves (as RFC 9110 10.1.1 allows a client)."""
 PENDING_BYTES: Final = 64 * 1024
 """Body bytes taken from the client while there is no backend yet; reading pauses at this mark."""
+OUR_RETRY_SECONDS: Final = 1.0
+"""For who is told that we had no descriptor: by then others may have given theirs back."""
 _SAYS_LESS: Final = frozenset((FailureKind.NO_BACKEND, FailureKind.FULL))
 """What does not replace an earlier failure of the same exchange: that one says why there is no backend left."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -65,10 +68,13 @@ class Attempts(Answering):
             connection = None
         else:
             client = self.stream if route.is_introducing else None
-            connection = services.acquire(backend, is_careful=not course.head.is_idempotent, client=client)
+            # A body may become more than is kept for replay before the backend's close is seen.
+            is_careful = self.body is not None or not course.head.is_idempotent
+            connection = services.acquire(backend, is_careful=is_careful, client=client)
         if connection is not None:
             self._send(connection, now)
         else:
+            self.dials += 1
             self.dialling = services.dial(backend, route.spec.pool, self.stream, self._on_dialled)
 
     def _do_without(self, pool: Pool, now: float) -> None:
@@ -211,17 +217,18 @@ class Attempts(Answering):
             self._leave_backend()
         if self.last_failure is None or failure.kind not in _SAYS_LESS:
             self.last_failure = failure
-        if not is_stale(failure) and failure.kind not in _SAYS_LESS:
-            self._log_failure(failure, backend)
+        is_silent = is_stale(failure) or failure.kind in _SAYS_LESS
+        if not is_silent:
+            self._tell_failure(failure, backend)
         if self.is_answering:
             self.stream.reset()
             self._finish()
             return
         delay = self._ask_again(failure, route, now)
         if delay is None:
-            if failure.kind in _SAYS_LESS:
-                # Not before: an exchange that waits for a backend has not failed.
-                self._log_failure(failure, None)
+            if is_silent:
+                # Not before: what is tried again on a fresh connection, or waits for a backend, has not failed.
+                self._tell_failure(failure, backend)
             self._answer_failure(route, now)
         else:
             self._again(failure, delay)
@@ -285,14 +292,21 @@ class Attempts(Answering):
     def _answer_failure(self, route: Route, now: float) -> None:
         failure = self.last_failure
         assert failure is not None
-        status = reply.failure_status(failure.kind)
+        status = reply.failure_status(failure.kind, failure.side)
         fields: tuple[Field, ...] = ()
         if status == 503:
             seconds = route.pool.retry_after(now, failure.kind)
+            if failure.side is Side.POSTHOUSE and failure.kind not in _SAYS_LESS:
+                seconds = OUR_RETRY_SECONDS
             if seconds is not None:
                 fields = (Field(b"Retry-After", b"%d" % math.ceil(seconds)),)
         where = f"{self.upstream}: " if self.upstream else ""
         self.answer(status, fields, f"{where}{failure.kind}: {failure.reason}")
+
+    def _tell_failure(self, failure: Failure, backend: Backend | None) -> None:
+        self._log_failure(failure, backend)
+        if backend is not None and self.services.metrics is not None:
+            count_failure(self, self.services.metrics, failure.kind)
 
     def _log_failure(self, failure: Failure, backend: Backend | None) -> None:
         assert self.route is not None
@@ -336,6 +350,10 @@ class Attempts(Answering):
         if self.body is not None:
             self.stream.unblock(PEER_FULL)
         connection.release(route.keepalive)
+        trial = self.trial
+        if trial is not None:  # which no judge has ended: the route is from before the backend had a breaker
+            self.trial = None
+            backend.abandon(trial, self.services.clock())
         route.pool.release(backend)
 
     def _drop_connection(self) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from posthouse.balance.backend import Backend
 from posthouse.errors import ProtocolError
 from posthouse.protocol.blocks import RequestFields
-from posthouse.protocol.h1 import RequestHead
+from posthouse.protocol.h1 import TARGET_BYTES, RequestHead
 from posthouse.protocol.target import Target
 from posthouse.proxy import forwarding, upgrade
-from posthouse.proxy.answer import Compression
+from posthouse.proxy.answer import Compression, Responder
 from posthouse.proxy.rewrite import NO_RULES, HeaderProgram
 from posthouse.proxy.route import LOOP_LIMIT, Route
 from posthouse.proxy.site import Site
@@ -37,6 +37,7 @@ class Course:
 
     head           what goes to backends: the client's, but after an internal redirect
     site, route    None where there is none
+    responder      who answers instead of a route
     key            the path as matchers compare it, without the site's prefix, as it is now
     path           the same with its letter case; wire_path: encoded, as it goes to backends; query: with its "?"
     log_key        the key that the request came with
@@ -65,7 +66,18 @@ class Course:
             "log_key",
             "path",
         ),
-        *("plan", "program", "query", "redirects", "route", "site", "status", "user", "wire_path"),
+        *(
+            "plan",
+            "program",
+            "query",
+            "redirects",
+            "responder",
+            "route",
+            "site",
+            "status",
+            "user",
+            "wire_path",
+        ),
     )
 
     def __init__(self, plan: ListenerPlan, head: RequestHead) -> None:
@@ -73,6 +85,7 @@ class Course:
         self.head = head
         self.site: Site | None = None
         self.route: Route | None = None
+        self.responder: Responder | None = None
         self.key = self.path = self.user = ""
         self.wire_path = self.framing_lines = b""
         self.query = head.target.query
@@ -98,6 +111,8 @@ class Course:
             return 404
         site, self.key, self.path, self.wire_path = found
         self.site = site
+        if plan.is_refusing:
+            return 503
         if head.fields.via and forwarding.count_passages(head.fields.via) >= LOOP_LIMIT:
             return 508
         self.body_limit = site.body_limit(self.key)
@@ -109,9 +124,12 @@ class Course:
         """Find who answers the path as it is now; the status with which to answer at once, or 0."""
         site = self.site
         assert site is not None
-        self.route = route = site.find_route(self.key)
-        if route is None and site.responder is None:
-            return 404
+        self.responder = site.responders.get(self.key) if site.responders else None
+        self.route = route = site.find_route(self.key) if self.responder is None else None
+        if route is None and self.responder is None:
+            self.responder = site.responder
+            if self.responder is None:
+                return 404
         self.program = site.response_program(self.key, route)
         if site.compressions is not None:
             self.compression = site.compressions.find(self.key)
@@ -142,8 +160,11 @@ class Course:
     def redirected(self, raw: bytes) -> Course | None:
         """The course of an internal redirect: to `raw`, with what is left of the request; None if that is no target.
 
-        The body has been sent to the backend that redirects, so what goes on is a GET (or HEAD), as in nginx.
+        `raw` has the limit of a target that a client sends. The body has been sent to the backend that redirects, so
+        what goes on is a GET (or HEAD), as in nginx.
         """
+        if len(raw) > TARGET_BYTES:
+            return None
         fields = [field for field in self.head.fields.all if field.lower not in _OF_THE_BODY]
         old = self.head.fields
         left = RequestFields(fields)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import ResponseHead
 from posthouse.proxy import reply
 from posthouse.proxy.answer import Answer, Wait
@@ -18,6 +19,10 @@ from posthouse.proxy.ports import NEVER
 MOST_REDIRECTS: Final = 10
 """Internal redirects of one request, as in v1: more is a circle."""
 ACCEL_REDIRECT: Final = b"x-accel-redirect"
+_SHOWN_BYTES: Final = 200
+"""Of a target that leads nowhere, in the error log."""
+RETRY_LATER: Final = (Field(b"Retry-After", b"5"),)
+"""For who is refused for want of memory. It is looked at each second; what holds it takes a while to end."""
 
 
 class Dispatching(Judging):
@@ -29,6 +34,10 @@ class Dispatching(Judging):
         if self.course.site is not None:
             if status == 508:
                 self.services.log.error("loop", site=self.site, uri=self.head.target.raw.decode("latin-1"))
+            if status == 503:
+                self.stream.close_after_answer()
+                self.answer(503, RETRY_LATER, "memory over its limit (--max-memory)")
+                return
             self.answer(status, cause="limits body" if status == 413 else "")
         elif status == 200:
             self.send(Answer(200, (), b""))
@@ -64,7 +73,7 @@ class Dispatching(Judging):
         self.course.user = user
 
     def resume(self, answer: Answer | None) -> None:
-        """The step that made us wait has decided."""
+        """The step that made us wait has decided, or the responder has its answer."""
         if self.is_finished:
             return
         if answer is None:
@@ -80,9 +89,11 @@ class Dispatching(Judging):
                 self.limit_timer = self.services.call_later(route.exchange_timeout, self._expire)
             self._attempt(self.started)
             return
-        site = self.course.site
-        assert site is not None and site.responder is not None
-        answer = site.responder.respond(self, self.course.head)
+        responder = self.course.responder
+        assert responder is not None
+        answer = responder.respond(self, self.course.head)
+        if isinstance(answer, Wait):
+            return
         if answer.cause:
             uri = self.target.decode("latin-1")
             self.services.log.error(
@@ -117,7 +128,7 @@ class Dispatching(Judging):
             self.limit_timer = None
         course = self.course.redirected(target) if self.course.redirects < MOST_REDIRECTS else None
         if course is None or course.status:
-            shown = target.decode("latin-1")
+            shown = target[:_SHOWN_BYTES].decode("latin-1")
             why = "is no path" if course is None else "leads nowhere"
             if self.course.redirects >= MOST_REDIRECTS:
                 why = f"is one more than {MOST_REDIRECTS}"
@@ -133,6 +144,13 @@ class Dispatching(Judging):
         # Not at once: the connection that brought the answer is still reading it.
         self.timer = self.services.call_later(0.0, self._go_elsewhere)
         return True
+
+    def kept_fields(self, head: ResponseHead) -> list[Field]:
+        """The fields of a 1xx head that go on; where a backend may send a request elsewhere, not that it did."""
+        site = self.course.site
+        if site is None or not site.is_internal:
+            return head.fields.kept
+        return [field for field in head.fields.kept if field.lower != ACCEL_REDIRECT]
 
     def _go_elsewhere(self) -> None:
         self.timer = None

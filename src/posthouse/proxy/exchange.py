@@ -81,7 +81,9 @@ class Exchange(Dispatching):
         self.response: ResponseHead | None = None
         self.tried: tuple[Backend, ...] = ()
         self.trial: Trials | None = None
-        self.attempts = self.waits = self.stale_retries = self.status = self.size = self.steps_taken = 0
+        self.attempts = self.dials = self.waits = self.stale_retries = self.status = self.size = (
+            self.steps_taken
+        ) = 0
         self.id = ""
 
     # -- the request ---------------------------------------------------------------------------------------------
@@ -169,13 +171,18 @@ class Exchange(Dispatching):
             self.answer(error.status, cause=error.reason)
 
     def on_downstream_lost(self, kind: FailureKind) -> None:
-        """The client is gone: cancel what runs, at once."""
+        """The client is gone, or we have cut it off (EXCHANGE_TIMEOUT): cancel what runs, at once."""
         if self.is_finished:
             return
         self._drop_connection()
-        self.last_failure = Failure(kind, Side.DOWNSTREAM, "the client went away")
+        status = reply.CLIENT_CLOSED
+        if kind is FailureKind.EXCHANGE_TIMEOUT:
+            self.last_failure = Failure(kind, Side.POSTHOUSE, "cut at the end of --grace")
+            status = reply.failure_status(kind)
+        else:
+            self.last_failure = Failure(kind, Side.DOWNSTREAM, "the client went away")
         if not self.is_answering:
-            self.status = reply.CLIENT_CLOSED
+            self.status = status
         self._finish()
 
     def on_downstream_full(self) -> None:
@@ -201,7 +208,7 @@ class Exchange(Dispatching):
             if self.head.fields.expects_continue:
                 self._say_continue()
             return
-        lines = head.fields.kept_wire
+        lines = b"".join([field.wire for field in self.kept_fields(head)])
         status = b"%d %b" % (head.status, head.reason)
         self.stream.send_informational(b"HTTP/1.1 %b\r\n%b\r\n" % (status, lines))
 

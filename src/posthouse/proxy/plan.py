@@ -9,6 +9,7 @@ from posthouse.observe.process_log import ONCE_A_MINUTE
 from posthouse.protocol.h1 import HeadLimits, RequestHead
 from posthouse.proxy import reply
 from posthouse.proxy.exchange import Exchange
+from posthouse.proxy.metering import count
 from posthouse.proxy.ports import NEVER, Services, Stream
 from posthouse.proxy.site import Sites
 
@@ -23,10 +24,14 @@ class Tally(Protocol):
 
 
 class ListenerPlan:
-    """Sites, limits and timeouts of one listening address. `timeouts` and `introducers` are net's, handed through."""
+    """Sites, limits and timeouts of one listening address. `timeouts` and `introducers` are net's, handed through.
+
+    is_refusing  new requests are answered with 503; whoever changes it makes the connections forget their courses
+    """
 
     __slots__ = (
-        *("has_nodelay", "has_totals", "introducers", "limits", "services", "sites", "tally", "timeouts"),
+        *("has_nodelay", "has_totals", "introducers", "is_refusing", "limits", "services", "sites", "tally"),
+        "timeouts",
     )
 
     def __init__(
@@ -36,6 +41,7 @@ class ListenerPlan:
         self.limits = limits
         self.timeouts = timeouts
         self.has_totals: bool = timeouts.read != NEVER or timeouts.write != NEVER
+        self.is_refusing = False
         self.introducers: Any = None
         self.has_nodelay = True
         self.services = services
@@ -47,23 +53,30 @@ class ListenerPlan:
         return Exchange(self, stream, head, now)
 
     def finished(self, exchange: Exchange) -> None:
-        """An exchange is over: write its lines."""
+        """An exchange is over: count it and write its lines."""
         tally = self.tally
         tally.in_flight -= 1
         site = exchange.course.site
-        if site is not None and site.logs:
+        metrics = self.services.metrics
+        if metrics is not None:
             exchange.finished = self.services.clock()
+            count(exchange, metrics)
+        if site is not None and site.logs:
+            exchange.finished = exchange.finished or self.services.clock()
             for scope in site.scopes(exchange.course.log_key):
                 scope.sink.write(scope.line(exchange))
         if not tally.in_flight:
             tally.on_last_finished()
 
-    def refuse(self, stream: Stream, error: ProtocolError) -> bytes:
+    def refuse(self, stream: Stream, error: ProtocolError, is_head: bool) -> bytes:
         """The whole answer to a request that could not be read; it never reached a site, so the process log has it."""
+        metrics = self.services.metrics
+        if metrics is not None:
+            metrics.refused[error.status] = metrics.refused.get(error.status, 0) + 1
         self.services.log.info(
             "request refused", key=error.reason, status=error.status, reason=error.reason, peer=stream.peer
         )
-        return reply.refusal(error.status)
+        return reply.refusal(error.status, is_head=is_head)
 
     def refuse_peer(self, peer: str, network: str, reason: str) -> None:
         """A connection that gets no answer: a line for the network that its peer is one of, once a minute."""

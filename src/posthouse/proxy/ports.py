@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from posthouse.balance.backend import Backend
 from posthouse.config.specs import PoolSpec
+from posthouse.observe.metrics import Metrics
 from posthouse.protocol.fields import Field
 
 NO_BODY, SIZED, STREAMED = range(3)
@@ -122,11 +123,18 @@ class Services(Protocol):
 
     clock: Callable[[], float]
     chance: Callable[[], float]
+    metrics: Metrics | None
+    """Where exchanges are counted; None: nobody can ask."""
+    sources: int
+    """Bodies that are being read from a source; the exchanges count them."""
 
     @property
     def timers(self) -> Timers: ...
     @property
     def log(self) -> Log: ...
+    @property
+    def full_clients(self) -> int:
+        """Clients that read more slowly than they are written to."""
 
     def call_later(self, seconds: float, callback: Callable[[], None], /) -> Cancellable: ...
     def acquire(self, backend: Backend, *, is_careful: bool, client: Stream | None) -> Upstream | None:

@@ -7,7 +7,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from posthouse.errors import FailureKind
+from posthouse.errors import FailureKind, Side
 from posthouse.protocol.fields import Field
 
 SERVER: Final = Field(b"Server", b"Posthouse")
@@ -23,9 +23,14 @@ CLIENT_CLOSED: Final = 499
 """Log only: the client left before an answer."""
 
 
-def failure_status(kind: FailureKind) -> int:
-    """What the client is told. 503: no backend could be tried; 502: one broke; 504: one was too slow."""
+def failure_status(kind: FailureKind, side: Side = Side.UPSTREAM) -> int:
+    """What the client is told. 503: no backend could be tried; 502: one broke; 504: one was too slow.
+
+    side: POSTHOUSE = what failed before a backend was reached was our own doing (no descriptor was left): 503.
+    """
     match kind:
+        case FailureKind.DNS | FailureKind.CONNECT if side is Side.POSTHOUSE:
+            return 503
         case FailureKind.NO_BACKEND | FailureKind.FULL | FailureKind.QUEUE_TIMEOUT:
             return 503
         case (
@@ -77,8 +82,8 @@ def status_line(status: int) -> bytes:
     return f"{status} {phrase}".encode("ascii")
 
 
-def refusal(status: int) -> bytes:
-    """A whole answer to a request that could not be read; the connection ends after it."""
+def refusal(status: int, *, is_head: bool = False) -> bytes:
+    """A whole answer to a request that could not be read; the connection ends after it. To HEAD it has no body."""
     text = status_line(status)
     body = text + b"\n"
     lines = b"".join([field.wire for field in (SERVER, date_field(), *TEXT_FIELDS)])
@@ -86,5 +91,5 @@ def refusal(status: int) -> bytes:
         text,
         lines,
         len(body),
-        body,
+        b"" if is_head else body,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from posthouse.balance.backend import Backend
@@ -13,6 +14,7 @@ from posthouse.balance.pool import Pool
 from posthouse.balance.retry import Retry
 from posthouse.config.specs import EndpointSpec, RouteSpec
 from posthouse.errors import FailureKind, Place
+from posthouse.observe.metrics import Cell
 from posthouse.protocol.fields import Field
 from posthouse.protocol.target import Target, Targets, cut_prefix, split_authority
 from posthouse.proxy.rewrite import HeaderProgram
@@ -68,6 +70,7 @@ class Route:
             "_targets",
             "_without",
             "base_key",
+            "cell",
             "connect_timeout",
             "downstream_program",
             "exchange_timeout",
@@ -109,6 +112,8 @@ class Route:
         self.idle_timeout = _or_never(timeouts.idle)
         self.tunnel_timeout = _or_never(timeouts.tunnel)
         self.exchange_timeout = _or_never(timeouts.exchange)
+        self.cell: Cell | None = None
+        """Where its exchanges are counted, once somebody can ask."""
         self.sessions = pool.sessions
         self.is_direct = pool.sessions is None and not pool.observes
         """Whether no part of choosing a backend looks at its responses."""
@@ -120,7 +125,14 @@ class Route:
     def use(self, pool: Pool) -> None:
         """Another pool from now on, because its members have changed. Attempts that run keep their backends."""
         self.pool = pool
+        self.sessions = pool.sessions
+        if self.judge is not None:
+            self.judge = Judge(pool)
         self.origins = {backend: Origin(backend.endpoint) for backend in pool.backends}
+
+    def is_same_but_backends(self, other: Route) -> bool:
+        """Whether the other does the same with a request, and only who its backends are may differ. O(backends)."""
+        return _without_backends(self.spec) == _without_backends(other.spec)
 
     def origin(self, backend: Backend) -> Origin:
         """What a head says for `backend`, which may have left the pool while it was dialled."""
@@ -193,6 +205,10 @@ class Route:
         lines = program.apply(fields.kept, exchange)
         lines.append(exchange.forwarding_lines(self.spec.is_transparent))
         return authority, b"".join(lines)
+
+
+def _without_backends(spec: RouteSpec) -> RouteSpec:
+    return replace(spec, pool=replace(spec.pool, endpoints=(), sources=(), max_conns=0))
 
 
 def _or_never(seconds: float | None) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Callable, Sequence
+from bisect import insort
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from posthouse.config.specs import HeaderRule, SiteSpec
+from posthouse.observe.metrics import Cell
 from posthouse.observe.record import Subject
 from posthouse.protocol.target import Target, Targets, cut_prefix, ending, normalise
 from posthouse.proxy.answer import Compression, Responder, Step
@@ -89,6 +91,8 @@ class Site:
 
     steps         what acts before the route, in order of effect
     responder     who answers what no route takes; None: 404
+    responders    who answers a path instead of the routes, by its key (`metrics`)
+    cell          where what it answers without a route is counted, once somebody can ask
     compressions  `gzip`; errors: `errors`
     is_internal   whether a backend may send a request elsewhere in the site, with X-Accel-Redirect (`internal`)
     keeps_body    whether a template asks for the request body
@@ -103,12 +107,23 @@ class Site:
             "_trust",
             "_trusted",
             "address",
+            "cell",
             "compressions",
             "errors",
             "has_trusted",
             "is_internal",
         ),
-        *("keeps_body", "logs", "request_id", "responder", "routes", "spec", "steps", "targets"),
+        *(
+            "keeps_body",
+            "logs",
+            "request_id",
+            "responder",
+            "responders",
+            "routes",
+            "spec",
+            "steps",
+            "targets",
+        ),
     )
 
     def __init__(
@@ -133,6 +148,8 @@ class Site:
         self._trust: dict[str, bool] = {}
         self.steps: tuple[Step, ...] = ()
         self.responder: Responder | None = None
+        self.responders: Mapping[str, Responder] = {}
+        self.cell: Cell | None = None
         self.compressions: Compressions | None = None
         self.errors: Errors | None = None
         self.is_internal = self.keeps_body = False
@@ -226,11 +243,15 @@ class Sites:
         """sites: (host, path, site) for every address of every site on this listener."""
         self._targets = targets
         self._by_host: dict[str, list[tuple[str, Site]]] = {}
-        for host, path, site in sites:
-            self._by_host.setdefault(_fallback(host), []).append((path_key(path or "/", targets), site))
-        for found in self._by_host.values():
-            found.sort(key=lambda pair: -len(pair[0]))
         self._memo: dict[str, list[tuple[str, Site]]] = {}
+        for host, path, site in sites:
+            self.add(host, path, site)
+
+    def add(self, host: str, path: str, site: Site) -> None:
+        """One address more, before the first request."""
+        found = self._by_host.setdefault(_fallback(host), [])
+        # The longest path first; of equal ones the first that came.
+        insort(found, (path_key(path or "/", self._targets), site), key=lambda pair: -len(pair[0]))
 
     def find(self, host: str, target: Target) -> tuple[Site, str, str, bytes] | None:
         """(site, key, path, wire path) of a request; the last three without the site's own path prefix."""

@@ -38,6 +38,7 @@ class ExchangeFacts:
             "continue_timer",
             "course",
             "dialling",
+            "dials",
             "encoder",
             "finished",
             "head",
@@ -87,6 +88,8 @@ class ExchangeFacts:
     status: int
     size: int
     attempts: int
+    dials: int
+    """How many of the attempts began with a new connection."""
     waits: int
     stale_retries: int
     steps_taken: int

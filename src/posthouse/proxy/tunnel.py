@@ -112,6 +112,7 @@ class Tunnel:
         self._idle = idle
         self._on_end: OnEnd | None = ends[0]
         self._on_gone = ends[1]
+        self._ends: tuple[TunnelEnd, ...] = ()
         self._size = 0
         self._left = 2
         self.deadline = NEVER
@@ -162,6 +163,8 @@ class Tunnel:
         if not self._left:
             self._timers.forget(self)
             self._on_gone()
+            # They hold us: what ends without a cycle is freed now, and not at the collector's leisure.
+            self._ends = ()
 
     def close(self) -> None:
         """End both sides; what is written already still goes out, for at most FLUSH_SECONDS."""

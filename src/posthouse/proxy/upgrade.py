@@ -31,7 +31,7 @@ def join(exchange: Exchange, connection: Upstream, head: ResponseHead, rest: byt
     """Send the 101 on, with the rules that responses get, and make a tunnel of the two connections."""
     assert exchange.route is not None
     program = exchange.course.program
-    lines = b"".join(program.apply(head.fields.kept, exchange))
+    lines = b"".join(program.apply(exchange.kept_fields(head), exchange))
     if exchange.route.sessions is not None and exchange.backend is not None:
         lines += exchange.route.sessions.cookie(exchange, exchange.backend)
     stream, services = exchange.stream, exchange.services

@@ -91,6 +91,11 @@ class Waiter:
                     backend.abandon(self.trial, self._exchange.services.clock())
                 self.pool.release(backend)
 
+    @property
+    def is_passed(self) -> bool:
+        """For the queue: whether to ask those behind it though it found nothing."""
+        return self.pool.has_room_for_sessions
+
     def take(self) -> bool:
         """For the queue: hold a backend if there is one."""
         now = self._exchange.services.clock()

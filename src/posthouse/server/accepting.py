@@ -3,14 +3,19 @@
 Laws
 - The socket that was bound stays open for as long as the address is served. The event loop listens on a
   duplicate, so that accepting can stop and go on while the kernel keeps the queue of waiting clients.
-- Past a limit nobody is refused or cut: accepting pauses, and goes on when a sixteenth of the limit is free.
+- Past a limit nobody is refused: accepting pauses, and goes on when a sixteenth of the limit is free.
+- To make that room the connections on which nothing has run for longest are closed. One on which anything runs,
+  or ran a moment ago, is never cut for a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import heapq
 import socket
-from collections.abc import Callable, Sized
+import time
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, Protocol
 
 from posthouse.config.specs import TCPSpec
@@ -24,7 +29,21 @@ It asks for their objects in the next turn and counts them in the one after, so 
 limit by some bursts: never more than an eighth of the limit each."""
 
 RETRY_SECONDS = 1.0
-"""When accepting can't go on for want of descriptors, it is tried again after this."""
+"""When the kernel has no descriptor left, accepting rests for so long. In the kernel's queue clients wait; accepting
+without a descriptor, one loop tells us of each try, and the other closes whoever is in the queue."""
+
+LOOK_SECONDS = 0.25
+"""How often it is looked whether a connection has become idle for long enough, while clients wait."""
+
+IDLE_SECONDS = 1.0
+"""A connection that has been idle for less is not closed to make room. Its next request may be on its way, which would
+be lost; that a client needs longer than this for the next of several requests, or for its first, is rare."""
+
+
+class Idle(Protocol):
+    """What making room needs of a connection."""
+
+    def close_if_idle(self) -> None: ...
 
 
 class Counted(Protocol):
@@ -37,6 +56,9 @@ class Counted(Protocol):
 
     def connection(self) -> Any:
         """A new connection: what the event loop takes for a protocol."""
+
+    def idle(self, before: float) -> Iterable[tuple[float, Idle]]:
+        """The connections on which nothing has run since `before` (monotonic seconds), each with since when."""
 
 
 class Acceptor:
@@ -102,7 +124,7 @@ class Acceptor:
     async def _open(self, duplicate: socket.socket) -> None:
         server = await self._loop.create_server(self._factory, sock=duplicate, backlog=self.burst)
         if not self._is_wanted or self._server is not None:  # paused or closed while the server was made
-            server.close()
+            self._close(server)
             return
         self._server = server
         # The loop has called listen(burst) on what is the same kernel socket.
@@ -112,12 +134,26 @@ class Acceptor:
         """Stop accepting; clients that connect wait in the kernel's queue."""
         self._is_wanted = False
         if self._server is not None:
-            self._server.close()
+            self._close(self._server)
             self._server = None
+
+    def _close(self, server: asyncio.AbstractServer) -> None:
+        """End a server, not before those whom it has accepted have their transports.
+
+        asyncio makes them in a task each, and none for a server that is closed meanwhile: such a connection would hang,
+        with its descriptor, until it is collected. uvloop makes them at once, and would go on accepting.
+        """
+        if isinstance(self._loop, asyncio.BaseEventLoop) and isinstance(server, asyncio.Server):
+            for duplicate in server.sockets:
+                self._loop.remove_reader(duplicate)
+            self._loop.call_soon(server.close)
+        else:
+            server.close()
 
     async def close(self) -> None:
         """Stop listening for good. Who has already connected is still served: the queue is emptied first."""
         self.pause()
+        await asyncio.sleep(0)  # until the duplicate is closed as well
         waiting = sockets.take_waiting(self.socket)
         self.socket.close()
         for connection in waiting:
@@ -137,14 +173,23 @@ class Admission:
     limit  connections of the whole worker; each acceptor may have a lower one of its own
     """
 
-    __slots__ = ("_acceptors", "_left", "_log", "_loop", "limit")
+    __slots__ = ("_acceptors", "_clock", "_is_resting", "_left", "_log", "_loop", "_next_look", "limit")
 
-    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop, log: ProcessLog) -> None:
+    def __init__(
+        self,
+        limit: int,
+        loop: asyncio.AbstractEventLoop,
+        log: ProcessLog,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limit = limit
         self._acceptors: dict[ListenKey, Acceptor] = {}
-        self._loop = loop
-        self._log = log
+        self._clock = clock
+        self._is_resting = False
         self._left = limit
+        self._log = log
+        self._loop = loop
+        self._next_look: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<Admission connections={self.count()} limit={self.limit}>"
@@ -174,6 +219,30 @@ class Admission:
         self._acceptors.pop(key).listener.on_closed = None
         self.look()
 
+    def rest(self) -> None:
+        """The kernel had no descriptor for somebody: accept nobody for a moment, and close who has been idle."""
+        if not self._is_resting:
+            self._is_resting = True
+            # Connections that were accepted in this turn count from the next one on.
+            self._loop.call_soon(self._loop.call_soon, self._rest)
+
+    def _rest(self) -> None:
+        count = self.count()
+        closed = self._close_idle(self._acceptors.values(), max(1, count // 16))
+        self._log.warn(
+            "accepting rests: no descriptor left",
+            key="",
+            limit=ONCE_A_MINUTE,
+            connections=count,
+            closed_idle=closed,
+        )
+        self._loop.call_later(RETRY_SECONDS, self._rested)
+        self.look()
+
+    def _rested(self) -> None:
+        self._is_resting = False
+        self.look()
+
     def look(self) -> None:
         """Pause whoever is over a limit, let go on whoever has room again.
 
@@ -181,35 +250,71 @@ class Admission:
         """
         count = self.count()
         for acceptor in self._acceptors.values():
-            if acceptor.is_accepting and self._is_over(acceptor, count):
+            if acceptor.is_accepting and (self._is_resting or self._is_over(acceptor, count)):
                 acceptor.pause()
-                self._warn(acceptor, count)
             elif not acceptor.is_accepting and self._has_room(acceptor, count):
                 self._resume(acceptor)
         # While somebody waits, every connection that ends is a reason to look again; otherwise none is told.
-        is_waiting = not all(acceptor.is_accepting for acceptor in self._acceptors.values())
+        waiting = [acceptor for acceptor in self._acceptors.values() if not acceptor.is_accepting]
+        self._wait(waiting, count)
         room = [self.limit - count]
         for acceptor in self._acceptors.values():
-            acceptor.listener.on_closed = self.look if is_waiting else None
+            acceptor.listener.on_closed = self.look if waiting else None
             if acceptor.limit:
                 room.append(acceptor.limit - len(acceptor.listener.connections))
         self._left = max(1, min(room))
 
+    def _wait(self, waiting: list[Acceptor], count: int) -> None:
+        """Make room for those who wait: at once, and as long as they do in each LOOK_SECONDS."""
+        if not waiting or self._is_resting:
+            if self._next_look is not None:
+                self._next_look.cancel()
+                self._next_look = None
+            return
+        if self._next_look is not None:
+            return  # what was closed a moment ago still counts: closing more would be too many
+        self._next_look = self._loop.call_later(LOOK_SECONDS, self._look_again)
+        closed = 0
+        if count > _low(self.limit):
+            closed = self._close_idle(self._acceptors.values(), count - _low(self.limit))
+        for acceptor in waiting:
+            own = len(acceptor.listener.connections)
+            if acceptor.limit and own > _low(acceptor.limit):
+                closed += self._close_idle((acceptor,), own - _low(acceptor.limit))
+        self._warn(waiting[0], count, closed)
+
+    def _look_again(self) -> None:
+        self._next_look = None
+        self.look()
+
+    def _close_idle(self, acceptors: Iterable[Acceptor], most: int) -> int:
+        """Close the connections that have been idle for longest; how many those were.
+
+        The cost grows with the number of connections, and is paid once for a sixteenth of them.
+        """
+        before = self._clock() - IDLE_SECONDS
+        idle = [found for acceptor in acceptors for found in acceptor.listener.idle(before)]
+        longest = heapq.nsmallest(most, idle, key=lambda found: found[0])
+        for _, connection in longest:
+            connection.close_if_idle()
+        return len(longest)
+
     def _resume(self, acceptor: Acceptor) -> None:
-        try:
+        # Without a descriptor it stays paused, and will be looked after.
+        with contextlib.suppress(OSError):
             acceptor.accept()
-        except OSError:  # all descriptors are taken by others; nobody would tell us when that is over
-            self._loop.call_later(RETRY_SECONDS, self.look)
 
     def _is_over(self, acceptor: Acceptor, count: int) -> bool:
         own = acceptor.limit
         return count >= self.limit or (own > 0 and len(acceptor.listener.connections) >= own)
 
     def _has_room(self, acceptor: Acceptor, count: int) -> bool:
+        if self._is_resting:
+            return False
         own = acceptor.limit
         return count <= _low(self.limit) and (not own or len(acceptor.listener.connections) <= _low(own))
 
-    def _warn(self, acceptor: Acceptor, count: int) -> None:
+    def _warn(self, acceptor: Acceptor, count: int, closed: int) -> None:
         # At the limit, pausing and resuming alternate quickly.
         self._log.warn(
             "accepting paused at the connection limit",
@@ -218,6 +323,7 @@ class Admission:
             listener=sockets.show(acceptor.key),
             connections=count,
             most=min(self.limit, acceptor.limit or self.limit),
+            closed_idle=closed,
         )
 
 

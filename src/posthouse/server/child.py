@@ -84,6 +84,11 @@ class Child:
         """Say something; to one that is gone: nothing."""
         self.channel.send(message, descriptors)
 
+    def send_all(self, messages: Sequence[object]) -> None:
+        """Say several things."""
+        for message in messages:
+            self.send(message)
+
     async def ask(self, message: object, *answers: type[Answer]) -> Answer:
         """Say something and wait for an answer of one of these types. Raises Gone."""
         waiting = self.expect(*answers)
@@ -144,11 +149,6 @@ class Child:
         self.channel.close()
         self._forsake()
         return code
-
-
-def ended(code: int) -> str:
-    """How a process ended, from its exit code."""
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 class Launch:

@@ -16,10 +16,13 @@ from typing import Final
 
 from posthouse.balance.breaker import Phase
 from posthouse.balance.orders import Orders
-from posthouse.config.specs import Config
+from posthouse.config.delta import Delta, Kept
+from posthouse.config.specs import Config, SiteSpec
 from posthouse.errors import Mistake, Place
 from posthouse.observe.process_log import Format
+from posthouse.observe.snapshot import Histogram, Snapshot
 from posthouse.server.news import Failed, Tripped
+from posthouse.server.pressure import Limits
 from posthouse.server.sharing import Oldest, Wanted
 from posthouse.server.sockets import ListenKey
 
@@ -33,32 +36,42 @@ class Welcome:
     slot         which of the group, from 0; its replacement has the same
     workers      how many there are
     grace        seconds that stopping waits for exchanges
-    connections  downstream connections at most
+    limits       descriptors, connections and memory
     log          where the process log goes
     descriptor   where that is open, inherited; -1 = it is stderr or stdout
     secret       what keys are made of that all workers must agree on
+    is_counting  exchanges are counted from the start, whatever the configuration says
     """
 
     slot: int
     workers: int
     grace: float = 30.0
-    connections: int = 512
+    limits: Limits = field(default_factory=Limits)
     log: str = "stderr"
     descriptor: int = -1
     log_format: Format = "text"
     is_case_sensitive: bool = False
     secret: bytes = field(default=b"", repr=False)
+    is_counting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The first parts of the Delta of the `Prepare` that follows: reading a large one at once would take too long."""
+
+    parts: tuple[Kept | SiteSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Build this configuration. Answered by `Prepared` or `Refused`.
+    """Build a configuration. Answered by `Prepared` or `Refused`.
 
-    files  what the supervisor has read for those who may not: content by path
+    wanted  the configuration, or what turns the one that is served into it
+    files   what the supervisor has read for those who may not: content by path
     """
 
     number: int
-    config: Config
+    wanted: Config | Delta
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -141,6 +154,22 @@ class AskStatus:
     """Answered by `StatusReport`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Answered by `Measured`, with the same round."""
+
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A piece of what the whole group has counted; the last one ends the answer to `Collect`."""
+
+    number: int
+    piece: Snapshot
+    is_last: bool
+
+
 # --- from a worker
 
 
@@ -197,6 +226,22 @@ class StatusReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A piece of what this worker has counted; the last one ends the answer to `Measure`."""
+
+    round: int
+    piece: Snapshot
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """What has the whole group counted? Answered by `Collected`, with the same number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogMoved:
     """This file was put aside, or was to be seen to anyway: everybody else shall open it anew.
 
@@ -216,8 +261,22 @@ class Reopened:
     is_done: bool
 
 
+MOST_SAMPLES: Final = 2000
+"""In one piece of a snapshot: some 2 ms for who makes it, and for who reads it."""
+MOST_SITES: Final = 20
+"""Of a Delta in one message: the same."""
+
+
+def pieces(delta: Delta) -> tuple[list[Ahead], Delta]:
+    """What is to be said before a `Prepare`, and the Delta that is left for it."""
+    first = max(0, len(delta.parts) - MOST_SITES)
+    ahead = [Ahead(delta.parts[at : min(at + MOST_SITES, first)]) for at in range(0, first, MOST_SITES)]
+    return ahead, Delta(delta.parts[first:], delta.notices)
+
+
 FROM_WORKERS: Final = (
     *(Prepared, Refused, Serving, Stopping, Ended, Pong, Obeyed, StatusReport, LogMoved, Reopened),
+    *(Measured, Collect, Snapshot, Histogram),
     *(Failed, Tripped, Wanted, Oldest),
     *(Mistake, Place, Phase),
 )

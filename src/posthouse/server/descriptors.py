@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
+
+OWN = 32
+"""Descriptors kept for the process itself: 9 (asyncio) to 13 (uvloop) are open from its start, and names that are
+looked up, files that are rotated, health checks and commands need some for a moment."""
 
 FALLBACK = 1024
 """Assumed where the system gives no number (RLIM_INFINITY): the usual soft limit."""
@@ -24,6 +29,22 @@ def raise_limit() -> int:
     return FALLBACK if soft == resource.RLIM_INFINITY else soft
 
 
-def connection_limit(descriptors: int) -> int:
-    """Downstream connections of one worker: half of the descriptors; the rest is for backends and files."""
-    return max(1, descriptors // 2)
+def connection_limit(descriptors: int, listeners: int = 0, logs: int = 0) -> int:
+    """Downstream connections of one worker: half of the descriptors that the process does not need for itself.
+
+    The other half is for what each of them may need beside its own: a connection to a backend, or a file.
+    listeners  listening addresses: each holds its socket and the duplicate that the event loop listens on
+    logs       outputs that are open
+    """
+    return max(1, (descriptors - OWN - 2 * listeners - logs) // 2)
+
+
+def check_room(count: int) -> None:
+    """Raises OSError if the process could not open so many more now."""
+    held: list[int] = []
+    try:
+        while len(held) < count:
+            held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for descriptor in held:
+            os.close(descriptor)

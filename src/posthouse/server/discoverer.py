@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from posthouse.config.specs import EndpointSpec, PoolSpec, SourceSpec
@@ -32,6 +32,23 @@ class Worker(Protocol):
     chance: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of one source.
+
+    members  how many it has; in trouble: had
+    trouble  why it can't be asked, for people; "" = it can
+    since    since when it is in trouble, or since when it is not, monotonic seconds; None = it has said nothing yet
+    """
+
+    members: int
+    trouble: str
+    since: float | None
+
+
+NOTHING_HEARD: Final = Heard(0, "", None)
+
+
 class Watcher:
     """One source at work, from its first follower to its last.
 
@@ -47,11 +64,17 @@ class Watcher:
         self._services = services
         self._log = log
         self._trouble = ""
+        self._since: float | None = None
         self._task = services.loop.create_task(self._run())
 
     def __repr__(self) -> str:
         trouble = f" trouble={self._trouble!r}" if self._trouble else ""
         return f"<Watcher {self.spec.text} members={len(self.members)}{trouble}>"
+
+    @property
+    def heard(self) -> Heard:
+        """What it has said so far."""
+        return Heard(len(self.members), self._trouble, self._since)
 
     def stop(self) -> None:
         """Nobody follows it any more."""
@@ -69,6 +92,8 @@ class Watcher:
 
     def _learn(self, members: Members) -> None:
         self.members = members
+        if self._since is None:
+            self._since = self._services.clock()
         self.is_heard.set()
         for tell in self.on_change:
             tell(self.spec)
@@ -80,6 +105,8 @@ class Watcher:
                 self._log.warn("discovery failed", **facts, reason=trouble, kept=len(self.members))
             else:
                 self._log.info("discovery works again", **facts)
+        if self._since is None or bool(trouble) != bool(self._trouble):
+            self._since = self._services.clock()
         self._trouble = trouble
         if trouble:
             self.is_heard.set()
@@ -111,6 +138,11 @@ class Discoverer:
             watcher = self._watchers.get(_key(source))
             endpoints[source.position : source.position] = () if watcher is None else watcher.members
         return replace(spec, endpoints=tuple(endpoints)) if spec.sources else spec
+
+    def heard(self, source: SourceSpec) -> Heard:
+        """What a source has said so far."""
+        watcher = self._watchers.get(_key(source))
+        return NOTHING_HEARD if watcher is None else watcher.heard
 
     async def prepare(self, sources: Iterable[SourceSpec]) -> None:
         """Begin to watch those that are new, and wait for their first word, at most FIRST_SECONDS."""

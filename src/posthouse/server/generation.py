@@ -1,53 +1,28 @@
-"""Generation: everything built from one configuration, numbered. The only place that knows both net and proxy.
+"""Generation: everything built from one configuration, numbered.
 
 Building does no I/O but opening log files and reading certificates and password files; a generation that fails to
-build leaves nothing behind and changes nothing of the one that serves.
+build leaves nothing behind and changes nothing of the one that serves. A site whose spec and files are as they were is
+not built again: both generations have the same `BuiltSite`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Container, Generator, Iterator, Sequence
 
-from posthouse.balance.pool import Pool, build_pool
-from posthouse.config.specs import (
-    Config,
-    ErrorsSpec,
-    LimitsSpec,
-    LogSpec,
-    PoolSpec,
-    RotationSpec,
-    RouteSpec,
-    SiteSpec,
-    TimeoutsSpec,
-    TLSSpec,
-)
-from posthouse.errors import ConfigError, Mistake, Place, StartError
+from posthouse.balance.pool import Pool
+from posthouse.config.specs import Config, LimitsSpec, ProxyProtocolSpec, RotationSpec, TCPSpec, TimeoutsSpec
+from posthouse.errors import ConfigError
 from posthouse.net.entrance import Introducers
 from posthouse.net.handler import DownstreamTimeouts
-from posthouse.net.tls import ClientTLS
-from posthouse.observe.access_lines import compile_line
-from posthouse.observe.access_log import AccessLog
-from posthouse.observe.error_log import ErrorLog
-from posthouse.observe.masking import Mask, masked_line
-from posthouse.observe.placeholders import asks_for_body
-from posthouse.probe.check import Check
 from posthouse.protocol.h1 import HeadLimits
-from posthouse.proxy.compression import GzipCompression, SiteCompressions
-from posthouse.proxy.error_pages import ErrorHandler, ErrorPages
 from posthouse.proxy.plan import ListenerPlan
-from posthouse.proxy.route import Route
-from posthouse.proxy.site import LogScope, Site, Sites, path_key
-from posthouse.server.breakers import tell_breaker
-from posthouse.server.checks import checks_of
-from posthouse.server.logs import LogKey, log_key
-from posthouse.server.membership import Membership
-from posthouse.server.obeying import obey
+from posthouse.proxy.site import Sites
+from posthouse.server.built_site import BuiltSite
+from posthouse.server.logs import LogKey
 from posthouse.server.runtime import Runtime
-from posthouse.server.session_key import read_secret
-from posthouse.server.site_files import build_file_server
-from posthouse.server.site_steps import Means, build_steps
+from posthouse.server.site_builder import SiteBuilder, rotation_mistake
+from posthouse.server.slices import at_once, in_slices
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tcp_settings import DEFAULT, tcp_settings
 
@@ -56,19 +31,21 @@ class Generation:
     """One configuration at work.
 
     in_flight  exchanges that began with it and still run
+    sites      in the order of the file; none once it is retired and its last exchange has ended
+    fresh      those of them that the generation before did not have; left: those of it that are not here. Both are
+               empty again when the one before is retired
     """
 
     def __init__(self, number: int, config: Config, runtime: Runtime) -> None:
         self.number = number
         self.config = config
         self.in_flight = 0
-        self.pools: dict[str, Pool] = {}
-        self._runtime = runtime
-        self._checks: dict[str, list[Check]] = {}
-        self._memberships: list[Membership] = []
-        self._routes: dict[str, tuple[SiteSpec, Route]] = {}
-        self._logs: list[LogKey] = []
+        self.sites: list[BuiltSite] = []
+        self.fresh: list[BuiltSite] = []
+        self.left: list[BuiltSite] = []
         self.rotations: dict[LogKey, RotationSpec] = {}
+        self._rotated: set[LogKey] = set()
+        self._runtime = runtime
         self._plans: dict[ListenKey, ListenerPlan] = {}
         self._is_retired = False
 
@@ -80,49 +57,58 @@ class Generation:
         """The addresses to listen on."""
         return tuple(self._plans)
 
+    @property
+    def pools(self) -> dict[str, Pool]:
+        """All pools by name, in the order of the file. O(pools)."""
+        return _pools_of(self.sites)
+
+    @property
+    def outputs(self) -> int:
+        """How many log outputs it holds open."""
+        return len({key for built in self.sites for key in built.logs})
+
     def handler(self, key: ListenKey) -> ListenerPlan:
         """What an address does."""
         return self._plans[key]
 
     def start(self) -> None:
-        """It serves from now on; its health checks take the place of those of the one before."""
-        for pool in self.pools.values():
-            if pool.sessions is not None and not pool.sessions.secret:
-                pool.sessions.use_key(self._runtime.session_key())
-            colleagues = self._runtime.colleagues
-            if colleagues is not None:
-                colleagues.share(pool)
-                colleagues.listen(pool)
-            else:
-                pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
-            pool.start()
-        self.obey(self._runtime.orders.by_pool)
-        for key in self._logs:
-            self._runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
-        self._replace_probes()
-        discoverer = self._runtime.discoverer
-        discoverer.follow({one.apply: one.sources for one in self._memberships})
+        """It serves from now on; its health checks take the place of those of the one before. O(what has changed)."""
+        runtime = self._runtime
+        for built in self.fresh:
+            built.start()
+        for key in self._rotated:
+            runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
+        gone = [check.backend for built in self.left for check in built.checks]
+        runtime.probes.change(gone, [check for built in self.fresh for check in built.checks])
+        measuring = runtime.measuring
+        if any(site.metrics is not None for site in self.config.sites):
+            measuring.count()
+        measuring.keep(self.config)
+        memberships = [one for built in self.sites for one in built.memberships]
+        runtime.discoverer.follow({one.apply: one.sources for one in memberships})
+        for built in self.fresh:
+            built.obey(runtime.orders.by_pool)
+            built.catch_up()
 
-    def obey(self, pools: Iterable[str]) -> None:
-        """The orders for backends of these pools are other ones."""
-        for name in pools:
-            if name in self._routes:
-                obey(*self._routes[name], self._runtime, self)
-
-    def use(self, site: SiteSpec, route: Route) -> None:
-        """A route of this generation, which serves, has another pool."""
-        self.pools[route.pool.name] = route.pool
-        self._checks[route.pool.name] = checks_of(site, route)
-        self._replace_probes()
-
-    def _replace_probes(self) -> None:
-        self._runtime.probes.replace(check for checks in self._checks.values() for check in checks)
+    def obey(self, pools: Container[str]) -> None:
+        """The orders for backends of these pools are other ones. O(routes)."""
+        for built in self.sites:
+            built.obey(pools)
 
     def retire(self, successor: Generation | None = None) -> None:
-        """Another one serves from now on (or this one never will); what runs is finished first."""
+        """Another one serves from now on (or this one never will); what runs is finished first.
+
+        The warm connections that the successor will not use are closed: of backends that it does not have, or speaks
+        to with another TLS identity.
+        """
         self._is_retired = True
         if successor is not None:
-            self.close_left_backends(successor)
+            left, fresh = _pools_of(successor.left), _pools_of(successor.fresh)
+            self._runtime.leave(left.values(), fresh.values())
+            routes = {route.pool.name: route for built in successor.fresh for route in built.routes}
+            for built in successor.left:
+                built.leave(routes)
+            successor.left, successor.fresh = [], []
         else:
             self._runtime.discoverer.drop_unfollowed()
         if not self.in_flight:
@@ -132,168 +118,122 @@ class Generation:
         """No exchange runs; a retired generation gives back what it holds."""
         if not self._is_retired:
             return
-        keys, self._logs = self._logs, []
-        for key in keys:
-            self._runtime.logs.give_back(key)
+        sites, self.sites = self.sites, []
+        for built in sites:
+            built.let_go()
+        self.left, self.fresh = [], []
+        self._plans = {}  # each knows this generation; so the memory is free without the garbage collector
         if self._runtime.colleagues is not None:
             self._runtime.colleagues.on_generation_over()
-
-    def close_left_backends(self, successor: Generation) -> None:
-        """Close the warm connections that the successor will not use: of backends that it does not have, or speaks
-        to with another TLS identity."""
-        self._runtime.leave(self.pools.values(), successor.pools.values())
 
 
 def build(config: Config, runtime: Runtime, previous: Generation | None) -> Generation:
     """The generation of a configuration; it does not serve yet. Raises ConfigError or StartError."""
+    return at_once(_steps(config, runtime, previous))
+
+
+async def rebuild(config: Config, runtime: Runtime, previous: Generation) -> Generation:
+    """The same while `previous` serves: other work has its turn every few milliseconds. O(sites) for finding out what
+    stays, by identity (see `config/delta.py`); building is O(what has changed)."""
+    return await in_slices(_steps(config, runtime, previous))
+
+
+def _steps(
+    config: Config, runtime: Runtime, previous: Generation | None
+) -> Generator[None, None, Generation]:
     generation = Generation(previous.number + 1 if previous is not None else 1, config, runtime)
     try:
-        _Builder(generation, runtime, previous).build()
+        yield from _fill(generation, runtime, previous)
     except BaseException:
         generation.retire()
         raise
     return generation
 
 
-class _Builder:
-    """Builds one generation; collects the mistakes of all sites."""
+def _fill(generation: Generation, runtime: Runtime, previous: Generation | None) -> Iterator[None]:
+    before = {id(built.spec): built for built in previous.sites} if previous is not None else {}
+    yield
+    for spec in generation.config.sites:
+        built = before.pop(id(spec), None)
+        if built is None or not built.is_current():
+            built = BuiltSite(spec, runtime)
+            generation.fresh.append(built)
+        built.hold()
+        generation.sites.append(built)
+        yield
+    yield from _build_fresh(generation, runtime, previous)
+    listening = _Listening(generation, runtime)
+    for built in generation.sites:
+        listening.add(built)
+        yield
+    generation._plans = listening.plans()
 
-    def __init__(self, generation: Generation, runtime: Runtime, previous: Generation | None) -> None:
+
+def _build_fresh(generation: Generation, runtime: Runtime, previous: Generation | None) -> Iterator[None]:
+    kept = {id(built) for built in generation.sites}
+    generation.left = [one for one in previous.sites if id(one) not in kept] if previous is not None else []
+    yield
+    builder = SiteBuilder(runtime, _pools_of(generation.left))
+    for built in generation.fresh:
+        builder.build(built)
+        yield
+    rotations = generation.rotations
+    for built in generation.sites:
+        for key, rotation in built.rotations.items():
+            first = rotations.setdefault(key, rotation)
+            if mistake := rotation_mistake(key, first, rotation):
+                builder.mistakes.append(mistake)
+        yield
+    if builder.mistakes:
+        raise ConfigError(builder.mistakes)
+    were = previous.rotations if previous is not None else {}
+    generation._rotated = {key for built in generation.fresh for key in built.logs}
+    generation._rotated |= {key for key in {**were, **rotations} if were.get(key) != rotations.get(key)}
+    yield
+
+
+class _Listening:
+    """What each listening address of a generation does, site by site."""
+
+    def __init__(self, generation: Generation, runtime: Runtime) -> None:
         self._generation = generation
         self._runtime = runtime
-        self._previous = previous
-        self._targets = runtime.reactor.codec.targets
-        self._mistakes: list[Mistake] = []
-        self._means = Means(
-            self._targets, runtime.password_checks, runtime.secret, runtime.clock, runtime.files
-        )
+        self._sites: dict[ListenKey, Sites] = {}
+        self._limits: dict[ListenKey, list[LimitsSpec]] = {}
+        self._timeouts: dict[ListenKey, list[TimeoutsSpec]] = {}
+        self._proxy_protocol: dict[ListenKey, ProxyProtocolSpec | None] = {}
 
-    def build(self) -> None:
-        config = self._generation.config
-        by_key: dict[ListenKey, list[SiteSpec]] = {}
-        addresses: dict[ListenKey, list[tuple[str, str, Site]]] = {}
-        for spec in config.sites:
-            site = self._site(spec)
-            for key in dict.fromkeys((spec.bind, address.port) for address in spec.addresses):
-                by_key.setdefault(key, []).append(spec)
-            for address in spec.addresses:
-                addresses.setdefault((spec.bind, address.port), []).append((address.host, address.path, site))
-        if self._mistakes:
-            raise ConfigError(self._mistakes)
-        tcp = tcp_settings(config)
-        for key, specs in by_key.items():
-            plan = self._generation._plans[key] = ListenerPlan(
-                Sites(addresses[key], self._targets),
-                merge_limits([spec.limits for spec in specs]),
-                merge_timeouts([spec.timeouts for spec in specs]),
-                self._runtime,
-                self._generation,
-            )
-            plan.has_nodelay = tcp.get(key, DEFAULT).nodelay
-            if specs[0].proxy_protocol is not None:  # config/check.py: all of them say the same
-                plan.introducers = Introducers(specs[0].proxy_protocol.ranges)
+    def add(self, built: BuiltSite) -> None:
+        spec = built.spec
+        for address in spec.addresses:
+            key = (spec.bind, address.port)
+            sites = self._sites.get(key)
+            if sites is None:
+                sites = self._sites[key] = Sites((), self._runtime.reactor.codec.targets)
+                self._limits[key], self._timeouts[key] = [], []
+                self._proxy_protocol[key] = spec.proxy_protocol  # config/check.py: all of them say the same
+            sites.add(address.host, address.path, built.site)
+            if spec.limits.given:
+                self._limits[key].append(spec.limits)
+            if spec.timeouts.given:
+                self._timeouts[key].append(spec.timeouts)
 
-    def _site(self, spec: SiteSpec) -> Site:
-        routes = [route for route_spec in spec.routes if (route := self._route(route_spec)) is not None]
-        for route in routes:
-            self._generation._checks[route.pool.name] = checks_of(spec, route)
-            self._generation._routes[route.pool.name] = spec, route
-            if route.spec.pool.sources:
-                membership = Membership(spec, route, self._runtime, self._generation)
-                self._generation._memberships.append(membership)
-        logs = [self._log(log) for log in spec.logs]
-        site = Site(spec, routes, logs, self._targets)
-        if spec.gzips:
-            site.compressions = self._compressions(spec)
-        site.is_internal = bool(spec.internals)
-        try:
-            site.steps = build_steps(spec, self._means)
-        except ConfigError as error:
-            self._mistakes += error.mistakes
-        try:
-            site.responder = build_file_server(spec, self._targets, self._runtime.log)
-        except ConfigError as error:
-            self._mistakes += error.mistakes
-        site.keeps_body = any(map(asks_for_body, _templates(spec)))
-        if spec.errors is not None:
-            site.errors = self._errors(spec.errors, spec.root)
-        return site
+    def plans(self) -> dict[ListenKey, ListenerPlan]:
+        tcp = tcp_settings(self._generation.config)
+        return {key: self._plan(key, sites, tcp.get(key, DEFAULT)) for key, sites in self._sites.items()}
 
-    def _compressions(self, spec: SiteSpec) -> SiteCompressions:
-        encoders = self._runtime.encoders
-        return SiteCompressions([GzipCompression(one, self._targets, encoders) for one in spec.gzips])
-
-    def _route(self, spec: RouteSpec) -> Route | None:
-        previous = self._previous.pools.get(spec.pool.name) if self._previous is not None else None
-        try:
-            wanted = self._runtime.wanted(spec.pool)
-            pool = build_pool(wanted, self._runtime.rng, previous, self._tls(spec.pool))
-            if pool.sessions is not None and pool.sessions.secret:
-                pool.sessions.use_key(
-                    read_secret(pool.sessions.secret, spec.pool.policy, self._runtime.files)
-                )
-        except ConfigError as error:
-            self._mistakes += error.mistakes
-            return None
-        self._generation.pools[spec.pool.name] = pool
-        keys = [
-            path_key(spec.base, self._targets),
-            path_key(spec.without, self._targets) if spec.without else "",
-        ]
-        return Route(
-            spec, pool, [*keys, *(path_key(path, self._targets) for path in spec.excepts)], self._targets
-        )
-
-    def _tls(self, spec: PoolSpec) -> ClientTLS | None:
-        """Made also where no backend needs it, if it was written: a mistake in it shall not lie in wait."""
-        may_need = any(endpoint.scheme == "https" for endpoint in spec.endpoints) or any(
-            source.kind == "file" or source.member.scheme == "https" for source in spec.sources
-        )
-        if spec.tls == TLSSpec() and not may_need:
-            return None
-        return self._runtime.identities.get(spec.tls)
-
-    def _log(self, spec: LogSpec) -> LogScope:
-        log = self._open(spec.output, spec.rotation, spec.place)
-        line = compile_line(spec.format)
-        if any(spec.ipmask):
-            line = masked_line(line, Mask(*spec.ipmask))
-        excepts = tuple(path_key(path, self._targets) for path in spec.excepts)
-        return LogScope(path_key(spec.path, self._targets), line, log, excepts)
-
-    def _errors(self, spec: ErrorsSpec, root: str) -> ErrorHandler:
-        process_log = self._runtime.log
-        pages = ErrorPages(dict(spec.pages), root, process_log)
-        for page, why in pages.missing():
-            process_log.warn("error page missing", place=spec.place, page=page, error=why)
-        if spec.is_visible:
-            return ErrorHandler(pages, None, is_visible=True)
-        log = self._open(spec.output, spec.rotation, spec.place, is_errors=True)
-        return ErrorHandler(pages, ErrorLog(log))
-
-    def _open(
-        self, output: str, rotation: RotationSpec | None, place: Place, *, is_errors: bool = False
-    ) -> AccessLog:
-        key = log_key(output, is_errors=is_errors)
-        if rotation is not None:
-            first = self._generation.rotations.setdefault(key, rotation)
-            if first != rotation:
-                what = f"`{output}` is rotated in another way at {first.place}: one file has one rotation"
-                self._mistakes.append(Mistake(rotation.place, what, len("rotate_")))
-        try:
-            log = self._runtime.logs.open(key)
-        except StartError as error:
-            raise StartError(f"{place}: {error}") from None
-        self._generation._logs.append(key)
-        return log
+    def _plan(self, key: ListenKey, sites: Sites, tcp: TCPSpec) -> ListenerPlan:
+        limits, timeouts = merge_limits(self._limits[key]), merge_timeouts(self._timeouts[key])
+        plan = ListenerPlan(sites, limits, timeouts, self._runtime, self._generation)
+        plan.has_nodelay = tcp.nodelay
+        proxy_protocol = self._proxy_protocol[key]
+        if proxy_protocol is not None:
+            plan.introducers = Introducers(proxy_protocol.ranges)
+        return plan
 
 
-def _templates(spec: SiteSpec) -> Iterator[str]:
-    """Everything of a site that may hold placeholders."""
-    yield from (log.format for log in spec.logs)
-    of_routes = [(*route.header_upstream, *route.header_downstream) for route in spec.routes]
-    of_site = [scope.rules for scope in spec.headers]
-    yield from (rule.value for rules in (*of_routes, *of_site) for rule in rules)
+def _pools_of(sites: Sequence[BuiltSite]) -> dict[str, Pool]:
+    return {name: pool for built in sites for name, pool in built.pools.items()}
 
 
 def merge_limits(all_limits: Sequence[LimitsSpec]) -> HeadLimits:

@@ -9,9 +9,10 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from posthouse.adapt import Adapted
+from posthouse.config.delta import Delta
 from posthouse.config.specs import Config
 from posthouse.errors import StartError
 from posthouse.observe.output import Output
@@ -22,6 +23,7 @@ from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
 from posthouse.server.parts import Admin
+from posthouse.server.pressure import Limits
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.supervisor import Settings, Supervisor
 
@@ -43,7 +45,7 @@ class Options:
     """
 
     env: Mapping[str, str]
-    connections: int = 512
+    limits: Limits = field(default_factory=Limits)
     log: str = "stderr"
     log_format: Format = "text"
     is_case_sensitive: bool = False
@@ -77,14 +79,14 @@ class Group:
             slot=0,
             workers=settings.workers,
             grace=settings.grace,
-            connections=options.connections,
+            limits=options.limits,
             log=options.log,
             log_format=options.log_format,
             is_case_sensitive=options.is_case_sensitive,
             secret=secrets.token_bytes(32),
         )
         self._supervisor = Supervisor(loaded, settings, self)
-        self._place = settings.admin
+        self._settings = settings
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
@@ -101,7 +103,8 @@ class Group:
     async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
         """See `parts.SupervisorParts`."""
         (descriptor,) = self._descriptors() or (-1,)
-        welcome = replace(self._welcome, slot=slot, descriptor=descriptor)
+        is_counting = self._supervisor.metrics.is_counting
+        welcome = replace(self._welcome, slot=slot, descriptor=descriptor, is_counting=is_counting)
         return await self._launch.start(welcome, on_message)
 
     def reopen_logs(self) -> Sequence[int]:
@@ -115,27 +118,37 @@ class Group:
 
     def import_the_rest(self) -> None:
         """See `parts.SupervisorParts`."""
-        from posthouse.admin.server import AdminServer
+        from posthouse.admin.server import AdminServer, AdminServers, Place
+        from posthouse.admin.socket_file import SocketFile
+        from posthouse.admin.tcp_place import TCPPlace
         from posthouse.server import process
+        from posthouse.server.admin_functions import AdminFunctions
         from posthouse.server.group_status import GroupStatus
 
-        self._dry_build = process.dry_build
-        place = self._place
-        if place is not None:
-            status = GroupStatus(self._supervisor, place.config)
-            self.admin = AdminServer(place.path, status, self.log, is_wanted=place.is_wanted)
+        self._process = process
+        supervisor, settings, places = self._supervisor, self._settings, list[Place]()
+        config = None
+        if settings.admin is not None:
+            config = settings.admin.config
+            places.append(SocketFile(settings.admin.path, is_default=not settings.admin.is_wanted))
+        if settings.admin_listen is not None:
+            places.append(TCPPlace(*settings.admin_listen))
+        functions = AdminFunctions(GroupStatus(supervisor, config), supervisor.metrics)
+        self.admin = AdminServers([AdminServer(place, functions, self.log) for place in places])
         gc.collect()
         gc.freeze()
         gc.enable()
 
-    def check(self, config: Config) -> Mapping[str, bytes]:
+    def check(self, config: Config, delta: Delta) -> Mapping[str, bytes]:
         """See `parts.SupervisorParts`."""
-        files = self._dry_build(config)
-        return files if self._options.identity is not None else {}
+        if self._options.identity is not None:
+            return self._process.dry_build(config)
+        self._process.dry_build(self._process.what_to_check(config, delta))
+        return {}
 
     def first_files(self, config: Config) -> Mapping[str, bytes]:
         """See `parts.SupervisorParts`."""
-        return self.check(config) if self._options.identity is not None else {}
+        return self._process.dry_build(config) if self._options.identity is not None else {}
 
     def announce(self, ready: str) -> None:
         """See `parts.SupervisorParts`."""

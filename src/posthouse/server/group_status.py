@@ -1,14 +1,15 @@
 """What `GET /status` answers: the reports of all workers (`server/status.py`) as one.
 
-What can be counted is summed. What a backend is believed to be is what the worker says that thinks least of it; each
-worker still has a belief of its own.
+A reload is asked of the supervisor. What can be counted is summed. What a backend is believed to be is what the worker
+says that thinks least of it; each worker still has a belief of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from posthouse import __version__
@@ -16,6 +17,7 @@ from posthouse.balance.orders import Order
 from posthouse.config.specs import Config
 from posthouse.server.control import AskStatus, StatusReport
 from posthouse.server.ordering import Ordering, Wish, described
+from posthouse.server.reloads import Outcome
 from posthouse.server.status import Moment
 from posthouse.server.workers import Workers
 
@@ -38,6 +40,7 @@ class Supervising(Protocol):
     def config(self) -> Config: ...
     @property
     def ordering(self) -> Ordering: ...
+    def reload(self, cause: str) -> Awaitable[Outcome]: ...
 
 
 class GroupStatus:
@@ -57,6 +60,11 @@ class GroupStatus:
         self._config = config
         self._clock = clock
         self._wall = wall
+
+    async def reload(self) -> Report:
+        """Reload the configuration; how it went."""
+        # Others may wait for the same reload: an asker that goes must not take it along.
+        return (await asyncio.shield(self._supervisor.reload("admin"))).report()
 
     async def status(self) -> Report:
         """Everything, as of now."""

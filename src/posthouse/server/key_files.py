@@ -6,12 +6,17 @@ that goes to the workers with the configuration.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 MOST_BYTES: Final = 4 << 20
 """Of one file: more than any that is read here may have."""
+
+Stamp = tuple[int, ...] | None
+"""What changes when a file does; None: it is not there."""
 
 
 class KeyFiles:
@@ -39,6 +44,17 @@ class KeyFiles:
             content = file.read(MOST_BYTES)
         self.note(path, content)
         return io.BytesIO(content)
+
+    def stamp(self, path: str) -> Stamp:
+        """How the file looks now; of one that was read by somebody else, what is in it."""
+        content = self.given.get(path)
+        if content is not None:
+            return tuple(hashlib.sha256(content).digest())
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def note(self, path: str, content: bytes) -> None:
         """Remember what is in a file that was read elsewhere, if that is wanted."""

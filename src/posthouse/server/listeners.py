@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from posthouse.config.specs import TCPSpec
 from posthouse.server import sockets, tcp_settings
-from posthouse.server.accepting import Acceptor, Admission, Counted
+from posthouse.server.accepting import Acceptor, Admission, Counted, Idle
 from posthouse.server.sockets import ListenKey
 
 IDLE_GRACE_SECONDS = 0.25
@@ -30,6 +30,8 @@ class Listener(Counted, Protocol):
     def close_idle(self) -> None:
         """Close the connections on which nothing runs."""
 
+    def idle(self, before: float) -> Sequence[tuple[float, Idle]]: ...
+    def refuse(self, is_refusing: bool) -> None: ...
     def abort(self) -> int:
         """Cut every connection; how many that were."""
 
@@ -48,7 +50,7 @@ class Listeners:
     make  makes the listener that hands its connections to a plan
     """
 
-    __slots__ = ("_acceptors", "_admission", "_leaving", "_loop", "_make")
+    __slots__ = ("_acceptors", "_admission", "_is_refusing", "_leaving", "_loop", "_make")
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class Listeners:
         self._loop = loop
         self._acceptors: dict[ListenKey, tuple[Acceptor, Listener]] = {}
         self._leaving: list[Listener] = []
+        self._is_refusing = False
 
     def __repr__(self) -> str:
         return f"<Listeners {len(self._acceptors)} connections={self.connections()}>"
@@ -89,6 +92,8 @@ class Listeners:
         acceptor = Acceptor(key, listening, listener, self._loop)
         acceptor.limit = served.limit
         acceptor.tune(served.tcp)
+        if self._is_refusing:
+            listener.refuse(True)
         self._acceptors[key] = (acceptor, listener)
         return acceptor
 
@@ -121,6 +126,19 @@ class Listeners:
     def abort(self) -> int:
         """Cut whatever is still open on addresses that were closed; how many connections that were."""
         return sum(listener.abort() for listener in self._leaving)
+
+    def refuse(self, is_refusing: bool) -> None:
+        """Answer new requests with 503 on every address, those of later generations included; or serve again."""
+        self._is_refusing = is_refusing
+        for _, listener in self._acceptors.values():
+            listener.refuse(is_refusing)
+
+    def close_idle(self, before: float) -> int:
+        """Close the connections on which nothing has run since `before` (monotonic); how many those were."""
+        idle = [found for _, listener in self._acceptors.values() for found in listener.idle(before)]
+        for _, connection in idle:
+            connection.close_if_idle()
+        return len(idle)
 
     def connections(self) -> int:
         """Downstream connections that are open, those of former addresses included."""

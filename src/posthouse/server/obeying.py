@@ -47,4 +47,5 @@ def put_in_place(spec: PoolSpec, site: SiteSpec, route: Route, runtime: Runtime,
     route.use(pool)
     pools.use(site, route)
     runtime.leave([before], [pool])
+    pool.queue.hand_over(before, pool)
     return before

@@ -4,17 +4,20 @@ real ones, tests have their own."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
+from posthouse.config.delta import Delta
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
+from posthouse.observe.snapshot import Snapshot
 from posthouse.server.child import Child
-from posthouse.server.control import Prepare, ReopenLog
+from posthouse.server.control import Collected, Prepare, ReopenLog
 from posthouse.server.listeners import Listener
+from posthouse.server.pressure import Relief
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
 
@@ -52,7 +55,7 @@ class Commands(Protocol):
 
 
 class Admin(Protocol):
-    """What a supervisor needs of `admin.server.AdminServer`."""
+    """What a supervisor needs of `admin.server.AdminServers`."""
 
     def claim(self) -> None:
         """Make the socket. Raises StartError."""
@@ -82,11 +85,13 @@ class SupervisorParts(Protocol):
         Raises ConfigError or StartError.
         """
 
-    def check(self, config: Config) -> Mapping[str, bytes]:
-        """Build all of it for nothing, in a thread; what workers may not be able to read. Raises ConfigError."""
+    def check(self, config: Config, delta: Delta) -> Mapping[str, bytes]:
+        """Build for nothing what the delta that led to this configuration changes, in a thread; what workers may not
+        be able to read. Raises ConfigError."""
 
     def first_files(self, config: Config) -> Mapping[str, bytes]:
-        """The same, but nothing is built where workers can read for themselves: they are about to build anyway."""
+        """What workers may not be able to read; nothing is built where they can read for themselves: they are about to
+        build anyway. Raises ConfigError."""
 
     def import_the_rest(self) -> None:
         """Import what is not needed to start workers, while they start: later, the files on disk may be those of
@@ -107,12 +112,14 @@ class Built(Protocol):
     @property
     def listen(self) -> tuple[ListenKey, ...]: ...
     @property
+    def outputs(self) -> int: ...
+    @property
     def in_flight(self) -> int: ...
     @property
     def pools(self) -> Mapping[str, Pool]: ...
     def handler(self, key: ListenKey) -> Any: ...
     def start(self) -> None: ...
-    def obey(self, pools: Iterable[str]) -> None: ...
+    def obey(self, pools: Container[str]) -> None: ...
     def retire(self, successor: Any = None) -> None: ...
 
 
@@ -123,12 +130,18 @@ class WorkerParts(Protocol):
     def log(self) -> ProcessLog: ...
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
+    @property
+    def relief(self) -> Relief: ...
 
     async def prepare(self, config: Config) -> None:
         """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
 
-    def build(self, prepare: Prepare, previous: Any) -> Built:
-        """A generation that does not serve yet. Raises ConfigError or StartError."""
+    async def build(self, prepare: Prepare, config: Config, previous: Any) -> Built:
+        """A generation that does not serve yet, of what is wanted, which is this configuration. Where another one
+        serves, that gets its turns, and what is one object in both is not built again.
+
+        Raises ConfigError or StartError.
+        """
 
     def listener(self, plan: Any) -> Listener:
         """A listening address that hands its connections to `plan`."""
@@ -150,6 +163,12 @@ class WorkerParts(Protocol):
 
     def status(self) -> dict[str, object]:
         """What there is and how it is, as far as this worker knows."""
+
+    async def measure(self) -> Snapshot:
+        """What this worker has counted."""
+
+    def collected(self, message: Collected) -> None:
+        """What the group has counted, which a client has asked for."""
 
     def tell(self, message: object) -> None:
         """Say something to the supervisor."""

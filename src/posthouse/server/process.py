@@ -13,14 +13,18 @@ from typing import Any
 from posthouse.balance.orders import Orders
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Setting
+from posthouse.config.delta import Delta
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import ProcessLog
+from posthouse.observe.snapshot import Snapshot
 from posthouse.server import generation, loops
+from posthouse.server.asked_group import AskedGroup
+from posthouse.server.built_site import key_files_of
 from posthouse.server.channel import Channel
 from posthouse.server.colleagues import Colleagues
-from posthouse.server.control import Abort, Obeyed, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.control import Abort, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import DryLogs
@@ -50,21 +54,30 @@ class Process:
         if welcome.secret:
             self._runtime.secret = welcome.secret
         self.listener = self._runtime.listener
-        self._worker = Worker(welcome, self)
+        self.relief = self._runtime
         runtime = self._runtime
+        self._worker = runtime.measuring.worker = Worker(welcome, self)
+        if welcome.is_counting:
+            runtime.measuring.count()
         moment = lambda: Moment(runtime.clock(), time.time())  # noqa: E731
-        self._status = Status(self._worker, None, runtime.probes, moment)
+        self._status = Status(self._worker, None, runtime.probes, moment, runtime.discoverer)
         self._channel = Channel(
             connection, self.loop, self._worker.hear, self._worker.orphaned, is_greeted=True
         )
         self.tell = self._channel.send
+        self._group = AskedGroup(self.tell)
+        runtime.measuring.collect_all = self._group.collect
         if welcome.workers > 1:
             self._runtime.logs.share(self.tell, is_first=welcome.slot == 0)
             runtime.colleagues = Colleagues(runtime, welcome.slot, self._worker, self.tell)
 
-    def build(self, prepare: Prepare, previous: Any) -> generation.Generation:
+    async def build(self, prepare: Prepare, config: Config, previous: Any) -> generation.Generation:
+        """See `parts.WorkerParts`."""
         self._runtime.files.given = prepare.files
-        built = generation.build(prepare.config, self._runtime, previous)
+        if previous is None:
+            built = generation.build(config, self._runtime, None)
+        else:
+            built = await generation.rebuild(config, self._runtime, previous)
         built.number = prepare.number
         return built
 
@@ -88,6 +101,14 @@ class Process:
     def status(self) -> dict[str, object]:
         """See `parts.WorkerParts`."""
         return self._status.status()
+
+    async def measure(self) -> Snapshot:
+        """See `parts.WorkerParts`."""
+        return await self._runtime.measuring.tell()
+
+    def collected(self, message: Collected) -> None:
+        """See `parts.WorkerParts`."""
+        self._group.hear(message)
 
     def hear_of_group(self, message: object, descriptors: list[int]) -> None:
         """See `parts.WorkerParts`."""
@@ -142,6 +163,13 @@ def judge_policies(policies: Iterable[PolicySpec]) -> list[Mistake]:
         except ConfigError as error:
             mistakes += error.mistakes
     return mistakes
+
+
+def what_to_check(config: Config, delta: Delta) -> Config:
+    """What a dry build has to look at after a delta: the sites that it builds anew, and those with files that may have
+    changed."""
+    built = {id(site) for site in delta.built}
+    return Config(tuple(site for site in config.sites if id(site) in built or key_files_of(site)))
 
 
 def dry_build(config: Config) -> Mapping[str, bytes]:

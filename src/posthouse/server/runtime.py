@@ -23,15 +23,17 @@ from posthouse.net.listener import Listener
 from posthouse.net.reactor import Reactor
 from posthouse.net.tls import ClientTLS, Identities
 from posthouse.net.upstream_h1 import UpstreamH1
+from posthouse.observe.metrics import Metrics
 from posthouse.observe.process_log import ProcessLog
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
-from posthouse.server import session_key
+from posthouse.server import memory, session_key
 from posthouse.server.colleagues import Colleagues
 from posthouse.server.discoverer import Discoverer
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import Logs
+from posthouse.server.measuring import Measuring
 from posthouse.server.openings import Client, opening_for
 from posthouse.server.password_checks import PasswordChecks
 from posthouse.server.turns import Turns
@@ -57,6 +59,7 @@ class Runtime:
         self.rng = random.Random()
         self.chance: Callable[[], float] = self.rng.random
         self.call_later = Turns(loop).call_later
+        self.sources = 0
         self.secret = secrets.token_bytes(32)
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
@@ -68,9 +71,16 @@ class Runtime:
         self.logs = Logs(loop, log)
         self.probes = Probes(self)
         self.discoverer = Discoverer(self, name_servers)
+        self.metrics: Metrics | None = None
+        self.measuring = Measuring(self)
         self._session_key = b""
         self.colleagues: Colleagues | None = None
         self.orders = Orders()
+
+    @property
+    def full_clients(self) -> int:
+        """Clients that read more slowly than they are written to."""
+        return self.reactor.full_clients
 
     def acquire(
         self, backend: Backend, *, is_careful: bool, client: Client | None = None
@@ -133,6 +143,33 @@ class Runtime:
     def wanted(self, spec: PoolSpec) -> PoolSpec:
         """The pool with the members that sources have found, and the weights that were ordered."""
         return self.orders.weighed(self.discoverer.expand(spec))
+
+    @property
+    def accepted(self) -> int:
+        """Connections of clients so far."""
+        return self.reactor.accepted
+
+    @property
+    def on_exhausted(self) -> Callable[[], None]:
+        """See `server.pressure.Relief`."""
+        return self._connector.on_exhausted
+
+    @on_exhausted.setter
+    def on_exhausted(self, tell: Callable[[], None]) -> None:
+        self._connector.on_exhausted = tell
+
+    def keep_warm(self, most: int) -> int:
+        """Keep so many idle connections to backends, those that were used last; how many were closed."""
+        return self.idle.trim(most)
+
+    def free(self) -> None:
+        """Give up what can be had again, warm connections, and what is free."""
+        self.idle.close_all()
+        memory.give_back()
+
+    def give_back(self) -> None:
+        """Give back memory that is free within the process."""
+        memory.give_back()
 
     def listener(self, plan: Any) -> Listener:
         """A listening address."""

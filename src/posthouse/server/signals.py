@@ -14,7 +14,7 @@ class Controlled(Protocol):
     def stop(self, cause: str) -> None:
         """Drain; called again, end at once."""
 
-    def reload(self, cause: str) -> None:
+    def reload(self, cause: str) -> object:
         """Read the configuration again and reopen the logs."""
 
     def upgrade(self, cause: str) -> None:
@@ -28,7 +28,7 @@ def listen(loop: asyncio.AbstractEventLoop, controlled: Controlled) -> None:
         loop.add_signal_handler(number, method, number.name.removeprefix("SIG"))
 
 
-def table(controlled: Controlled) -> dict[signal.Signals, Callable[[str], None]]:
+def table(controlled: Controlled) -> dict[signal.Signals, Callable[[str], object]]:
     """Which signal calls which method, with its short name ("TERM")."""
     return {
         signal.SIGTERM: controlled.stop,

@@ -9,14 +9,16 @@ from posthouse.config.specs import SiteSpec
 from posthouse.errors import ConfigError, Mistake
 from posthouse.files.file_server import FileServer
 from posthouse.files.folder import Folder
-from posthouse.files.listing import Listings
+from posthouse.files.listing import Later, Listings
 from posthouse.files.media import MediaTypes
 from posthouse.observe.process_log import ProcessLog
 from posthouse.protocol.target import Targets
 from posthouse.proxy.site import path_key
 
 
-def build_file_server(spec: SiteSpec, targets: Targets, log: ProcessLog) -> FileServer | None:
+def build_file_server(
+    spec: SiteSpec, targets: Targets, log: ProcessLog, call_later: Later
+) -> FileServer | None:
     """The file server of a site, None if it has none. Raises ConfigError: its root cannot be one."""
     files = spec.files
     if files is None:
@@ -38,7 +40,7 @@ def build_file_server(spec: SiteSpec, targets: Targets, log: ProcessLog) -> File
         folder_of(spec),
         MediaTypes(dict(spec.mime)),
         files.index,
-        Listings(scopes) if scopes else None,
+        Listings(scopes, call_later) if scopes else None,
         [path_key(address.path, targets) for address in spec.addresses if address.path],
     )
 

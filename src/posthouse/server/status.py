@@ -1,4 +1,4 @@
-"""What `GET /status` answers: sites, pools and backends as they are now, in words that JSON can hold.
+"""What a worker knows of its sites, pools and backends as they are now, in words that JSON can hold.
 
 Names are those of the configuration without credentials. Keys are a contract (docs/admin.md): some may come, none
 goes.
@@ -15,9 +15,10 @@ from posthouse import __version__
 from posthouse.balance.backend import Backend
 from posthouse.balance.pool import Pool
 from posthouse.balance.standing import comes_back, standing
-from posthouse.config.specs import Config, SiteSpec
+from posthouse.config.specs import Config, SiteSpec, SourceSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
 from posthouse.probe.probes import Probes
+from posthouse.server.discoverer import Heard
 
 Report = dict[str, object]
 
@@ -48,6 +49,12 @@ class Working(Protocol):
     def connections(self) -> int: ...
 
 
+class Sources(Protocol):
+    """What is asked of `server.discoverer.Discoverer`."""
+
+    def heard(self, source: SourceSpec) -> Heard: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """One moment on both clocks: monotonic seconds, and seconds since 1970."""
@@ -68,11 +75,17 @@ class Status:
     """
 
     def __init__(
-        self, worker: Working, config: str | None, probes: Probes, moment: Callable[[], Moment]
+        self,
+        worker: Working,
+        config: str | None,
+        probes: Probes,
+        moment: Callable[[], Moment],
+        sources: Sources,
     ) -> None:
         self._worker = worker
         self._config = config
         self._probes = probes
+        self._sources = sources
         self._moment = moment
 
     def status(self) -> Report:
@@ -107,7 +120,18 @@ class Status:
                 "wait_s": pool.spec.queue.wait,
                 "oldest_ms": whole_ms(moment.now - first.since) if first is not None else None,
             },
+            "sources": [self._source(one, moment) for one in pool.spec.sources],
             "backends": [self._backend(one, pool, moment) for one in pool.backends],
+        }
+
+    def _source(self, source: SourceSpec, moment: Moment) -> Report:
+        heard = self._sources.heard(source)
+        return {
+            "name": source.text,
+            "state": source_state(heard),
+            "members": heard.members,
+            "trouble": heard.trouble or None,
+            "since": moment.stamp(heard.since) if heard.since is not None else None,
         }
 
     def _backend(self, backend: Backend, pool: Pool, moment: Moment) -> Report:
@@ -134,6 +158,15 @@ class Status:
         if last is None:
             return None
         return {"at": moment.stamp(last.at), "verdict": last.verdict, "reason": last.reason}
+
+
+def source_state(heard: Heard) -> str:
+    """One word for it: up, stale (the last good answer is kept), down (there is none), or new (nothing said yet)."""
+    if heard.since is None:
+        return "new"
+    if not heard.trouble:
+        return "up"
+    return "stale" if heard.members else "down"
 
 
 def _site(spec: SiteSpec) -> Report:

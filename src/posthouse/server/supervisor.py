@@ -1,7 +1,7 @@
 """Supervisor: the process that the outside knows. It binds, starts the workers and serves no request itself.
 
 Laws
-- Reading, checking and a build of everything come before anything changes; a mistake or a taken port leaves
+- Reading, checking and a build of all that changes come before anything changes; a mistake or a taken port leaves
   everything as it was, in every worker.
 - Signals are methods: they return at once, and the work goes on in the loop.
 - The commands of the configuration, the pid file, the ready line and the service manager are its, once.
@@ -10,31 +10,36 @@ Laws
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config, HookEvent, HookSpec
-from posthouse.errors import ConfigError, StartError
-from posthouse.server import bugs, pidfile, signals
+from posthouse.server import bugs, memory, pidfile, signals
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.child import Child
 from posthouse.server.control import Prepare
+from posthouse.server.group_metrics import GroupMetrics
 from posthouse.server.ordering import Ordering
 from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
 from posthouse.server.ready import ready_line
+from posthouse.server.reloads import Outcome, Reloads, refused
+from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
-from posthouse.server.watch import Watch
+from posthouse.server.watch import Watch, look
 from posthouse.server.workers import Workers
 
 STOPPED, FAILED, STOPPED_TWICE = 0, 1, 2
 """Exit codes: stopped as asked; no worker can live; a second signal."""
 
 CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
+STOPPING = "it is stopping"
 ABORT_SECONDS = 1.0
 """After a second signal, until workers that have not ended are killed."""
 
@@ -48,6 +53,7 @@ class Settings:
     is_quiet   no ready line
     heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
     admin      where the admin socket is to be; None: there is none
+    admin_listen  IP address and port for metrics, health and readiness; None: nowhere
     bound      sockets that listen already, by address: one for each slot, or one for all
     """
 
@@ -59,6 +65,7 @@ class Settings:
     heartbeat: float = 0.0
     bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
     admin: AdminPlace | None = None
+    admin_listen: tuple[str, int] | None = None
 
 
 class Supervisor:
@@ -68,8 +75,11 @@ class Supervisor:
     """
 
     def __init__(self, loaded: Loaded, settings: Settings, parts: SupervisorParts) -> None:
-        self._loaded = loaded
+        self._config = loaded.config
+        self._sources = loaded.sources
         self._settings = settings
+        # Before the start, which may take long: what changes meanwhile is to be noticed.
+        self._looks = look(loaded.sources) if settings.is_watching else {}
         self._parts = parts
         self._log = parts.log
         self._number = 0
@@ -78,12 +88,12 @@ class Supervisor:
             self._start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
         self.ordering = Ordering(self._workers.children, parts.log)
+        self.metrics = GroupMetrics(self, self._workers)
+        self.metrics.is_counting = settings.admin_listen is not None
         self._tasks = Tasks()
         self.began = time.monotonic()
         self._is_stopping = False
         self._is_aborting = False
-        self._is_reloading = False
-        self._reload_again = ""
 
     def __repr__(self) -> str:
         return f"<Supervisor pid={os.getpid()} generation={self._number} {self._workers!r}>"
@@ -93,13 +103,15 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(bugs.teller(self._log))
         self._exit: asyncio.Future[int] = self._loop.create_future()
+        self._reloads = Reloads(self._reload, self._loop, self._tasks.spawn)
         self._workers.on_lost = self._on_lost
         watch = None
         try:
             if not await self._start():
                 return await self._exit
             if self._settings.is_watching:
-                watch = Watch(lambda: list(self._loaded.sources), lambda: self.reload("watch"), self._loop)
+                files = lambda: list(self._sources)  # noqa: E731
+                watch = Watch(files, lambda: self.reload("watch"), self._loop, self._looks)
             return await self._exit
         finally:
             if watch is not None:
@@ -125,7 +137,13 @@ class Supervisor:
     @property
     def config(self) -> Config:
         """What is served."""
-        return self._loaded.config
+        return self._config
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether anybody serves, and we are not about to stop."""
+        serving = any(child.is_serving for child in self._workers.children())
+        return self._number > 0 and not self._is_stopping and serving
 
     # --- start
 
@@ -139,7 +157,7 @@ class Supervisor:
         signals.listen(self._loop, self)  # what follows may take long, and must not outlive us
         await self._workers.start()
         self._parts.import_the_rest()
-        config = self._loaded.config
+        config = self._config
         prepare = Prepare(1, config, self._parts.first_files(config))
         if not await self._unless_stopped(self._workers.first(prepare)):
             return False
@@ -147,6 +165,7 @@ class Supervisor:
         self._bindings.take(fresh)
         if self._parts.admin is not None:
             self._parts.admin.claim()
+            await self._parts.admin.serve()
         if self._settings.pidfile:
             pidfile.write(self._settings.pidfile)
         self._tell_notices(config)
@@ -155,8 +174,7 @@ class Supervisor:
             return False
         await self._workers.commit(prepare, fresh, {})
         self._number = 1
-        if self._parts.admin is not None:
-            await self._parts.admin.serve()
+        self.metrics.reloads.start(time.time())
         count = len(self._workers)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))
@@ -181,51 +199,71 @@ class Supervisor:
 
     # --- reload
 
-    def reload(self, cause: str) -> None:
+    def reload(self, cause: str) -> asyncio.Future[Outcome]:
         """Reopen the logs and swap in what the configuration says now. A mistake in it changes nothing.
 
-        Asked again meanwhile, it is done once more afterwards, so that the last word of the file counts.
+        Asked again meanwhile, it is done once more afterwards. The answer says how it went.
         """
         if cause != "watch":
             self._workers.reopen_logs(self._parts.reopen_logs())
         if self._is_stopping or not self._number:
-            return
-        if self._is_reloading:
-            self._reload_again = cause
-            return
-        self._is_reloading = True
-        self._tasks.spawn(self._reload(cause))
+            ended = self._loop.create_future()
+            ended.set_result(Outcome(refusal=STOPPING if self._is_stopping else "it is starting"))
+            return ended
+        return self._reloads.ask(cause)
 
-    async def _reload(self, cause: str) -> None:
+    async def _reload(self, cause: str) -> Outcome:
+        sources: Mapping[str, str] = {}
         self._parts.manager.reloading()
         try:
-            loaded = await self._loop.run_in_executor(None, self._parts.load)
+            found = await in_thread(self._loop, self._read_again)
             if self._is_stopping:
-                return
-            if loaded is None:
+                return Outcome(refusal=STOPPING)
+            if found is None:
                 self._log.info(CANNOT_RELOAD, cause=cause)
-            elif cause != "watch" or loaded.config != self._loaded.config:
-                await self._swap(loaded, cause)
+                return Outcome(refusal=CANNOT_RELOAD)
+            delta, sources = found
+            if cause == "watch" and delta.is_nothing(self._config):
+                self._sources = sources
+                return Outcome(self._number, len(self._config.sites))
+            outcome = await self._swap(delta, cause)
+            if not outcome.refusal:
+                self._sources = sources
+            return outcome
         except Exception as error:  # whatever it is, it must not take down what serves
-            if not self._is_stopping:
-                self._tell_refusal(error, cause)
+            if self._is_stopping:
+                return Outcome(refusal=STOPPING)
+            outcome = refused(error, sources)
+            self._tell_refusal(outcome, cause)
+            return outcome
         finally:
-            self._is_reloading = False
             if not self._is_stopping:
                 self._parts.manager.ready()
-            if self._reload_again:
-                again, self._reload_again = self._reload_again, ""
-                self.reload(again)
 
-    async def _swap(self, loaded: Loaded, cause: str) -> None:
+    def _read_again(self) -> tuple[Delta, Mapping[str, str]] | None:
+        """In a thread: what has changed in the configuration, and the files it came from."""
+        with memory.no_collections():
+            loaded = self._parts.load()
+            return (make_delta(self._config, loaded.config), loaded.sources) if loaded is not None else None
+
+    def _check(self, config: Config, delta: Delta) -> Mapping[str, bytes]:
+        try:
+            return self._parts.check(config, delta)
+        finally:
+            # A build for nothing leaves cycles (a loop, a runtime), which the next reload would freeze for good.
+            gc.collect()
+
+    async def _swap(self, delta: Delta, cause: str) -> Outcome:
+        """Have what the delta makes of the configuration served. Raises ConfigError or StartError; nothing has changed
+        then."""
         began = self._loop.time()
-        config = loaded.config
-        files = await self._loop.run_in_executor(None, self._parts.check, config)
+        config = apply_delta(self._config, delta)
+        files = await in_thread(self._loop, lambda: self._check(config, delta))
         async with self._workers.change():
-            prepare = Prepare(self._number + 1, config, files)
+            prepare = Prepare(self._number + 1, delta, files)
             await self._workers.prepare(prepare)
             if self._is_stopping:
-                return
+                return Outcome(refusal=STOPPING)
             keys = listen_keys(config)
             try:
                 fresh = self._bindings.bind(keys)
@@ -233,29 +271,34 @@ class Supervisor:
                 self._workers.abandon(prepare)
                 raise
             self._bindings.take(fresh)
-            self._number, self._loaded = prepare.number, loaded
-            self._tell_notices(config)
-            await self._workers.commit(prepare, fresh, self._bindings.leave(keys))
+            self._tell_notices(config, self._config)
+            self._number, self._config = prepare.number, config
+            self.metrics.keep(config)
+            whole = replace(prepare, wanted=config)
+            await self._workers.commit(whole, fresh, self._bindings.leave(keys))
             self.ordering.keep(config)
+        self.metrics.reloads.succeed(time.time())
         took = round((self._loop.time() - began) * 1000)
-        self._log.info(
-            "reloaded", cause=cause, generation=prepare.number, sites=len(config.sites), took_ms=took
-        )
+        outcome = Outcome(prepare.number, len(config.sites), len(delta.built), took)
+        facts: dict[str, Any] = outcome.report()
+        self._log.info("reloaded", cause=cause, **facts)
+        return outcome
 
-    def _tell_refusal(self, error: Exception, cause: str) -> None:
-        if isinstance(error, ConfigError):
-            for mistake in error.mistakes:
-                place = str(mistake.place)
-                what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
-                self._log.error("configuration", key=place, place=place, mistake=what)
-            reason = f"{len(error.mistakes)} mistakes" if len(error.mistakes) > 1 else "1 mistake"
-        else:
-            reason = str(error) if isinstance(error, StartError) else repr(error)
+    def _tell_refusal(self, outcome: Outcome, cause: str) -> None:
+        self.metrics.reloads.fail()
+        for mistake in outcome.mistakes:
+            place = str(mistake.place)
+            what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+            self._log.error("configuration", key=place, place=place, mistake=what)
+        reason = outcome.refusal
         self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
 
-    def _tell_notices(self, config: Config) -> None:
+    def _tell_notices(self, config: Config, before: Config | None = None) -> None:
+        """Those that are new: an edit that moves lines must not tell thousands again."""
+        known = {(one.place.file, one.message) for one in before.notices} if before is not None else set()
         for notice in config.notices:
-            self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+            if (notice.place.file, notice.message) not in known:
+                self._log.warn("configuration", place=str(notice.place), notice=notice.message)
 
     # --- stop
 
@@ -277,6 +320,7 @@ class Supervisor:
 
         if not self._number:  # nothing is served yet
             tell(0)
+            self._log.flush()
             self._log.info("stopped", cut=0)
             self._end(STOPPED)
             return
@@ -284,7 +328,8 @@ class Supervisor:
         try:
             cut = await self._workers.stop(cause, tell, grace)
             if not self._is_aborting:
-                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
+                await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
+                self._log.flush()  # how many lines were held back: the last line says that it is over
                 self._log.info("stopped", cut=cut)
         finally:
             if not self._is_aborting:

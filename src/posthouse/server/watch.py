@@ -34,20 +34,24 @@ def _looks_of(path: str) -> tuple[int, int, int] | None:
 
 
 class Watch:
-    """Calls `changed` when one of the files does not look as before; `files` is asked each time."""
+    """Calls `changed` when one of the files does not look as before; `files` is asked each time.
+
+    seen  how they looked when they were read; None: as they do now
+    """
 
     __slots__ = ("_changed", "_files", "_loop", "_seen", "_timer")
 
     def __init__(
         self,
         files: Callable[[], Iterable[str]],
-        changed: Callable[[], None],
+        changed: Callable[[], object],
         loop: asyncio.AbstractEventLoop,
+        seen: Looks | None = None,
     ) -> None:
         self._files = files
         self._changed = changed
         self._loop = loop
-        self._seen = look(files())
+        self._seen = look(files()) if seen is None else seen
         self._timer = loop.call_later(EVERY_SECONDS, self._tick)
 
     def stop(self) -> None:

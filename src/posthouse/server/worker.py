@@ -1,8 +1,8 @@
 """Worker: one event loop with its listeners and the generation that serves now. It does what the supervisor says.
 
 Laws
-- A new configuration is built completely before anything of the old one changes, and served only when all workers
-  have built it.
+- A new configuration is built completely before anything of the old one changes, in slices beside requests, and served
+  only when all workers have built it.
 - What stays listening is never closed; what goes is emptied, then drained.
 - Every exchange ends on the generation it began with. Stopping waits for all, at most `grace` seconds.
 - Without a supervisor there is nobody who could reload, stop or replace it: it drains and ends.
@@ -15,20 +15,28 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from posthouse.balance.pool import Pool
-from posthouse.config.specs import Config
+from posthouse.config.delta import Delta, Kept, apply_delta
+from posthouse.config.specs import Config, SiteSpec
 from posthouse.errors import ConfigError, StartError
+from posthouse.observe.snapshot import Snapshot, cut
 from posthouse.server import bugs, memory
 from posthouse.server.accepting import Admission
 from posthouse.server.control import (
+    MOST_SAMPLES,
     Abandon,
     Abort,
+    Ahead,
     AskStatus,
+    Collected,
     Commit,
     Empty,
     Ended,
+    Measure,
+    Measured,
     Obey,
     Ping,
     Pong,
@@ -45,8 +53,11 @@ from posthouse.server.control import (
     TidyLog,
     Welcome,
 )
+from posthouse.server.descriptors import check_room
 from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import Built, WorkerParts
+from posthouse.server.pressure import Pressure
+from posthouse.server.reload_count import ReloadCount
 from posthouse.server.sharing import GROUP_MESSAGES
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
@@ -69,17 +80,22 @@ class Worker:
         self._log = parts.log
         self._loop = parts.loop
         self._exit: asyncio.Future[int] = self._loop.create_future()
-        admission = Admission(welcome.connections, self._loop, self._log)
-        self._listeners = Listeners(parts.listener, admission, self._loop)
+        self._admission = Admission(welcome.limits.descriptors, self._loop, self._log)
+        self._listeners = Listeners(parts.listener, self._admission, self._loop)
+        self._pressure = Pressure(welcome.limits, self._admission, self._listeners, parts, self._in_flight)
         self._generation: Built | None = None
-        self._prepared: tuple[Prepare, Built] | None = None
+        self._config = Config(())
+        self._ahead: list[Kept | SiteSpec] = []
+        self._prepared: _Prepared | None = None
         self._fresh: dict[ListenKey, socket.socket] = {}
         self._retired: list[Built] = []
         self._tasks = Tasks()
         self._is_stopping = False
         self.began = time.monotonic()
+        self.reloads: ReloadCount | None = None  # the supervisor's affair
         self._acts: dict[type, Callable[[Any, list[int]], None]] = {
-            Prepare: lambda message, _: self._tasks.spawn(self._prepare(message)),
+            Ahead: lambda message, _: self._ahead.extend(message.parts),
+            Prepare: self._begin,
             Sockets: self._take,
             Commit: lambda message, _: self._tasks.spawn(self._commit(message)),
             Abandon: self._abandon,
@@ -92,6 +108,8 @@ class Worker:
             Abort: lambda message, _: self._end(STOPPED_TWICE, self._in_flight()),
             Ping: lambda message, _: parts.tell(Pong(self._in_flight())),
             AskStatus: lambda message, _: parts.tell(StatusReport(parts.status())),
+            Measure: lambda message, _: self._tasks.spawn(self._measure(message)),
+            Collected: lambda message, _: parts.collected(message),
             **dict.fromkeys(GROUP_MESSAGES, parts.hear_of_group),
         }
 
@@ -100,7 +118,7 @@ class Worker:
 
     async def run(self) -> int:
         """Serve until stopped; the exit code."""
-        self._loop.set_exception_handler(bugs.teller(self._log))
+        self._loop.set_exception_handler(bugs.teller(self._log, self._admission.rest))
         memory.keep_freed()
         return await self._exit
 
@@ -114,7 +132,7 @@ class Worker:
             self._log.warn("supervisor gone, draining", reason=why or "its channel ended")
             self._stop()
 
-    # --- what server/status.py asks
+    # --- what server/status.py and server/measuring.py ask
 
     @property
     def serving(self) -> Any:
@@ -156,29 +174,72 @@ class Worker:
         """Connections of clients that are open."""
         return self._listeners.connections()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves: neither starting nor draining."""
+        return self._generation is not None and not self._is_stopping
+
+    async def _measure(self, message: Measure) -> None:
+        last: Snapshot | None = None
+        for piece in cut(await self._parts.measure(), MOST_SAMPLES):
+            if last is not None:
+                self._parts.tell(Measured(message.round, last, is_last=False))
+                await asyncio.sleep(0)  # requests are not to wait for it
+            last = piece
+        assert last is not None
+        self._parts.tell(Measured(message.round, last, is_last=True))
+
     # --- change
 
-    async def _prepare(self, prepare: Prepare) -> None:
+    def _begin(self, prepare: Prepare, descriptors: list[int]) -> None:
+        ahead, self._ahead = self._ahead, []
+        wanted = prepare.wanted
+        if isinstance(wanted, Delta):
+            wanted = Delta((*ahead, *wanted.parts), wanted.notices)
+        self._tasks.spawn(self._prepare(prepare, wanted))
+
+    async def _prepare(self, prepare: Prepare, wanted: Config | Delta) -> None:
         try:
-            await self._parts.prepare(prepare.config)
+            config = apply_delta(self._config, wanted) if isinstance(wanted, Delta) else wanted
+            await self._parts.prepare(config)
             if self._is_stopping:
                 return
-            self._prepared = prepare, self._parts.build(prepare, self._generation)
+            built = await self._parts.build(prepare, config, self._generation)
+            self._prepared = _Prepared(config, built, len(wanted.built) if isinstance(wanted, Delta) else 0)
+            if self._is_stopping:
+                self._drop()
+                return
+            if self._generation is None:
+                self._pressure.check()
+            self._check_room(built.listen)
         except ConfigError as error:
             self._parts.tell(Refused(prepare.number, error.mistakes))
         except Exception as error:  # whatever it is, it must not take down what serves
+            self._drop()
             reason = str(error) if isinstance(error, StartError) else repr(error)
             self._parts.tell(Refused(prepare.number, reason=reason))
         else:
             self._parts.tell(Prepared(prepare.number))
 
     def _abandon(self, message: Abandon, descriptors: list[int]) -> None:
-        if self._prepared is not None:
-            (_, built), self._prepared = self._prepared, None
-            built.retire()
+        self._drop()
         for listening in self._fresh.values():
             listening.close()
         self._fresh.clear()
+
+    def _check_room(self, listen: Sequence[ListenKey]) -> None:
+        """For the sockets that will come with a `Commit`, which cannot fail: without a descriptor for them it would be
+        the end of us. Raises StartError."""
+        served = self._generation.listen if self._generation is not None else ()
+        try:
+            check_room(2 * len(set(listen) - set(served)))
+        except OSError as error:
+            raise StartError(f"no room for the new listening addresses: {error.strerror}") from None
+
+    def _drop(self) -> None:
+        if self._prepared is not None:
+            prepared, self._prepared = self._prepared, None
+            prepared.built.retire()
 
     def _take(self, message: Sockets, descriptors: list[int]) -> None:
         self._fresh |= _sockets(message.keys, descriptors)
@@ -186,11 +247,14 @@ class Worker:
     async def _commit(self, message: Commit) -> None:
         """From here on nothing can fail: what was built takes the place of what serves now."""
         assert self._prepared is not None
-        (prepare, built), self._prepared = self._prepared, None
+        prepared, self._prepared = self._prepared, None
+        config, built = prepared.config, prepared.built
+        self._config = config
         fresh, self._fresh = self._fresh, {}
+        self._pressure.fit(len(built.listen), built.outputs)
         old, self._generation = self._generation, built
         built.start()
-        limits, tcp = connection_limits(prepare.config), tcp_settings(prepare.config)
+        limits, tcp = connection_limits(config), tcp_settings(config)
         served = {
             key: Served(built.handler(key), limits.get(key, 0), tcp.get(key, DEFAULT)) for key in built.listen
         }
@@ -199,7 +263,12 @@ class Worker:
             old.retire(built)
             self._retired = [one for one in self._retired if one.in_flight] + [old]
         self._parts.tell(Serving(message.number))
+        if old is not None:
+            memory.settle_new(prepared.changed)
+            return
         memory.settle()
+        if not self._is_stopping:
+            self._pressure.start()
 
     def _empty(self, message: Empty, descriptors: list[int]) -> None:
         for key, listening in _sockets(message.keys, descriptors).items():
@@ -211,6 +280,7 @@ class Worker:
         self._parts.tell(Stopping(self._in_flight()))
         if not self._is_stopping:
             self._is_stopping = True
+            self._pressure.stop()
             self._tasks.spawn(self._drain())
 
     async def _drain(self) -> None:
@@ -237,6 +307,15 @@ class Worker:
         if not self._exit.done():
             self._parts.tell(Ended(cut))
             self._exit.set_result(code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a `Commit` is going to serve; changed: sites that were built anew."""
+
+    config: Config
+    built: Built
+    changed: int
 
 
 def _sockets(keys: Sequence[ListenKey], descriptors: Sequence[int]) -> dict[ListenKey, socket.socket]:

@@ -11,37 +11,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from posthouse.config.delta import Delta, whole
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
 from posthouse.server.bindings import Bindings, Bound, close
 from posthouse.server.channel import MOST_DESCRIPTORS
-from posthouse.server.child import Answer, Child, Gone, ended
+from posthouse.server.child import Answer, Child, Gone
 from posthouse.server.control import (
     Abandon,
     Abort,
     Commit,
     Empty,
     Ended,
+    LogMoved,
     Ping,
     Pong,
     Prepare,
     Prepared,
     Refused,
+    Reopened,
     ReopenLogs,
     Serving,
     Sockets,
     Stop,
     Stopping,
+    pieces,
 )
 from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
 from posthouse.server.moved_logs import MovedLogs
 from posthouse.server.sharing import Sharing
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
+from posthouse.server.verdicts import ended, judge, obituary
 
 MOST_STILLBORN: Final = 3
 """Workers in a row that ended before they served. With nobody else serving, that is the end."""
@@ -68,7 +73,9 @@ class Slot:
 
 
 class Workers:
-    """on_lost  told in one line that nobody serves any more and nobody will
+    """on_lost     told in one line that nobody serves any more and nobody will
+    on_message  told what a worker says that concerns others than us
+    on_death    told that the worker of a slot is dead, another one will come
     heartbeat   seconds; 0 = none
     """
 
@@ -76,6 +83,8 @@ class Workers:
         self, start: Start, bindings: Bindings, log: ProcessLog, count: int, heartbeat: float
     ) -> None:
         self.on_lost: Callable[[str], None] = lambda reason: None
+        self.on_message: Callable[[Child, object], None] = lambda child, message: None
+        self.on_death: Callable[[int], None] = lambda slot: None
         self.is_stopping = False
         self._start = start
         self._bindings = bindings
@@ -115,7 +124,7 @@ class Workers:
 
     async def first(self, prepare: Prepare) -> None:
         """Have all that were started build the first configuration. Raises ConfigError or StartError."""
-        self._sharing.prepare(prepare.number, prepare.config)
+        self._sharing.prepare(prepare.number, whole(prepare.wanted, None))
         await asyncio.gather(*(self._prepare_first(slot, prepare) for slot in self._slots))
 
     async def _prepare_first(self, slot: Slot, prepare: Prepare) -> None:
@@ -128,10 +137,9 @@ class Workers:
                 code = await child.end()
                 slot.stillborn += 1
                 if slot.stillborn >= MOST_STILLBORN:
-                    raise StartError(_obituary(child, code)) from None
-                self._log.error(
-                    "worker ended at its start", worker=slot.number, pid=child.pid, ended=ended(code)
-                )
+                    raise StartError(obituary(child, code, MOST_STILLBORN)) from None
+                facts: dict[str, Any] = {"worker": slot.number, "pid": child.pid, "ended": ended(code)}
+                self._log.error("worker ended at its start", **facts)
                 await self._give_birth(slot)
             else:
                 return
@@ -154,20 +162,25 @@ class Workers:
 
     async def prepare(self, prepare: Prepare) -> None:
         """Have all that serve build a configuration. Raises ConfigError or StartError, and then nobody has it."""
-        self._sharing.prepare(prepare.number, prepare.config)
+        before = self._serving.wanted if self._serving is not None else None
+        self._sharing.prepare(prepare.number, whole(prepare.wanted, before))
         serving = [child for child in self.children() if child.is_serving]
         if not serving:
             raise StartError("no worker serves at the moment")
+        if isinstance(prepare.wanted, Delta):
+            ahead, rest = pieces(prepare.wanted)
+            prepare = replace(prepare, wanted=rest)
+            for child in serving:
+                child.send_all(ahead)
         asked = (child.ask(prepare, Prepared, Refused) for child in serving)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         try:
             for answer in answers:
                 judge(answer)
-        except Gone:
+        except BaseException as error:
             self.abandon(prepare)
-            raise StartError("a worker ended while it built the new configuration") from None
-        except BaseException:
-            self.abandon(prepare)
+            if isinstance(error, Gone):
+                raise StartError("a worker ended while it built the new configuration") from None
             raise
 
     def abandon(self, prepare: Prepare) -> None:
@@ -222,7 +235,7 @@ class Workers:
             if self.is_stopping:
                 return
             if slot.stillborn >= MOST_STILLBORN and not any(one.is_serving for one in self.children()):
-                self.on_lost(_obituary(child, code))
+                self.on_lost(obituary(child, code, MOST_STILLBORN))
                 return
             await asyncio.sleep(self._mourn(slot, child, code))
             slot.stillborn += 1
@@ -241,6 +254,7 @@ class Workers:
     def _mourn(self, slot: Slot, child: Child, code: int) -> float:
         """Tell that it ended; seconds until the next one."""
         self._moved_logs.forget(child)
+        self.on_death(slot.number)
         delay = slot.backoff.after_death(asyncio.get_running_loop().time())
         self._log.error(
             "worker ended",
@@ -293,8 +307,12 @@ class Workers:
                 if not child.is_serving:
                     self._sharing.brief(child)
                 child.is_serving = True
-            case _ if not self._sharing.hear(child, message):
+            case _ if self._sharing.hear(child, message):
+                pass
+            case LogMoved() | Reopened():
                 self._moved_logs.hear(child, message)
+            case _:
+                self.on_message(child, message)
 
     async def ask_all(
         self, message: object, answer: type[Answer], patience: float
@@ -378,21 +396,5 @@ class Workers:
             await asyncio.wait([child.ended for child in children], timeout=FAREWELL_SECONDS)
         for child in self.children():
             child.kill()
-        for child in children:
-            await child.end()
+        await asyncio.gather(*(child.end() for child in children))
         self._sharing.close()
-
-
-def judge(answer: object) -> None:
-    """Raises what a worker's answer to `Prepare` means, if it is not `Prepared`."""
-    if isinstance(answer, BaseException):
-        raise answer
-    if isinstance(answer, Refused):
-        if answer.mistakes:
-            raise ConfigError(list(answer.mistakes))
-        raise StartError(answer.reason)
-
-
-def _obituary(child: Child, code: int) -> str:
-    why = child.trouble or ended(code)
-    return f"worker {child.slot} ended {MOST_STILLBORN} times before it served: {why}"

@@ -34,8 +34,17 @@ _WRONG: Final = "basicauth: the name or the password is wrong"
 class Checks(Protocol):
     """Where slow passwords are checked (server/password_checks.py)."""
 
-    def submit(self, client: str, check: Callable[[], bool], done: Callable[[bool], None], /) -> bool:
-        """Run `check` in another thread, then `done` in the event loop; False: too many wait, nothing will happen."""
+    def submit(
+        self,
+        client: str,
+        check: Callable[[], bool],
+        done: Callable[[bool], None],
+        is_wanted: Callable[[], bool],
+        /,
+    ) -> bool:
+        """Run `check` in another thread, then `done` in the event loop; False: too many wait, nothing will happen.
+
+        Where it `is_wanted` no more before it begins, `done` gets False."""
 
 
 class Rule:
@@ -144,8 +153,10 @@ class BasicAuth:
         waiting = [visit]
 
         def check() -> bool:
-            # Whoever has left meanwhile need not be answered; nothing but this list is shared with the other thread.
-            return not all(one.is_finished for one in waiting) and _is_any(slow, password)
+            return _is_any(slow, password)
+
+        def is_wanted() -> bool:
+            return not all(one.is_finished for one in waiting)
 
         def done(is_right: bool) -> None:
             del self._waiting[digest]
@@ -158,7 +169,7 @@ class BasicAuth:
                     one.authenticate(user.decode("latin-1"))
                 one.resume(None if is_right else rule.refuse(_WRONG))
 
-        if not self._checks.submit(visit.client_ip, check, done):
+        if not self._checks.submit(visit.client_ip, check, done, is_wanted):
             after = Field(b"Retry-After", b"%d" % RETRY_SECONDS)
             return Answer(503, (after,), cause="too many passwords wait to be checked")
         self._waiting[digest] = waiting

@@ -75,3 +75,10 @@ def test_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client._Connection, "connect", refuse)
     with pytest.raises(StartError, match="may be asked by another user only"):
         fetch(str(path), "/status")
+
+
+def test_what_is_refused_is_an_answer_too(tmp_path: Path) -> None:
+    answer = b'HTTP/1.1 422 No\r\nContent-Length: 14\r\n\r\n{"error": "x"}'
+    with saying(tmp_path / "a.sock", answer) as heard:
+        assert client.ask(str(tmp_path / "a.sock"), "POST", "/reload") == (422, {"error": "x"})
+    assert heard[0].startswith(b"POST /reload HTTP/1.1\r\n")

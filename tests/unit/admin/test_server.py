@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from posthouse.admin import server
-from posthouse.admin.api import HEAD_BYTES
+from posthouse.admin.api import HEAD_BYTES, Text
 from posthouse.admin.server import MOST_AT_ONCE, AdminServer
+from posthouse.admin.socket_file import SocketFile
 from posthouse.errors import StartError
 from unit.server.fakes import until
 
@@ -30,6 +31,19 @@ class Functions:
     async def order(self, asked: Mapping[str, str]) -> dict[str, object]:
         return {}
 
+    async def metrics(self, accept: bytes | None) -> Text:
+        return Text(200, "text/plain", b"counted 1\n")
+
+    def health(self) -> Text:
+        return Text(200, "text/plain", b"alive\n")
+
+    def ready(self) -> Text:
+        return Text(503, "text/plain", b"not ready\n")
+
+    async def reload(self) -> dict[str, object]:
+        await asyncio.sleep(0.05)
+        return {"generation": 2}
+
 
 class Log:
     def __init__(self) -> None:
@@ -41,7 +55,7 @@ class Log:
 
 @asynccontextmanager
 async def served(path: Path) -> AsyncIterator[AdminServer]:
-    made = AdminServer(str(path), Functions(), Log(), is_wanted=True)
+    made = AdminServer(SocketFile(str(path), is_default=False), Functions(), Log())
     made.claim()
     await made.serve()
     try:
@@ -158,7 +172,7 @@ def test_so_many_at_once_and_no_more(tmp_path: Path) -> None:
 def test_without_a_place_it_warns_or_refuses(tmp_path: Path) -> None:
     log = Log()
     path = str(tmp_path / "nowhere" / "posthouse" / "a.sock")
-    default = AdminServer(path, Functions(), log, is_wanted=False)
+    default = AdminServer(SocketFile(path, is_default=True), Functions(), log)
     default.claim()
     asyncio.run(default.serve())
     default.close()
@@ -166,4 +180,16 @@ def test_without_a_place_it_warns_or_refuses(tmp_path: Path) -> None:
     assert log.warned == [f"no admin socket: {reason}"]
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match="no socket"):
-        AdminServer(str(tmp_path / "file"), Functions(), log, is_wanted=True).claim()
+        AdminServer(SocketFile(str(tmp_path / "file"), is_default=False), Functions(), log).claim()
+
+
+def test_an_answer_may_take_longer_than_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is for the peer: a reload may wait for names."""
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.04)
+
+    async def main() -> None:
+        async with served(tmp_path / "a.sock"):
+            answer = await ask(tmp_path / "a.sock", ASK.replace(b"GET /status", b"POST /reload"))
+            assert answer.startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(main())

@@ -104,6 +104,11 @@ def test_hash_balance_is_for_those_that_hash(name: str) -> None:
     assert "uri_hash" in mistake.hint
 
 
+@pytest.mark.parametrize(("name", "arg"), [("ewma", "fast"), ("sticky", "ttl=fast")])
+def test_a_duration_that_is_none_is_shown(name: str, arg: str) -> None:
+    assert ", found 'fast': it is not a number with a unit" in refused(name, arg).message
+
+
 def test_options_of_sticky_come_once_and_after_the_name() -> None:
     assert "`ttl=` is there twice" in refused("sticky", "ttl=1s", "ttl=2s").message
     assert "found 'name'" in refused("sticky", "ttl=1s", "name").message

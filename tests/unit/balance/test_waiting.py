@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -14,7 +15,7 @@ from posthouse.balance.backend import Backend
 from posthouse.balance.health import NEVER
 from posthouse.balance.pool import Pool
 from posthouse.config.queue_spec import QueueSpec
-from posthouse.config.specs import PassiveSpec
+from posthouse.config.specs import BreakerSpec, PassiveSpec
 from posthouse.errors import FailureKind
 from unit.balance.samples import Request, make_pool, pool_spec
 
@@ -28,6 +29,8 @@ class Clock:
 
 class Guest:
     """A waiter as the law has it: takes what it can, knows when it must look again."""
+
+    is_passed = False
 
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self.pool = pool
@@ -283,3 +286,111 @@ class Waiting(RuleBasedStateMachine):
 
 Waiting.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 test_in_any_order = Waiting.TestCase
+
+
+def test_those_who_wait_choose_from_new_members() -> None:
+    pool, clock = full_pool("a"), Clock()
+    guests = [Guest(pool, clock).wait() for _ in range(3)]
+    grown = make_pool(pool_spec("ab", max_conns=1, passive=FORGETS), previous=pool)
+    late = Guest(grown, clock)
+    assert grown.queue is pool.queue and len(pool.queue) == 3
+    grown.queue.hand_over(pool, grown)
+    assert [guest.backend for guest in guests] == [grown.backends[1], None, None]
+    assert {guest.pool for guest in guests[1:]} == {grown}
+    late.wait()
+    grown.release(grown.backends[1])
+    assert (guests[1].backend, late.backend) == (grown.backends[1], None)
+    grown.queue.hand_over(pool, grown)  # nobody is left who waits for it
+    assert len(grown.queue) == 2
+
+
+def test_places_are_kept_in_both_lines() -> None:
+    pool, clock = full_pool("a"), Clock()
+    first = Guest(pool, clock).wait()
+    grown = make_pool(pool_spec("a", max_conns=1, passive=FORGETS), previous=pool)
+    second = Guest(grown, clock).wait()
+    third = Guest(pool, clock).wait()
+    grown.queue.hand_over(pool, grown)
+    order = []
+    for _ in range(3):
+        grown.release(grown.backends[0])
+        order.append([guest.backend is not None for guest in (first, second, third)])
+    assert order == [[True, False, False], [True, True, False], [True, True, True]]
+
+
+def test_who_may_only_be_passed_is_passed() -> None:
+    """Sessions of a draining backend: nobody else can have it."""
+    pool, clock = full_pool("ab"), Clock()
+    a, b = pool.backends
+
+    class WithSession(Guest):
+        def take(self) -> bool:
+            if a.is_full:
+                return False
+            self.backend = a
+            self.pool.acquire(a)
+            return True
+
+    first = Guest(pool, clock).wait()
+    behind = WithSession(pool, clock).wait()
+    a.believe(State.DRAINING)
+    pool.release(a)
+    assert behind.backend is None, "the first says that it is not passed"
+    pool.acquire(a)
+    first.is_passed = True
+    pool.release(a)
+    assert [first.backend, behind.backend] == [None, a]
+    assert len(pool.queue) == 1
+    pool.release(b)
+    assert first.backend is b
+
+
+def test_one_that_may_not_be_left_out_is_waited_for() -> None:
+    """`max_ejected`: as many failures as with one that is left out, but only full."""
+    passive = PassiveSpec(fail_timeout=10.0, max_ejected=50)
+    pool = full_pool("ab", passive=passive)
+    for backend in pool.backends:
+        pool.fail(backend, 0.0)
+    assert pool.select(ASKS, 0.0) is None
+    assert pool.why_not(0.0) is FailureKind.FULL
+    clock = Clock()
+    guest = Guest(pool, clock).wait()
+    pool.release(pool.backends[0])
+    assert guest.backend is None, "that is the one that is left out"
+    pool.release(pool.backends[1])
+    assert guest.backend is pool.backends[1]
+
+
+def test_with_panic_a_full_pool_is_waited_for() -> None:
+    pool = full_pool("ab", passive=PassiveSpec(fail_timeout=10.0, panic=True))
+    for backend in pool.backends:
+        pool.fail(backend, 0.0)
+    assert pool.why_not(0.0) is FailureKind.FULL
+    guest = Guest(pool, Clock()).wait()
+    pool.release(pool.backends[0])
+    assert guest.backend is pool.backends[0]
+    pool.backends[1].believe(State.DRAINING)
+    pool.release(pool.backends[0])
+    pool.backends[0].believe(State.DRAINING)
+    assert pool.select(ASKS, 0.0) is None
+    assert pool.why_not(0.0) is FailureKind.NO_BACKEND
+
+
+def test_who_comes_back_alone_gets_one_of_those_who_wait() -> None:
+    """A breaker's trial is waited for, as it is at the only place; meanwhile the mark of the other one falls."""
+    breaker = BreakerSpec(minimum=2, open=5.0, trials=2)
+    spec = pool_spec("ab", passive=PassiveSpec(fail_timeout=1.0, breaker=breaker))
+    spec = replace(spec, endpoints=(replace(spec.endpoints[0], max_conns=1), spec.endpoints[1]))
+    pool, clock = make_pool(spec), Clock()
+    a, b = pool.backends
+    for _ in range(2):
+        a.succeed(0.0, 0.1, None, "answered 500")
+    pool.fail(b, 4.5)
+    clock.now = 5.0
+    assert pool.select(ASKS, clock.now) is a
+    assert pool.acquire(a) is not None
+    guests = [Guest(pool, clock).wait() for _ in range(3)]
+    clock.now = 5.6
+    assert pool.select(ASKS, clock.now) is None
+    assert [guest.backend for guest in guests] == [b, None, None]
+    assert b.in_flight == 1

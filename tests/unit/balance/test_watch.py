@@ -63,3 +63,30 @@ def test_who_is_still_left_out_for_failures_does_not_begin_its_slow_start(watch:
     assert (backend.warmth, backend.is_usable) == (1.0, False)
     watch.expire(2.0)
     assert (backend.warmth, backend.is_usable) == (FLOOR, True)
+
+
+def test_who_left_is_known_as_long_as_it_is_held(watch: Watch) -> None:
+    held, free, stays = backend_of(watch, "held"), backend_of(watch, "free"), backend_of(watch, "stays")
+    for backend in (held, stays):
+        backend.acquire()
+    watch.serve((held, free, stays))
+    assert watch.left(held.key) is None, "it has not left"
+    watch.serve((stays,))
+    assert watch.left(held.key) is held
+    assert watch.left(free.key) is watch.left(stays.key) is None
+    watch.serve((stays, free))
+    assert watch.left(held.key) is held, "more than one change later"
+    held.release()
+    assert watch.left(held.key) is None
+    held.acquire()
+    watch.serve((held, stays))
+    assert watch.left(held.key) is None, "it is back"
+
+
+def test_nothing_is_known_after_the_end(watch: Watch) -> None:
+    held = backend_of(watch)
+    held.acquire()
+    watch.serve((held,))
+    watch.serve(())
+    watch.end()
+    assert watch.left(held.key) is None

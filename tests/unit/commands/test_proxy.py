@@ -82,3 +82,11 @@ def test_the_command_serves_it_and_never_reloads(monkeypatch: pytest.MonkeyPatch
 def test_it_needs_a_backend() -> None:
     with pytest.raises(UsageError, match="proxy needs at least one backend: --to localhost:9000"):
         proxy.COMMAND.run(["--from", ":8080"])
+
+
+def test_all_its_mistakes_are_told_at_once() -> None:
+    with pytest.raises(AdaptError) as raised:
+        proxy.COMMAND.run(["--to", "a:x", "--policy", "roundrobin"])
+    first, second = raised.value.mistakes
+    assert "`x` is not a port" in first.message
+    assert (second.message, second.hint) == ("unknown policy `roundrobin`", "did you mean `round_robin`?")

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from posthouse.admin import client
-from posthouse.commands import admin_place
-from posthouse.commands.command_line import Given, UsageError
-from posthouse.commands.status import COMMAND, aligned, describe, socket_path, span
-from posthouse.errors import StartError
+from posthouse.commands.status import COMMAND, aligned, describe, span
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -48,6 +44,7 @@ def report() -> dict[str, Any]:
                 "name": "a /",
                 "policy": "random",
                 "queue": {"length": 2, "size": 100, "wait_s": 1.0, "oldest_ms": 120},
+                "sources": [],
                 "backends": [
                     backend("http://one:9000", in_flight=2, max_conns=2),
                     backend(
@@ -106,6 +103,26 @@ def test_orders_are_reasons() -> None:
     assert three.endswith("3 failed, back in 7s")
 
 
+def test_sources() -> None:
+    found = report()
+    (pool,) = found["pools"]
+    missing = {"state": "down", "members": 0, "trouble": "SRV: the name does not exist"}
+    pool["sources"] = [
+        {"name": "srv://_http._tcp.web.test", "since": "2026-01-31T11:57:55.000Z", **missing},
+        {"name": "file:/x", "state": "new", "members": 0, "trouble": None, "since": None},
+    ]
+    pool["backends"] = pool["backends"][:1]
+    assert describe(found, NOW)[7:12] == [
+        "    source                     state  since     members  trouble",
+        "    srv://_http._tcp.web.test  down   2m5s ago  0        SRV: the name does not exist",
+        "    file:/x                    new    -         0        -",
+        "    backend          state  since  in flight  fails  last check  reason",
+        "    http://one:9000  up     -      2/2        0      -           -",
+    ]
+    pool["backends"] = []
+    assert describe(found, NOW)[9:11] == ["    file:/x                    new    -         0        -", ""]
+
+
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
@@ -134,16 +151,3 @@ def test_json_is_what_was_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert COMMAND.run(["--admin=/x.sock"]) == 0
     assert capsys.readouterr().out.startswith("posthouse 1.2.3, pid 12")
     assert asked == [("/x.sock", "/status")] * 2
-
-
-def test_whom_it_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert socket_path(Given({"--config": ["/etc/Caddyfile"]}, [])) == admin_place.default("/etc/Caddyfile")
-    with pytest.raises(StartError, match="there is no Caddyfile in the working directory"):
-        socket_path(Given({}, []))
-    Path("Caddyfile").write_text("")
-    assert socket_path(Given({}, [])) == admin_place.default(str(tmp_path / "Caddyfile"))
-    with pytest.raises(UsageError, match="who serves stdin has no name"):
-        socket_path(Given({"--config": ["-"]}, []))
-    with pytest.raises(UsageError, match="off"):
-        socket_path(Given({"--admin": ["off"]}, []))

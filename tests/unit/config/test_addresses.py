@@ -136,3 +136,9 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
         return
     assert 0 <= address.port <= 65535 and address.port != 443
     assert address.path == "" or address.path.startswith("/")
+
+
+def test_a_garbled_scheme_is_no_host_of_that_name() -> None:
+    mistake = mistake_of("http//u:secret@a.test")
+    assert mistake.message == "`a.test` is not a site address: its scheme is garbled"
+    assert mistake.hint == "write `http://a.test`"

@@ -175,3 +175,12 @@ def test_a_root_means_files_and_files_have_a_root() -> None:
     ):
         found = with_root(SiteSpec((), files=files), root)
         assert (found.files, found.root) == expected
+
+
+def test_a_star_in_a_path_is_told_to_be_an_ordinary_character() -> None:
+    starred = site("a.test", routes=(route("/api/*", line=3), route("/", line=4)))
+    (notice,) = check(Config((starred,))).notices
+    assert (notice.place.line, notice.message) == (
+        3,
+        "`*` is an ordinary character here: `proxy /api/` takes all that begins with `/api/`",
+    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.config.hosts import is_ip, is_public_name, normal_name, normal_v6, split_port
+from posthouse.config.hosts import is_ip, is_public_name, mend_scheme, normal_name, normal_v6, split_port
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,23 @@ def test_the_port_is_split_off(text: str, parts: tuple[str, str | None]) -> None
 def test_colons_and_brackets_must_fit(text: str) -> None:
     with pytest.raises(ValueError):
         split_port(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("http//host:80/x", "http://host:80/x"),
+        ("HTTPS:/host", "https://host"),
+        ("http;//host", "http://host"),
+        ("http///host", "http://host"),
+        ("http//user:secret@host", "http://host"),
+        ("http://host", ""),
+        ("http/x", ""),
+        ("http:80", ""),
+        ("httpd//x", ""),
+        ("http//", ""),
+        ("http", ""),
+    ],
+)
+def test_a_garbled_scheme_is_mended(text: str, meant: str) -> None:
+    assert mend_scheme(text) == meant

@@ -8,6 +8,7 @@ from posthouse.caddyfile.parser import Segment
 from posthouse.config.units import NO_LIMIT
 from posthouse.directives.arguments import (
     Rejected,
+    all_of,
     count,
     duration,
     each,
@@ -83,3 +84,19 @@ def test_one_rejected_property_leaves_the_others() -> None:
         (17, "no", "yes"),
         (26, "no", "yes"),
     ]
+
+
+def test_all_words_that_cannot_be_used_are_told() -> None:
+    words = lex("1s x 2s y", "f")
+    dispenser = Dispenser(Segment(words[0], ()))
+    with pytest.raises(Rejected) as raised:
+        all_of(words, duration)
+    raised.value.tell(dispenser)
+    assert [one.place.column for one in dispenser.mistakes] == [4, 9]
+    assert all_of(words[::2], duration) == (1.0, 2.0)
+
+
+def test_a_matcher_is_told_to_be_no_path() -> None:
+    with pytest.raises(Rejected, match="FROM must begin") as raised:
+        path(token("*"), "FROM")
+    assert "Caddy 2" in raised.value.hint

@@ -132,6 +132,8 @@ def test_the_path_of_a_unix_socket_has_a_longest() -> None:
         ("fastcgi://a", "`fastcgi://` is not part of Posthouse", "FastCGI"),
         ("ftp://a", "`ftp://` is not a scheme", "http://"),
         ("tcp://a:1", "`tcp://` is not a scheme", "unix:"),
+        ("http//a", "`http//a` is not a backend's address: its scheme is garbled", "`http://a`"),
+        ("https:/u:pw@a:1", "`a:1` is not a backend's address: its scheme is garbled", "`https://a:1`"),
         ("unix:run/a", "its path must be absolute", "unix:/PATH"),
         ("unix://run/a.sock", "a host would follow", "unix:/run/a.sock"),
         ("unix:@name", "abstract Unix sockets", "unix:/PATH"),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from posthouse.adapt import AdaptError, adapt
 from posthouse.config.specs import ErrorsSpec, SiteSpec
 
 
@@ -48,3 +49,15 @@ def test_forms(read_site: Callable[[str], SiteSpec], text: str, errors: ErrorsSp
 )
 def test_mistakes(find_mistakes: Callable[[str], list[str]], text: str, mistake: str) -> None:
     assert find_mistakes(text) == [mistake]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_led"), [("200", True), ("40", True), ("399", True), ("600", True), ("4o4", False)]
+)
+def test_a_status_that_is_no_error_is_told_which_ones_are(status: str, is_led: bool) -> None:
+    with pytest.raises(AdaptError) as raised:
+        adapt(f"localhost {{\nerrors {{\n{status} a\n}}\n}}", "f", env={})
+    (mistake,) = raised.value.mistakes
+    assert (
+        mistake.hint == "pages are for errors: a status from 400 to 599, or `*` for all of them"
+    ) is is_led

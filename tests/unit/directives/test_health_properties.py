@@ -62,6 +62,12 @@ def test_paths(read_site: ReadSite, written: str, path: str) -> None:
         ("health_check_drain 503 429-431", CheckSpec("/h", drain=((503, 503), (429, 431)))),
         ("health_check_drain 503\nhealth_check_drain off", CheckSpec("/h")),
         (
+            "health_check_drain X-Draining 503 Gone-Soon",
+            CheckSpec("/h", drain=((503, 503),), drain_fields=("X-Draining", "Gone-Soon")),
+        ),
+        ("health_check_drain 503 X-Draining\nhealth_check_drain X-D", CheckSpec("/h", drain_fields=("X-D",))),
+        ("health_check_drain 503 X-Draining\nhealth_check_drain off", CheckSpec("/h")),
+        (
             'health_check_header A b\nhealth_check_header A "{c} d"',
             CheckSpec("/h", headers=(("A", "b"), ("A", "{c} d"))),
         ),
@@ -140,6 +146,12 @@ def test_off(read_site: ReadSite) -> None:
             "2:21 expected a status such as `200`, `2xx` or `200-399` (200 to 599), found `1xx`",
         ),
         ("health_check_status 399-200", "2:21 `399-200` is no range of statuses: it must go up"),
+        ("health_check_drain X-D:", "2:20 `X-D:` is not a field name"),
+        ("health_check_drain *", "2:20 expected a status or the name of a field, found `*`"),
+        (
+            "health_check_drain X-D 5x",
+            "2:24 expected a status such as `200`, `2xx` or `200-399` (200 to 599), found `5x`",
+        ),
         (
             "health_check_drain 503 off",
             "2:24 expected a status such as `200`, `2xx` or `200-399` (200 to 599), found `off`",

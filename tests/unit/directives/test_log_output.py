@@ -92,6 +92,7 @@ def test_rotation_of_what_is_no_file_is_noticed(text: str, output: str) -> None:
             "syslog+tls://h",
             "`syslog+tls://h` is no address of a syslog daemon: syslog is reached over udp or tcp, not `tls`",
         ),
+        ("off", "`off` is no place to write to"),
         ("syslog://h:x", "`syslog://h:x` is no address of a syslog daemon: `x` is not a port (1 to 65535)"),
     ],
 )
@@ -99,3 +100,8 @@ def test_wrong_outputs(
     find_mistakes: Callable[[str], list[str]], directive: str, output: str, mistake: str
 ) -> None:
     assert find_mistakes(f"{directive} {output}") == [f"1:{len(directive) + 2} {mistake}"]
+
+
+@pytest.mark.parametrize("output", ["./off", '"off"'])
+def test_a_file_may_be_called_off(read_site: Callable[[str], SiteSpec], output: str) -> None:
+    assert read_site(f"log {output}").logs[0].output == output.strip('"')

@@ -33,6 +33,7 @@ SAMPLES = {
     "status": "status 404 /gone",
     "mime": "mime .x text/x",
     "internal": "internal /inner",
+    "metrics": "metrics /numbers { health }",
     "push": "push",
     "proxy": "proxy /api 127.0.0.1:1 {\n max_fails 2\n}\nproxy / 127.0.0.1:2",
     "browse": "browse /list",

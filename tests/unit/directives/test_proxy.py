@@ -222,6 +222,14 @@ def test_queue(read_route: ReadRoute, text: str, queue: QueueSpec) -> None:
     assert read_route(text).pool.queue == queue
 
 
+def test_a_policy_that_is_not_written_is_found_wanting_where_more_is_asked_of_it(
+    read_route: ReadRoute,
+) -> None:
+    assert read_route("hash_balance 125%").pool.policy.place.line == 3
+    assert read_route("hash_balance 125%\npolicy ip_hash").pool.policy.place.line == 4
+    assert read_route("policy ip_hash\nhash_balance 125%").pool.policy.place.line == 3
+
+
 def test_header_rules_accumulate_in_the_order_of_the_file(read_route: ReadRoute) -> None:
     route = read_route(
         "header_upstream A b\nheader_downstream -Server\nheader_upstream +A {host}\nheader_upstream -B x"

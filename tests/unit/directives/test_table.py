@@ -31,7 +31,7 @@ V1 = [
 
 def test_the_order_is_that_of_v1() -> None:
     assert [name for name in DIRECTIVES if name in V1] == V1
-    assert set(DIRECTIVES) - set(V1) == {"trusted_proxies", "tcp", "proxy_protocol"}
+    assert set(DIRECTIVES) - set(V1) == {"trusted_proxies", "tcp", "proxy_protocol", "metrics"}
 
 
 @pytest.mark.parametrize("name", [name for name, entry in DIRECTIVES.items() if isinstance(entry, Never)])

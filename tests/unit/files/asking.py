@@ -29,7 +29,10 @@ def visit_of(head: RequestHead, path: str = "", query: bytes | None = None) -> V
         key=path.lower(),
         wire_path=target.wire_path,
         query=target.query if query is None else query,
+        is_finished=False,
+        resumed=[],
     )
+    visit.resume = visit.resumed.append
     found: Visit = visit
     return found
 
@@ -40,6 +43,7 @@ def ask(
     """The answer, and its whole body; the source is read in odd pieces and closed."""
     head = ask_head(target, *lines, method=method)
     answer = server.respond(visit_of(head, path), head)
+    assert isinstance(answer, Answer)
     source = answer.body
     if source is None or isinstance(source, bytes):
         return answer, source or b""

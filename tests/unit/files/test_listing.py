@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import pytest
 from posthouse.files import listing
 from posthouse.files.folder import Folder
 from posthouse.files.listing import Listings, Wish, ordered, read_wish, scan
-from posthouse.files.listing_page import Row
-from posthouse.proxy.answer import Answer
+from posthouse.files.listing_page import PIECE_ROWS, Row
+from posthouse.proxy.answer import WAIT, Answer
 from unit.files.asking import ask_head, field, visit_of
 
 
@@ -74,13 +75,56 @@ def filled(www: Path) -> Folder:
     return Folder(str(www), hidden=[str(www / "Caddyfile")])
 
 
-def asked(folder: Folder, target: str = "/", *lines: str, scopes: tuple[str, ...] = ("/",)) -> Answer:
+class Turns:
+    """The turns of the event loop: what was asked to be done in a later one."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+        self.count = 0
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> None:
+        assert seconds == 0.0
+        self.waiting.append(callback)
+
+    def turn(self) -> None:
+        (callback,) = self.waiting
+        self.waiting.clear()
+        self.count += 1
+        callback()
+
+
+def asked(
+    folder: Folder,
+    target: str = "/",
+    *lines: str,
+    scopes: tuple[str, ...] = ("/",),
+    turns: Turns | None = None,
+) -> Answer:
     head = ask_head(target, *lines)
-    return Listings(scopes).answer(folder, visit_of(head), head)
+    turns = turns or Turns()
+    visit: Any = visit_of(head)
+    answer = Listings(scopes, turns.later).answer(folder, visit, head)
+    while turns.waiting:
+        assert answer is WAIT and not visit.resumed
+        turns.turn()
+        if visit.resumed:
+            (answer,) = visit.resumed
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def scanned(www: Path, folder: Folder | None = None) -> tuple[list[Row], bool]:
+    rows: list[Row] = []
+    work = scan(folder or Folder(str(www)), os.fsencode(www), rows)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return rows, end.value
 
 
 def test_only_what_would_be_served_is_listed(www: Path) -> None:
-    rows, is_cut = scan(filled(www), os.fsencode(www))
+    rows, is_cut = scanned(www, filled(www))
     assert sorted(one.name for one in rows) == ["a:b <i>&.txt", "sub", "up"]
     assert not is_cut
 
@@ -138,7 +182,7 @@ def test_the_way_up(www: Path, target: str, scopes: tuple[str, ...], has_parent:
 
 
 def test_which_folders_are_listed() -> None:
-    listings = Listings(["/a", "/b/c"])
+    listings = Listings(["/a", "/b/c"], Turns().later)
     assert [key for key in ("/", "/a", "/a/", "/ax", "/b", "/b/c/") if listings.has(key)] == [
         "/a",
         "/a/",
@@ -151,9 +195,9 @@ def test_a_large_folder_is_cut(www: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(listing, "MOST_ENTRIES", 3)
     for number in range(3):
         (www / f"{number}").touch()
-    assert scan(Folder(str(www)), os.fsencode(www))[1] is False
+    assert scanned(www)[1] is False
     (www / ".unseen").touch()
-    rows, is_cut = scan(Folder(str(www)), os.fsencode(www))
+    rows, is_cut = scanned(www)
     assert is_cut and len(rows) <= 3
     body = asked(Folder(str(www))).body
     assert isinstance(body, bytes)
@@ -165,7 +209,7 @@ def test_odd_names_and_times(www: Path) -> None:
     os.utime(www / os.fsdecode(b"\xff\n.txt"), (1e12, 1e12))
     (www / "\"'><script>").touch()
     os.utime(www / "\"'><script>", (-5, -5))
-    [first, second] = ordered(scan(Folder(str(www)), os.fsencode(www))[0], Wish("time"))
+    [first, second] = ordered(scanned(www)[0], Wish("time"))
     assert (first.modified, second.modified > 1e10) == (0, True)
     assert second.link == "./%FF%0A.txt"
     for lines in ((), ("Accept: application/json",)):
@@ -180,3 +224,50 @@ def test_what_cannot_be_listed(www: Path) -> None:
     assert asked(folder, "/?limit=x").status == 400
     assert asked(folder, "/nothing/").status == 404
     assert asked(folder, "/.hidden/").status == 404
+
+
+@pytest.mark.parametrize("lines", [(), ("Accept: application/json",)])
+@pytest.mark.parametrize(("count", "turns"), [(PIECE_ROWS - 1, 0), (3 * PIECE_ROWS, 5)])
+def test_a_large_folder_is_listed_in_pieces(
+    www: Path, lines: tuple[str, ...], count: int, turns: int
+) -> None:
+    for number in range(count):
+        (www / f"{number:04}.txt").touch()
+    taken = Turns()
+    body = asked(Folder(str(www)), "/", *lines, turns=taken).body
+    assert isinstance(body, bytes)
+    assert body.count(b".txt") == 2 * count
+    assert body.index(b"0000.txt") < body.index(f"{count - 1:04}.txt".encode())
+    assert taken.count == turns
+
+
+def begun(www: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Turns]:
+    """A listing of which the first piece is made."""
+    monkeypatch.setattr(listing, "PIECE_ROWS", 1)
+    for name in "abc":
+        (www / name).touch()
+    visit: Any = visit_of(head := ask_head())
+    turns = Turns()
+    assert Listings(["/"], turns.later).answer(Folder(str(www)), visit, head) is WAIT
+    return visit, turns
+
+
+def test_for_nobody_no_more_is_listed(www: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    visit, turns = begun(www, monkeypatch)
+    visit.is_finished = True
+    turns.turn()
+    assert (turns.waiting, visit.resumed) == ([], [])
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_bug_on_the_way_leaves_nobody_waiting(www: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit, turns = begun(www, monkeypatch)
+
+    def bug(*args: object) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(listing, "_row", bug)
+    with pytest.raises(RuntimeError, match="bug"):
+        turns.turn()
+    assert [answer.status for answer in visit.resumed] == [500]

@@ -133,6 +133,7 @@ class FakePlan:
         self.limits = limits or HeadLimits()
         self.timeouts = timeouts or DownstreamTimeouts()
         self.has_totals = timeouts is not None
+        self.is_refusing = False
         self.introducers: Introducers | None = None
         self.has_nodelay = True
         self.refused_peers: list[tuple[str, str, str]] = []
@@ -145,7 +146,7 @@ class FakePlan:
         self.exchanges.append(exchange)
         return exchange
 
-    def refuse(self, stream: Any, error: ProtocolError) -> bytes:
+    def refuse(self, stream: Any, error: ProtocolError, is_head: bool) -> bytes:
         self.refused.append(error)
         return b"HTTP/1.1 %d refused\r\nConnection: close\r\n\r\n" % error.status
 

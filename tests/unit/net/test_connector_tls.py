@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import select
 import socket
 import ssl
@@ -208,6 +209,30 @@ def test_a_stalled_handshake_meets_the_limit_that_ends_first(
                 FailureKind.CONNECT_TIMEOUT,
                 "no TLS handshake within 0.06 s",
             )
+
+
+@contextlib.contextmanager
+def nothing_left_to_collect(kind: type) -> Iterator[None]:
+    """TLS is too large to wait for the collector: what ends leaves no circle with such an object in it."""
+    gc.collect()
+    before = [id(one) for one in gc.get_objects() if type(one) is kind]
+    gc.disable()
+    try:
+        yield
+        assert not [one for one in gc.get_objects() if type(one) is kind and id(one) not in before]
+    finally:
+        gc.enable()
+
+
+def test_a_refused_certificate_is_freed_at_once(dialler: Dialler) -> None:
+    with tls_serving("other.test") as server, nothing_left_to_collect(ssl.SSLObject):
+        assert isinstance(dialler.dial(server.port), Failure)
+        dialler.run(lambda: not any(type(one) is TLSTransport for one in gc.get_objects()))
+
+
+def test_a_handshake_that_was_called_off_is_freed_at_once(dialler: Dialler) -> None:
+    with nothing_left_to_collect(ssl.SSLObject):
+        test_called_off_during_the_handshake(dialler)
 
 
 def test_called_off_during_the_handshake(dialler: Dialler) -> None:

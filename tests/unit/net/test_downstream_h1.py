@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from posthouse.errors import FailureKind
 from posthouse.net.downstream_answer import LINGER_SECONDS
-from posthouse.net.downstream_h1 import LAST_HEAD_BYTES, PIPELINE_BYTES
+from posthouse.net.downstream_body import PIPELINE_BYTES
+from posthouse.net.downstream_h1 import HEADS_A_TURN, LAST_HEAD_BYTES
 from posthouse.net.idle import IdleConnections
 from posthouse.net.pump import PUMP_FROM
 from posthouse.protocol.h1 import TARGET_BYTES, HeadLimits
@@ -164,6 +165,46 @@ def test_many_small_requests_that_waited_are_all_answered() -> None:
     client.stand.turn()
     assert client.wire.take() == OK * 3001
     assert not client.wire.is_paused
+
+
+def test_so_many_requests_begin_in_a_turn() -> None:
+    """One client that sends nothing but requests that are answered at once leaves the others their turns."""
+    client = Client(plan := FakePlan())
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:] + GET * (HEADS_A_TURN - 1))
+    assert len(plan.exchanges) == HEADS_A_TURN
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:] + GET * (HEADS_A_TURN + 1))
+    client.wire.feed(GET)
+    assert len(plan.exchanges) == 2 * HEADS_A_TURN, "what arrives meanwhile is kept for the next turn"
+    assert not client.wire.is_paused
+    client.stand.turn()
+    assert client.wire.take() == OK * (2 * HEADS_A_TURN + 3)
+    assert client.connection.is_idle
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_flood_of_requests_is_not_read_further_than_a_mark(pieces: int) -> None:
+    client = Client(FakePlan())
+    count = PIPELINE_BYTES // len(GET) + HEADS_A_TURN + 1
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:])
+    for number in range(pieces):
+        client.wire.feed(GET * (count * (number + 1) // pieces - count * number // pieces))
+    client.wire.feed(GET)
+    assert client.wire.is_paused
+    client.stand.turn()
+    assert client.wire.take() == OK * (count + 2)
+    assert not client.wire.is_paused
+
+
+def test_a_client_that_leaves_between_its_requests() -> None:
+    client = Client(plan := FakePlan())
+    client.wire.feed(GET[:9])
+    client.wire.feed(GET[9:] + GET * HEADS_A_TURN)
+    client.wire.lose()
+    client.stand.turn()
+    assert len(plan.exchanges) == HEADS_A_TURN
 
 
 # -- the same events, however the bytes are cut

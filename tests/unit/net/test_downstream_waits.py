@@ -6,7 +6,7 @@ import pytest
 
 from posthouse.errors import FailureKind
 from posthouse.net.downstream_answer import DRAIN_GRACE, LINGER_SECONDS, SIZED
-from posthouse.net.downstream_h1 import LOOK_OUT_SECONDS
+from posthouse.net.downstream_body import LOOK_OUT_SECONDS
 from posthouse.net.flow import NO_PEER, PEER_FULL
 from posthouse.net.handler import DownstreamTimeouts
 from posthouse.net.timers import NEVER
@@ -195,7 +195,7 @@ def test_totals_end_with_http(way: str) -> None:
 def test_a_client_that_leaves_unread_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """While we don't read, the loop tells us nothing: the kernel is asked a few times a second."""
     hung_up: list[int] = []
-    monkeypatch.setattr("posthouse.net.downstream_h1.has_hung_up", lambda descriptor: descriptor in hung_up)
+    monkeypatch.setattr("posthouse.net.downstream_body.has_hung_up", lambda descriptor: descriptor in hung_up)
     client = Client(plan := FakePlan(wait))
     client.wire.sock.descriptor = 7
     client.send(POST[:-3])
@@ -229,9 +229,27 @@ def test_the_exchange_is_told_of_a_client_that_reads_slowly() -> None:
     client.connection.send_head(b"200 OK", b"", 2, b"x" * 70_000, False)
     assert plan.last.events[-1] == ("full",)
     assert client.connection.is_full
+    assert client.stand.reactor.full_clients == 1
     client.wire.read_on()
     assert plan.last.events[-1] == ("ready",)
     assert not client.connection.is_full
+    assert client.stand.reactor.full_clients == 0
+
+
+@pytest.mark.parametrize("end", ["lost", "tunnel"])
+def test_a_slow_client_is_counted_no_longer_than_it_is_one(end: str) -> None:
+    client = Client(plan := FakePlan(wait))
+    client.send(GET)
+    client.wire.stall()
+    client.connection.send_head(b"200 OK", b"", 2, b"x" * 70_000, False)
+    client.connection.pause_writing()
+    assert (client.stand.reactor.full_clients, plan.last.names[-1]) == (1, "full")
+    if end == "tunnel":
+        client.connection.leave_http()
+        assert client.stand.reactor.full_clients == 0
+    client.wire.lose(ConnectionResetError())
+    client.stand.turn()
+    assert client.stand.reactor.full_clients == 0
 
 
 def test_a_client_that_never_reads_on_is_cut() -> None:

@@ -108,6 +108,20 @@ def test_what_comes_back_to_an_endpoint_that_was_left_is_closed() -> None:
     assert not again.wire.is_closed
 
 
+def test_trimmed_those_go_that_would_be_closed_first() -> None:
+    stand = Stand()
+    backends = []
+    for key in "bcbc":
+        stand.loop.advance(1.0)
+        backends.append(warm(stand, key))
+    assert stand.idle.trim(4) == 0
+    assert stand.idle.trim(2) == 2
+    assert [backend.wire.is_closed for backend in backends] == [True, True, False, False]
+    assert len(stand.idle) == 2
+    assert stand.idle.trim(0) == 2
+    assert stand.idle.acquire("b") is None
+
+
 def test_after_the_end_nothing_is_kept() -> None:
     stand = Stand()
     waiting, out = warm(stand), Backend(stand, "c")

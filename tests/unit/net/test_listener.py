@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from posthouse.net.handler import DownstreamTimeouts
 from posthouse.net.listener import Listener
+from posthouse.net.timers import NEVER
 from unit.net.fakes import OK, OK_CLOSE, Client, FakePlan, wait
 from unit.net.messages import GET
 from unit.net.wire import Stand, Wire
@@ -78,3 +80,38 @@ def test_abort_cuts_what_is_left_and_counts_it() -> None:
     assert all(wire.is_aborted and wire.sock.options for wire in wires)
     assert plan.last.names == ["head", "end", "lost"]
     assert listener.abort() == 0
+
+
+def test_refusing_goes_on_over_plans_until_it_serves_again() -> None:
+    plan, successor = FakePlan(), FakePlan()
+    listener = Listener(Stand().reactor, plan)
+    listener.refuse(True)
+    assert plan.is_refusing
+    listener.use(successor)
+    assert successor.is_refusing
+    listener.refuse(False)
+    assert not successor.is_refusing
+
+
+def test_idle_ones_are_told_with_since_when() -> None:
+    stand = Stand()
+    client = Client(FakePlan(wait), stand)
+    began = stand.loop.now
+    listener = client.listener
+    assert listener.idle(began - 0.001) == []
+    assert listener.idle(began) == [(began, client.connection)], "silent since it came"
+    stand.advance(1.0)
+    client.send(GET[:-2])
+    assert listener.idle(began + 9) == [], "a head has begun"
+    client.send(GET[-2:])
+    assert listener.idle(began + 9) == [], "an exchange runs"
+    stand.advance(1.0)
+    client.plan.last.answer()
+    assert listener.idle(began + 1.9) == []
+    assert listener.idle(began + 2.0) == [(began + 2.0, client.connection)]
+
+
+def test_without_an_idle_timeout_it_is_not_known_since_when() -> None:
+    client = Client(FakePlan(timeouts=DownstreamTimeouts(idle=NEVER)))
+    client.send(GET)
+    assert client.listener.idle(0.0) == [(0.0, client.connection)]

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from posthouse.net import reactor as module
-from posthouse.net.reactor import CROWDED_PUMP_BYTES, MANY_PUMPS, PUMP_BYTES
+import mmap
+
+from posthouse.net.reactor import (
+    CROWDED_PUMP_BYTES,
+    MANY_PUMPS,
+    PUMP_BYTES,
+    SPARE_BUFFERS,
+    SPARE_SECONDS,
+    Buffer,
+    Reactor,
+)
 from unit.net.wire import Stand
 
 
@@ -24,13 +33,44 @@ def test_a_buffer_that_a_transport_still_holds_is_not_lent_again() -> None:
     assert reactor.take_buffer() is not first
 
 
-def test_only_some_are_kept() -> None:
-    reactor = Stand().reactor
-    buffers = [reactor.take_buffer() for _ in range(20)]
+def lend(reactor: Reactor, number: int) -> list[Buffer]:
+    """Buffers that were in use all at once, and are free again."""
+    buffers = [reactor.take_buffer() for _ in range(number)]
     for buffer in buffers:
         reactor.give_buffer(buffer, is_free=True)
-    again = [reactor.take_buffer() for _ in range(20)]
-    assert sum(any(one is other for other in buffers) for one in again) == module._SPARE_BUFFERS
+    return buffers
+
+
+def kept(reactor: Reactor, buffers: list[Buffer]) -> int:
+    """How many of these buffers are lent again."""
+    again = [reactor.take_buffer() for _ in buffers]
+    return sum(any(one is other for other in buffers) for one in again)
+
+
+def test_a_load_that_goes_on_has_its_buffers_again() -> None:
+    stand = Stand()
+    buffers = lend(stand.reactor, MANY_PUMPS)
+    stand.advance(SPARE_SECONDS - 0.1)
+    assert kept(stand.reactor, buffers) == MANY_PUMPS
+
+
+def test_only_some_are_kept_for_good() -> None:
+    stand = Stand()
+    for _ in range(2):
+        buffers = lend(stand.reactor, SPARE_BUFFERS + 5)
+        stand.advance(SPARE_SECONDS)
+        assert len(stand.reactor._spare) == SPARE_BUFFERS
+    assert kept(stand.reactor, buffers) == SPARE_BUFFERS
+
+
+def test_few_buffers_need_no_look_at_them() -> None:
+    stand = Stand()
+    lend(stand.reactor, SPARE_BUFFERS)
+    assert stand.loop.waiting == 0
+
+
+def test_large_buffers_leave_no_holes_in_the_heap() -> None:
+    assert isinstance(Stand().reactor.take_buffer(), mmap.mmap)
 
 
 def test_a_crowd_gets_small_buffers() -> None:

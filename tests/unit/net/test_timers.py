@@ -117,6 +117,34 @@ def test_forgotten(wheel: Wheel) -> None:
     assert (len(kept.woken), gone.woken) == (1, [])
 
 
+def test_what_is_forgotten_leaves_nothing_behind(wheel: Wheel) -> None:
+    """A bucket of an hour hence must not wait for its hour: twenty a second would be made by tunnels that end."""
+    kept = wheel.sleeper(3600.0)
+    for _ in range(1000):
+        wheel.loop.advance(TICK)
+        wheel.timers.forget(wheel.sleeper(3600.0))
+        wheel.timers.set(kept, wheel.loop.now + 3600.0)
+    moved = wheel.sleeper(7200.0)
+    wheel.timers.set(moved, wheel.loop.now + 1.0)
+    assert sum(len(bucket) for bucket in wheel.timers._buckets.values()) == len(wheel.timers._buckets) == 2
+    wheel.loop.advance(7200.0)
+    assert (len(kept.woken), len(moved.woken), wheel.timers._buckets) == (1, 1, {})
+
+
+def test_set_to_the_past_during_a_tick_is_due_at_the_next(wheel: Wheel) -> None:
+    class Late(Sleeper):
+        def on_deadline(self, now: float) -> None:
+            super().on_deadline(now)
+            wheel.timers.set(other, now - TICK)
+
+    other = Sleeper()
+    sleepers = [Late(), Sleeper()]
+    for sleeper in sleepers:
+        wheel.timers.set(sleeper, wheel.loop.now + 1.0)
+    wheel.loop.advance(1.0 + LATE + LATE)
+    assert [len(sleeper.woken) for sleeper in (*sleepers, other)] == [1, 1, 1]
+
+
 def test_forgotten_by_a_neighbour_in_the_same_tick(wheel: Wheel) -> None:
     """One deadline may end another connection whose deadline is due at the same time."""
 
@@ -254,6 +282,10 @@ class AnyUse(RuleBasedStateMachine):
     @invariant()
     def one_call(self) -> None:
         assert self.wheel.loop.waiting <= 1
+
+    @invariant()
+    def no_empty_bucket(self) -> None:
+        assert all(self.wheel.timers._buckets.values())
 
 
 TestAnyUse = AnyUse.TestCase

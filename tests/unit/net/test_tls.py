@@ -139,7 +139,11 @@ def broken_certificate(tmp_path: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("make", "column", "what"),
     [
-        (lambda folder: ("/nowhere", "/nowhere"), 9, "`/nowhere` cannot be read: No such file or directory"),
+        (
+            lambda folder: ("/nowhere", write_pair(folder, "us")[1]),
+            9,
+            "`/nowhere` cannot be read: No such file or directory",
+        ),
         (encrypted, 20, "is encrypted: there is nobody to ask for its password"),
         (swapped, 20, "is not the key of the certificate in `"),
         (empty_certificate, 9, "holds no certificate in PEM form"),
@@ -303,6 +307,55 @@ def test_a_chain_of_resumptions_ends(identity: ClientTLS) -> None:
     assert is_resumed(identity, context)
 
 
+class Counted:
+    """An SSLObject that counts how often its session is read."""
+
+    reads = 0
+
+    def __init__(self, beneath: ssl.SSLObject) -> None:
+        self._beneath = beneath
+
+    def __getattr__(self, name: str) -> Any:
+        Counted.reads += name == "session"
+        return getattr(self._beneath, name)
+
+
+@pytest.mark.parametrize(
+    ("is_leaking", "has_tickets", "reads"),
+    [(True, True, 2), (False, True, 6), (True, False, 3), (False, False, 6)],
+)
+def test_sessions_are_read_seldom_where_that_leaks(
+    identity: ClientTLS, monkeypatch: pytest.MonkeyPatch, is_leaking: bool, has_tickets: bool, reads: int
+) -> None:
+    """Half a minute between connections, all in one minute but the last; refused tickets are not read again at once."""
+    monkeypatch.setattr(tls, "READING_LEAKS", is_leaking)
+    monkeypatch.setattr(Counted, "reads", 0)
+    context = server_context("db.test")
+    context.num_tickets = 2 if has_tickets else 0
+    clock = identity._clock
+    assert isinstance(clock, Clock)
+    resumed = []
+    for clock.now in (0.0, 30.0, 59.0, tls.REREAD_SECONDS, 61.0, tls.SESSION_SECONDS):
+        dial = identity.dial(at("db.test"))
+        server = shake(dial, context)
+        dial.engine.ssl_object = Counted(dial.engine.ssl_object)  # type: ignore[assignment]
+        dial.keep_session()
+        resumed.append(bool(server.ssl_object.session_reused))
+    assert resumed == [False, *[has_tickets] * 4, False]
+    assert Counted.reads == reads
+
+
+@pytest.mark.parametrize(
+    ("version", "is_leaking"),
+    [
+        *[((3, 11, 0), True), ((3, 11, 99), True), ((3, 12, 7), True), ((3, 12, 8), False)],
+        *[((3, 13, 0), True), ((3, 13, 1), False), ((3, 14, 0), False)],
+    ],
+)
+def test_where_reading_a_session_leaks(version: tuple[int, int, int], is_leaking: bool) -> None:
+    assert tls.is_leaking(version) is is_leaking
+
+
 def test_a_session_is_not_offered_after_a_failure(identity: ClientTLS) -> None:
     context = server_context("db.test")
     assert not is_resumed(identity, context)
@@ -321,4 +374,16 @@ def test_sessions_are_bounded(identity: ClientTLS, monkeypatch: pytest.MonkeyPat
 
 def test_nothing_is_kept_before_the_handshake(identity: ClientTLS) -> None:
     identity.dial(at("db.test")).keep_session()
-    assert not identity._sessions
+    assert not any(session for session, _ in identity._sessions.values())
+
+
+def test_a_wrong_authority_hides_no_wrong_client_certificate(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    files = [
+        FileSpec(str(tmp_path / name), Place("f", line, 1)) for line, name in enumerate(("empty", "a", "b"))
+    ]
+    swap = [FileSpec(path, Place("f", 4 + at, 1)) for at, path in enumerate(swapped(tmp_path))]
+    for client, lines in ((files[1:], [0, 1, 2]), (swap, [0, 5])):
+        with pytest.raises(ConfigError) as raised:
+            Identities().get(TLSSpec(ca_certificates=(files[0],), client=tuple(client)))
+        assert [one.place.line for one in raised.value.mistakes] == lines

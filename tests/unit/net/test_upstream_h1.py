@@ -14,6 +14,7 @@ from posthouse.net.flow import PEER_FULL
 from posthouse.net.pump import PUMP_FROM
 from posthouse.net.tls_engine import TLSFault
 from posthouse.net.upstream_h1 import INFORMATIONAL
+from posthouse.protocol.chunked import CHUNKS_AT_ONCE
 from posthouse.protocol.h1 import RESPONSE_FIELDS, RESPONSE_HEAD_BYTES
 from unit.net.fakes import Backend, Event, FakeAttempt, Told
 from unit.net.messages import LATE
@@ -423,6 +424,16 @@ def test_an_upgrade_hands_over_what_came_with_it() -> None:
     assert not backend.wire.is_closed
 
 
+def test_after_an_upgrade_nobody_holds_the_connection() -> None:
+    """The tunnel has the transport: what is left would stay in the wheel, exchange and all, until its bucket is due."""
+    backend = Backend()
+    backend.ask(FakeAttempt())
+    backend.connection.wait(60.0, backend.stand.loop.now)
+    assert backend.stand.reactor.timers._buckets
+    backend.send(b"HTTP/1.1 101 S\r\n\r\n")
+    assert (backend.connection.exchange, backend.stand.reactor.timers._buckets) == (None, {})
+
+
 def test_after_an_upgrade_nothing_is_read_as_http() -> None:
     backend = Backend()
     attempt = backend.ask(FakeAttempt())
@@ -691,3 +702,50 @@ def test_an_end_of_tls_after_a_complete_answer_is_none() -> None:
     backend.send(SIZED)
     backend.wire.lose(CUT)
     assert attempt.names == ["head", "body", "end"]
+
+
+# -- a read full of chunks
+
+TINY = b"1\r\na\r\n"
+
+
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["with the head", "after it"])
+def test_so_many_chunks_are_read_in_a_turn(is_at_once: bool) -> None:
+    backend = Backend()
+    attempt = backend.ask(release_at_end(backend))
+    body = TINY * (2 * CHUNKS_AT_ONCE + 1) + b"0\r\n\r\n"
+    for piece in [CHUNKED_HEAD + body] if is_at_once else [CHUNKED_HEAD, body]:
+        backend.wire.feed(piece)
+    assert attempt.events[1:] == [("body", b"a" * CHUNKS_AT_ONCE)]
+    assert backend.wire.is_paused
+    backend.stand.turn()
+    assert attempt.events[1:] == [("body", b"a" * (2 * CHUNKS_AT_ONCE + 1)), ("end", [])]
+    assert not backend.wire.is_paused and len(backend.stand.idle) == 1
+
+
+def test_chunks_that_wait_are_read_before_the_next_ones() -> None:
+    backend = Backend()
+    attempt = backend.ask(release_at_end(backend))
+    backend.wire.feed(CHUNKED_HEAD + TINY * (CHUNKS_AT_ONCE + 1))
+    backend.stand.turn()
+    assert not backend.wire.is_paused
+    backend.send(b"1\r\nb\r\n0\r\n\r\n")
+    assert attempt.events[1:] == [("body", b"a" * (CHUNKS_AT_ONCE + 1) + b"b"), ("end", [])]
+
+
+def test_a_backend_that_is_gone_while_its_chunks_wait_has_answered() -> None:
+    backend = Backend()
+    attempt = backend.ask(FakeAttempt())
+    backend.wire.feed(CHUNKED_HEAD + TINY * (3 * CHUNKS_AT_ONCE) + b"0\r\n\r\n")
+    backend.wire.lose(ConnectionResetError())
+    backend.stand.turn()
+    assert attempt.events[1:] == [("body", b"a" * (3 * CHUNKS_AT_ONCE)), ("end", [])]
+
+
+def test_an_exchange_that_ends_while_chunks_wait_gets_none() -> None:
+    backend = Backend()
+    attempt = backend.ask(FakeAttempt())
+    backend.wire.feed(CHUNKED_HEAD + TINY * (CHUNKS_AT_ONCE + 1))
+    backend.connection.close()
+    backend.stand.turn()
+    assert attempt.events[1:] == [("body", b"a" * CHUNKS_AT_ONCE)]

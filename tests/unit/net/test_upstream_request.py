@@ -301,12 +301,14 @@ def test_an_abandoned_connection_is_aborted_when_it_connects() -> None:
     connection = UpstreamH1(stand.reactor, stand.idle, "b")
     connection.abandon()
     assert Wire(stand.loop, connection).is_aborted
+    assert connection.transport is None, "a circle: uvloop does not let go of a protocol that never began"
 
 
 def test_an_abandoned_connection_that_is_connected_is_aborted() -> None:
     backend = Backend()
     backend.connection.abandon()
     assert backend.wire.is_aborted
+    assert backend.connection.transport is None and not hasattr(backend.connection, "flow")
 
 
 def test_adopting_a_connection() -> None:

@@ -96,6 +96,28 @@ def test_draining_comes_before_everything_else() -> None:
     assert run.finding() == Finding(Verdict.DRAIN, "status 503")
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"X-Draining: 1", "field X-Draining is '1'"),
+        (b"x-draining:", "field x-draining is ''"),
+        (b"Gone-Soon: " + b"y" * 50, f"field Gone-Soon is '{'y' * 40}…'"),
+        (b"X-Draining: off\r\nX-Draining: in 3 s", "field X-Draining is 'in 3 s'"),
+        (b"X-Draining: \x9b", "field X-Draining is '\\x9b'"),
+        (b"X-Draining: 0", ""),
+        (b"X-Draining: False", ""),
+        (b"X-Draining: no\r\nGone-Soon: OFF", ""),
+        (b"X-Drain: 1", ""),
+    ],
+)
+@pytest.mark.parametrize("answer", [OK, BAD])
+def test_a_field_that_says_draining(answer: bytes, line: bytes, says: str) -> None:
+    run = Run(statuses=((200, 599),), drain_fields=("X-Draining", "Gone-Soon"))
+    run.answer(answer.replace(b"\r\n", b"\r\n" + line + b"\r\n", 1))
+    status = answer.split()[1].decode()
+    assert run.finding() == (Finding(Verdict.DRAIN, says) if says else passed(f"status {status}"))
+
+
 def test_a_status_that_fails_is_no_matter_of_the_body() -> None:
     run = Run(contains="ok")
     run.answer(BAD)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from posthouse.errors import ProtocolError
 from posthouse.protocol.chunked import (
     CHUNK_LINE,
+    CHUNKS_AT_ONCE,
     LAST_CHUNK,
+    STEPS_AT_ONCE,
     TRAILERS,
     ChunkedReader,
     encode_chunk,
@@ -33,6 +35,8 @@ def read(*pieces: bytes, most_trailers: int = 8) -> Verdict:
     for i, piece in enumerate(pieces):
         try:
             data += reader.feed(piece)
+            while reader.has_more:
+                data += reader.feed(b"")
         except ProtocolError as error:
             return error.status
         if reader.is_done:
@@ -309,6 +313,24 @@ def test_many_tiny_chunks_cost_little() -> None:
     assert read(message + b"XX\r\n") == 400
     assert read(message + b"5\r\nab")[0] == b"a" * 40_000 + b"ab"  # type: ignore[index]
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("chunk", "most"),
+    [
+        pytest.param(b"1\r\na\r\n", CHUNKS_AT_ONCE, id="tiny"),
+        pytest.param(b"0000000000000001\r\na\r\n", -(-STEPS_AT_ONCE // 3), id="odd"),
+    ],
+)
+def test_so_many_at_once(chunk: bytes, most: int) -> None:
+    """The rest comes when asked for: nobody waits for tens of milliseconds because of one read."""
+    reader = ChunkedReader(FieldMemo(), 8)
+    assert reader.feed(chunk * most) == b"a" * most
+    assert not reader.has_more, "the last of them is no reason to come again"
+    assert reader.feed(chunk * (2 * most + 1) + LAST_CHUNK) == b"a" * most
+    assert reader.has_more and not reader.is_done
+    assert reader.feed(b"") == b"a" * most and reader.has_more
+    assert reader.feed(b"") == b"a" and reader.is_done and not reader.has_more
 
 
 def test_long_data_is_not_copied() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from hypothesis import example, given, settings
@@ -179,12 +180,20 @@ def test_sightings() -> None:
     assert [met.met_before(b"a"), met.met_before(b"b"), met.met_before(b"a")] == [False, False, True]
 
 
-def test_sightings_forget_when_full() -> None:
+def test_sightings_are_of_late_and_take_no_more_room() -> None:
+    """Two of them may want the same place: so what happens to many is asked, and the odds are a million to one."""
     met = Sightings()
-    assert not met.met_before(b"first")
-    for i in range(Sightings._MOST):
+    first = [b"first %d" % i for i in range(100)]
+    room = sys.getsizeof(met._hashes)
+    for one in first:
+        met.met_before(one)
+    for i in range(Sightings._MOST // 16):
         met.met_before(b"%d" % i)
-    assert not met.met_before(b"first")
+    assert sum(met.met_before(one) for one in first) > 50
+    for i in range(Sightings._MOST * 8):
+        met.met_before(b"%d" % i)
+    assert sum(met.met_before(one) for one in first) < 10
+    assert sys.getsizeof(met._hashes) == room < 140_000
 
 
 KINDS: dict[str, tuple[bytes, int]] = {

@@ -375,6 +375,16 @@ def test_long_blocks_and_hosts_are_not_kept() -> None:
     assert all(len(block) < 2049 for block in codec._blocks)
 
 
+def test_heads_of_many_fields_are_not_kept() -> None:
+    codec = Codec()
+    most = b"".join(b"\r\n%d: x" % i for i in range(31))
+    for extra in (b"", b"\r\nOver: x"):
+        for _ in range(3):
+            read(b"GET / HTTP/1.1\r\nHost: a" + most + extra, codec)
+            respond(b"HTTP/1.1 200 OK\r\nA: b" + most + extra, codec)
+        assert (len(codec._blocks), len(codec._responses)) == (1, 1)
+
+
 # -- responses
 
 

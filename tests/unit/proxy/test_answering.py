@@ -10,7 +10,7 @@ from posthouse.config.specs import HeaderScopeSpec, LimitsSpec
 from posthouse.protocol.fields import Field
 from posthouse.protocol.h1 import RequestHead
 from posthouse.proxy.answer import Answer, Encoder, Visit
-from posthouse.proxy.answering import PIECE_BYTES
+from posthouse.proxy.answering import HELD_BYTES, LEAST_PIECE_BYTES, PIECE_BYTES, piece_bytes
 from posthouse.proxy.coding import CODED_PIECE_BYTES
 from posthouse.proxy.ports import CODING, NO_BODY, PEER_FULL, SIZED, STREAMED
 from unit.proxy.playbook import Play
@@ -122,8 +122,24 @@ def test_a_long_file_goes_piece_by_piece_one_in_a_turn() -> None:
     play.world.pass_time(0)
     assert source.pieces == [PIECE_BYTES, 3]
     assert play.client.answer.body == source.data
-    assert source.closed == 1
+    assert (source.closed, play.world.sources) == (1, 0)
     assert play.over() == ["200 -"]
+
+
+def test_pieces_are_smaller_while_many_read_slowly() -> None:
+    most = HELD_BYTES // PIECE_BYTES
+    assert piece_bytes(0) == piece_bytes(most) == PIECE_BYTES
+    assert LEAST_PIECE_BYTES < piece_bytes(most + 1) < PIECE_BYTES
+    assert piece_bytes(100_000) == LEAST_PIECE_BYTES
+    assert sum(map(piece_bytes, range(500))) < 4 * HELD_BYTES
+    source = Text(bytes(2 * PIECE_BYTES))
+    play = files(Answer(200, (), source))
+    play.world.full_clients = 100_000
+    play.request()
+    assert (source.pieces, play.world.sources) == ([LEAST_PIECE_BYTES], 1)
+    play.world.full_clients, play.world.sources = 0, most + 1
+    play.world.pass_time(0)
+    assert source.pieces[:2] == [LEAST_PIECE_BYTES, piece_bytes(most + 1)]
 
 
 def test_nothing_is_read_while_the_client_takes_nothing() -> None:

@@ -103,6 +103,7 @@ class AnyOrder(RuleBasedStateMachine):
     ) -> None:
         limits = LimitsSpec(body=(("/", limit),) if limit else ())
         self.play = Play(route(*"abc"[:hosts], duration=duration, **facts), limits=limits)
+        self.play.routes[0].pool.start()  # others may hold a backend before the first request gets as far
         if is_coded:
             self.play.site.compressions = Coder()
         self.request(data)

@@ -410,6 +410,23 @@ def test_before_a_post_we_look_twice_and_do_not_send_it_again() -> None:
     backend.breaks(STALE)
     assert play.dialled() == []
     assert play.over() == ["502 a reset"]
+    assert play.world.log.failures() == ["reset"], (
+        "nobody's fault, but the client got a 502: the log says why"
+    )
+
+
+@pytest.mark.parametrize("lines", [PUT, ("PUT / HTTP/1.1", "Host: x", "Transfer-Encoding: chunked")])
+def test_before_a_body_we_look_twice_too(lines: tuple[str, ...]) -> None:
+    """It may become more than is kept for replay before the backend's close is seen."""
+    play = Play(route("a", replay_limit=4))
+    backend = play.warm("a")
+    play.request(*lines, body=b"one", more=True)
+    assert play.world.careful == [True]
+    play.client.sends(b"more")
+    backend.breaks(STALE)
+    assert play.dialled() == []
+    assert play.over() == ["502 a reset"]
+    assert play.world.log.failures() == ["reset"]
 
 
 def test_before_a_get_there_is_no_need_to_look() -> None:
@@ -437,8 +454,10 @@ def test_stale_connections_do_not_go_on_for_ever() -> None:
         connection.breaks(STALE)
         connection = play.connect("a")
         connection.is_reused = True
+    assert play.world.log.failures() == []
     connection.breaks(STALE)
     assert play.over() == ["502 a x4 reset"]
+    assert play.world.log.failures() == ["reset"]
 
 
 # -- time ----------------------------------------------------------------------------------------------------------
@@ -622,7 +641,7 @@ def test_out_of_descriptors_is_not_the_backends_fault() -> None:
     dial.end(Failure(FailureKind.CONNECT, Side.POSTHOUSE, "too many open files", Sent.NOTHING))
     assert not play.backend("a").is_marked(play.world.now)
     assert play.world.log.lines[0][1] == "exchange failed"
-    assert play.over() == ["502 a connect"]
+    assert play.over() == ["503 a connect"]
 
 
 # -- what policies are told ------------------------------------------------------------------------------------

@@ -215,6 +215,49 @@ def test_it_may_lead_to_a_file() -> None:
     assert play.over() == ["206 a"]
 
 
+class Later:
+    """A responder that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.visits: list[Visit] = []
+
+    def respond(self, visit: Visit, head: RequestHead) -> Answer | Wait:
+        self.visits.append(visit)
+        return WAIT
+
+
+def test_a_responder_may_answer_later() -> None:
+    play, later = Play(), Later()
+    play.site.responder = later
+    play.request("GET /f HTTP/1.1", "Host: x")
+    assert play.recorded.lines == []
+    later.visits[0].resume(Answer(200, (), b"at last"))
+    assert play.client.answer.body == b"at last"
+    assert play.over() == ["200 -"]
+
+
+def test_a_client_that_leaves_a_responder_who_still_thinks() -> None:
+    play, later = Play(), Later()
+    play.site.responder = later
+    play.request("GET /f HTTP/1.1", "Host: x")
+    play.client.leaves()
+    assert later.visits[0].is_finished
+    later.visits[0].resume(Answer(200, (), b"too late"))
+    assert play.over() == ["499 - client_gone"]
+
+
+def test_a_path_of_its_own_comes_before_the_routes_and_after_the_steps() -> None:
+    later, seen = Later(), Step(lambda visit: None)
+    play = play_with(seen)
+    play.site.responders = {"/b/own": later}
+    play.request("GET /B/Own?x HTTP/1.1", "Host: x")
+    later.visits[0].resume(Answer(200, (), b"own"))
+    assert (seen.seen, play.client.answer.body) == (["/b/own"], b"own")
+    play.request("GET /b/own/more HTTP/1.1", "Host: x")
+    play.connect("b").answers()
+    assert play.over() == ["200 -", "200 b"]
+
+
 class SlowSource:
     """A body of which a byte is there at a time."""
 

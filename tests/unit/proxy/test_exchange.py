@@ -346,6 +346,24 @@ def test_a_client_that_leaves_before_the_answer() -> None:
     assert play.over() == ["499 a client_gone"]
 
 
+def test_what_we_cut_off_is_not_the_clients_doing() -> None:
+    play = Play(route("a", fail_timeout=10.0))
+    play.request()
+    backend = play.connect()
+    play.client.leaves(FailureKind.EXCHANGE_TIMEOUT)
+    assert backend.state == "closed"
+    assert not play.backends[0].is_marked(play.world.now)
+    assert play.over() == ["504 a exchange_timeout"]
+
+
+def test_what_we_cut_off_in_the_middle_of_the_answer() -> None:
+    play = Play(route("a"))
+    play.request()
+    play.connect().answers(body=b"one", more=True)
+    play.client.leaves(FailureKind.EXCHANGE_TIMEOUT)
+    assert play.over() == ["200 a exchange_timeout"]
+
+
 def test_a_client_that_leaves_in_the_middle_of_the_answer() -> None:
     play = Play(route("a"))
     play.request()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.balance.breaker import Phase
-from posthouse.config.specs import BreakerSpec
+from posthouse.config.specs import BreakerSpec, PassiveSpec
 from posthouse.errors import FailureKind
 from unit.proxy.playbook import Play
 from unit.proxy.samples import route
@@ -153,6 +153,27 @@ def test_trials_of_a_breaker_end_with_their_exchange() -> None:
     play.connect("a").answers()
     assert a.comeback.breaker.phase is Phase.CLOSED
     assert play.over() == ["500 a", "503 - no_backend", "499 a client_gone", "502 a connect", "200 a"]
+
+
+@pytest.mark.parametrize("body", [b"", b"ok"])
+def test_a_trial_of_a_route_without_a_judge_ends_too(body: bytes) -> None:
+    """A reload has given the backend a breaker; the exchange is one of a route from before."""
+    play = Play(route("a", budget=None, fail_timeout=0.0))
+    assert play.routes[0].judge is None
+    play.routes[0].pool.start()
+    a = play.backend("a")
+    a.configure(
+        a.endpoint, 0, PassiveSpec(fail_timeout=0.0, breaker=BreakerSpec(minimum=1, open=5.0, trials=1))
+    )
+    a.fail(play.world.now, "reset")
+    play.world.now += 5.0
+    play.request()
+    backend = play.connect("a")
+    trials = a.comeback.trials
+    assert trials is not None and trials.running == 1 and not a.is_usable
+    backend.answers(body=body)
+    assert trials.running == 0 and a.is_usable, "nobody has judged the answer: another one may be tried"
+    assert a.in_flight == 0 and play.over() == ["200 a"]
 
 
 def test_the_budget_counts_requests_and_not_attempts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from posthouse.errors import ProtocolError
 from posthouse.net.handler import DownstreamTimeouts
+from posthouse.observe.metrics import Metrics
 from posthouse.observe.process_log import ONCE_A_MINUTE
 from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.plan import ListenerPlan
@@ -75,6 +76,14 @@ def test_without_a_log_the_end_is_not_even_looked_up() -> None:
     assert exchange.finished == 0.0 and exchange.is_finished
 
 
+def test_refusals_are_counted_where_somebody_can_ask() -> None:
+    play = Play(route("a"))
+    play.world.metrics = Metrics()
+    for status in (400, 431, 400):
+        play.plan.refuse(play.client, ProtocolError(status, "test"), False)
+    assert play.world.metrics.refused == {400: 2, 431: 1}
+
+
 def test_a_peer_is_refused_without_an_answer() -> None:
     play = Play(route("a"))
     play.plan.refuse_peer("10.0.0.2", "10.0.0.0/8", "no PROXY protocol header within 5 s")
@@ -85,8 +94,9 @@ def test_a_peer_is_refused_without_an_answer() -> None:
 
 def test_a_refusal_is_logged_and_answered() -> None:
     play = Play(route("a"))
-    data = play.plan.refuse(play.client, ProtocolError(400, "bare CR or LF in the head"))
+    data = play.plan.refuse(play.client, ProtocolError(400, "bare CR or LF in the head"), False)
     assert data.startswith(b"HTTP/1.1 400 Bad Request\r\n") and b"bare CR" not in data
+    assert data.endswith(b"\r\n\r\n400 Bad Request\n")
     assert play.world.log.lines == [
         (
             "info",
@@ -94,6 +104,12 @@ def test_a_refusal_is_logged_and_answered() -> None:
             {"status": 400, "reason": "bare CR or LF in the head", "peer": "192.0.2.7"},
         )
     ]
+
+
+def test_a_refusal_of_head_has_no_body() -> None:
+    play = Play(route("a"))
+    data = play.plan.refuse(play.client, ProtocolError(400, "bare CR"), True)
+    assert b"\r\nContent-Length: 16\r\n" in data and data.endswith(b"\r\n\r\n")
 
 
 def test_whether_there_are_totals_is_known_beforehand() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -272,6 +273,31 @@ def test_timers_know_their_place() -> None:
     assert [made.timer_place(kind) for kind in kinds] == [Place("f", 1, i) for i in range(4)]
     assert made.timer_place(FailureKind.RESET) is None
     assert build_route(route("a"), Targets()).timer_place(FailureKind.CONNECT_TIMEOUT) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        ({}, True),
+        ({"max_conns": 7}, True),
+        ({"endpoints": (endpoint("b"),)}, True),
+        ({"keepalive": 1}, False),
+        ({"slow_start": 1.0}, False),
+    ],
+)
+def test_the_same_but_for_the_backends(change: dict[str, Any], is_same: bool) -> None:
+    one = route("a")
+    other = replace(one, pool=replace(one.pool, **change))
+    assert build_route(one, Targets()).is_same_but_backends(build_route(other, Targets())) == is_same
+
+
+@pytest.mark.parametrize(
+    "change", [{"without": "/x"}, {"header_upstream": rules("X: y")}, {"is_transparent": True}]
+)
+def test_another_rule_is_another_route(change: dict[str, Any]) -> None:
+    one = route("a")
+    other = build_route(replace(one, **change), Targets())
+    assert not build_route(one, Targets()).is_same_but_backends(other)
 
 
 def test_repr() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +47,29 @@ class Joined:
         assert self.downstream.is_closed and self.upstream.is_closed
         self.client.connection_lost(None)
         self.backend.connection_lost(None)
+
+
+def test_nothing_of_it_waits_for_the_garbage_collector() -> None:
+    """It holds the stream and with it the exchange: 10 KB, and thousands of tunnels may end between collections."""
+
+    class Stream:
+        def tunnel_ended(self) -> None:
+            pass
+
+    world, wires, stream = World(), (Wire(), Wire()), Stream()
+    is_alive = weakref.ref(stream)
+    Tunnel(world.timers, world.clock, 60.0, (lambda _: None, stream.tunnel_ended)).join(*wires, b"", b"")
+    gc.disable()
+    try:
+        del stream
+        assert is_alive()
+        for wire in wires:
+            end, wire.protocol = wire.protocol, None  # as transports do when they are gone
+            end.connection_lost(None)
+            del end
+        assert not is_alive()
+    finally:
+        gc.enable()
 
 
 def test_bytes_go_both_ways() -> None:

@@ -11,6 +11,7 @@ from posthouse.config.specs import (
     PoolSpec,
 )
 from posthouse.errors import Failure
+from posthouse.observe.metrics import Metrics
 from posthouse.proxy.ports import Timed, Upstream
 from unit.proxy.samples import OFF, START
 
@@ -98,9 +99,11 @@ class World:
         """In the middle: waits are not spread."""
         self.timers = Timers()
         self.log = Log()
+        self.metrics: Metrics | None = None
         self.calls: list[Timer] = []
         self.dials: list[Dial] = []
         self.warm: dict[str, list[Connection]] = {}
+        self.full_clients = self.sources = 0
         self.careful: list[bool] = []
         """is_careful of each `acquire`."""
         self.clients: list[object] = []

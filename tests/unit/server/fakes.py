@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -37,6 +38,7 @@ class Echo(asyncio.Protocol):
     def __init__(self, listener: EchoListener) -> None:
         self.listener = listener
         self.is_busy = False
+        self.since = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.WriteTransport, transport)
@@ -46,8 +48,14 @@ class Echo(asyncio.Protocol):
         self.is_busy = data == b"work"
         self.transport.write(f"{self.listener.plan}:".encode() + data)
 
+    def close_if_idle(self) -> None:
+        if not self.is_busy:
+            self.is_busy = True
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.listener.connections.discard(self)
+        self.is_busy = True
         if self.listener.on_closed is not None:
             self.listener.on_closed()
 
@@ -59,7 +67,7 @@ class EchoListener:
         self.use(plan)
         self.connections: set[Echo] = set()
         self.on_closed: Callable[[], None] | None = None
-        self.is_draining = False
+        self.is_draining = self.is_refusing = False
 
     def use(self, plan: Any) -> None:
         self.plan = plan
@@ -67,8 +75,14 @@ class EchoListener:
     def connection(self) -> Echo:
         return Echo(self)
 
+    def idle(self, before: float) -> list[tuple[float, Echo]]:
+        return [(one.since, one) for one in self.connections if not one.is_busy and one.since <= before]
+
     def drain(self) -> None:
         self.is_draining = True
+
+    def refuse(self, is_refusing: bool) -> None:
+        self.is_refusing = is_refusing
 
     def close_idle(self) -> None:
         for connection in [one for one in self.connections if not one.is_busy]:

@@ -42,6 +42,8 @@ class Guest:
         self.is_waiting = False
         self.choice = SampleChoice(int(self.since * 1e6))
 
+    is_passed = False
+
     def __repr__(self) -> str:
         state = self.backend or self.refused or "waits"
         return f"<Guest of {self.fellow.number} since {self.since:.6f} {state}>"

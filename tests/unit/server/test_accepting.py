@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from functools import partial
 from typing import cast
 
 import pytest
@@ -28,6 +29,9 @@ class Door:
         client = socket.create_connection(self.bound.getsockname(), 5)
         self.clients.append(client)
         return client
+
+    def has(self, count: int) -> bool:
+        return self.inside() == count
 
     def inside(self) -> int:
         return len(self.listener.connections)
@@ -70,6 +74,29 @@ def test_paused_while_it_begins(loop: asyncio.AbstractEventLoop) -> None:
         door.knock()
         await turns()
         assert door.inside() == 0
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_whoever_was_accepted_before_the_pause_is_served(loop: asyncio.AbstractEventLoop) -> None:
+    """asyncio makes no transport for who was accepted by a server that is closed in the same turn."""
+
+    async def conversation() -> None:
+        door = Door(loop)
+        clients = [door.knock() for _ in range(8)]
+        for client in clients:
+            client.sendall(b"hello")
+        for _ in range(100):
+            door.acceptor.accept()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            door.acceptor.pause()
+            await turns()
+        door.acceptor.accept()
+        for client in clients:
+            async with asyncio.timeout(5):
+                assert await loop.sock_recv(nonblocking(client), 100) == b"a:hello"
         await door.close()
 
     loop.run_until_complete(conversation())
@@ -161,7 +188,7 @@ def test_one_listener_at_its_own_limit_leaves_the_other_alone(
 def test_resumes_only_when_a_sixteenth_is_free(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
     async def conversation() -> None:
         door = Door(loop)
-        admission = Admission(32, loop, log)
+        admission = Admission(32, loop, log, clock=lambda: 0.0)
         admission.admit(door.acceptor)
         clients = [door.knock() for _ in range(32)]
         await until(lambda: not door.acceptor.is_accepting)
@@ -176,16 +203,134 @@ def test_resumes_only_when_a_sixteenth_is_free(loop: asyncio.AbstractEventLoop, 
     loop.run_until_complete(conversation())
 
 
+def test_room_is_made_by_closing_who_has_been_idle_for_longest(
+    loop: asyncio.AbstractEventLoop, log: Remembering
+) -> None:
+    async def conversation() -> None:
+        door, now = Door(loop), [0.0]
+        admission = Admission(32, loop, log, clock=lambda: now[0])
+        admission.admit(door.acceptor)
+        for number in range(31):
+            door.knock()
+            await until(partial(door.has, number + 1))
+        ages = list(door.listener.connections)
+        for age, connection in enumerate(ages):
+            connection.since = float(age)
+        ages[0].is_busy = True
+        now[0] = 1000.0
+        door.knock()
+        await until(lambda: door.inside() == 32)
+        newest = next(one for one in door.listener.connections if one not in ages)
+        newest.since = now[0]
+        await until(lambda: door.acceptor.is_accepting and door.inside() == 30)
+        assert door.listener.connections == {ages[0], *ages[3:], newest}
+        (warning,) = log.of("accepting paused at the connection limit")
+        assert warning["closed_idle"] == 2
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+@pytest.mark.parametrize(("since", "is_closed"), [(9.0, True), (9.01, False)])
+def test_who_was_busy_a_moment_ago_is_not_closed(
+    loop: asyncio.AbstractEventLoop, log: Remembering, since: float, is_closed: bool
+) -> None:
+    """Its next request may be on its way."""
+
+    async def conversation() -> None:
+        door, now = Door(loop), [0.0]
+        admission = Admission(2, loop, log, clock=lambda: now[0])
+        admission.admit(door.acceptor)
+        door.knock()
+        await until(lambda: door.inside() == 1)
+        (first,) = door.listener.connections
+        first.since, now[0] = since, 10.0
+        door.knock()
+        await until(lambda: log.of("accepting paused at the connection limit"))
+        await until(lambda: door.inside() == 1) if is_closed else await turns()
+        assert (first not in door.listener.connections) == is_closed
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_who_becomes_idle_while_others_wait_makes_room(
+    loop: asyncio.AbstractEventLoop, log: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def conversation() -> None:
+        monkeypatch.setattr(accepting, "LOOK_SECONDS", 0.01)
+        door = Door(loop)
+        admission = Admission(1, loop, log, clock=lambda: 0.0)
+        admission.admit(door.acceptor)
+        door.knock()
+        await until(lambda: not door.acceptor.is_accepting)
+        (first,) = door.listener.connections
+        late = door.knock()
+        await turns()
+        assert door.listener.connections == {first}
+        first.since = -2.0
+        late.sendall(b"hello")
+        assert await loop.sock_recv(nonblocking(late), 100) == b"a:hello"
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_an_address_at_its_own_limit_closes_none_of_another(
+    loop: asyncio.AbstractEventLoop, log: Remembering
+) -> None:
+    async def conversation() -> None:
+        small, large = Door(loop), Door(loop)
+        small.acceptor.limit = 1
+        large.acceptor.key = ("127.0.0.1", 1)
+        admission = Admission(100, loop, log, clock=lambda: float("inf"))
+        admission.admit(large.acceptor)
+        large.knock()
+        await until(lambda: large.inside() == 1)
+        admission.admit(small.acceptor)
+        small.knock()
+        await until(lambda: log.of("accepting paused at the connection limit"))
+        await until(lambda: small.acceptor.is_accepting and not small.inside())
+        assert large.inside() == 1
+        await small.close()
+        await large.close()
+
+    loop.run_until_complete(conversation())
+
+
+def test_when_the_kernel_has_no_descriptor_accepting_rests(
+    loop: asyncio.AbstractEventLoop, log: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def conversation() -> None:
+        monkeypatch.setattr(accepting, "RETRY_SECONDS", 0.02)
+        door = Door(loop)
+        admission = Admission(100, loop, log, clock=lambda: float("inf"))
+        admission.admit(door.acceptor)
+        door.knock()
+        await until(lambda: door.inside() == 1)
+        admission.rest()
+        admission.rest()
+        await until(lambda: not door.acceptor.is_accepting)
+        (warning,) = log.of("accepting rests: no descriptor left")
+        assert (warning["connections"], warning["closed_idle"]) == (1, 1)
+        late = door.knock()
+        late.sendall(b"hello")
+        assert await loop.sock_recv(nonblocking(late), 100) == b"a:hello"
+        await door.close()
+
+    loop.run_until_complete(conversation())
+
+
 def test_without_a_descriptor_it_is_tried_again(
     loop: asyncio.AbstractEventLoop, log: Remembering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def conversation() -> None:
         door = Door(loop)
-        admission = Admission(1, loop, log)
+        admission = Admission(1, loop, log, clock=lambda: 0.0)
         admission.admit(door.acceptor)
         client = door.knock()
         await until(lambda: not door.acceptor.is_accepting)
-        monkeypatch.setattr(accepting, "RETRY_SECONDS", 0.01)
+        monkeypatch.setattr(accepting, "LOOK_SECONDS", 0.01)
         listening, door.acceptor.socket = door.acceptor.socket, cast(socket.socket, NoDescriptors())
         client.close()
         await until(lambda: not door.inside())

@@ -27,3 +27,12 @@ def test_no_descriptors_is_no_bug(loop: asyncio.AbstractEventLoop, log: Remember
     bugs.teller(log)(loop, {"exception": OSError(24, "Too many open files")})
     assert log.of("internal error") == []
     assert len(log.of("no descriptor left for a further connection")) == 1
+
+
+def test_where_accepting_can_rest_it_does(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
+    rests: list[int] = []
+    tell = bugs.teller(log, lambda: rests.append(1))
+    tell(loop, {"message": "accept failed", "exception": OSError(24, "Too many open files")})
+    tell(loop, {"message": "Exception in callback _start_serving()", "exception": ValueError("fd: -1")})
+    assert rests == [1]
+    assert log.lines() == []

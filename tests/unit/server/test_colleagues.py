@@ -102,6 +102,7 @@ def test_a_wake_asks_those_who_wait(scene: Scene) -> None:
 
     class Waiter:
         since = 1.0
+        is_passed = False
 
         def __init__(self) -> None:
             self.pool = pool

@@ -39,6 +39,43 @@ def test_no_limit_counts_as_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> No
     assert descriptors.raise_limit() == descriptors.FALLBACK
 
 
-@pytest.mark.parametrize(("of", "limit"), [(20_000, 10_000), (257, 128), (1, 1)])
-def test_half_of_the_descriptors_are_for_clients(of: int, limit: int) -> None:
-    assert descriptors.connection_limit(of) == limit
+@pytest.mark.parametrize(
+    ("of", "listeners", "logs", "limit"),
+    [
+        (20_000, 0, 0, 9984),
+        (20_000, 100, 8, 9880),
+        (64, 1, 1, 14),
+        (34, 0, 0, 1),
+        (33, 0, 0, 1),
+        (1, 5, 5, 1),
+    ],
+)
+def test_half_of_the_descriptors_are_for_clients(of: int, listeners: int, logs: int, limit: int) -> None:
+    assert descriptors.connection_limit(of, listeners, logs) == limit
+
+
+def test_what_the_process_needs_itself_is_left_out() -> None:
+    """More than an event loop opens for itself, with the standard streams."""
+    script = (
+        "import asyncio, os, uvloop; uvloop.new_event_loop(); print(len(os.listdir('/proc/self/fd')) - 1)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) + 12 < descriptors.OWN
+
+
+def test_room_is_looked_for_and_given_back() -> None:
+    script = """
+import os, resource
+from posthouse.server import descriptors
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+free = 20 - len(os.listdir("/proc/self/fd")) + 1
+for _ in range(3):
+    descriptors.check_room(free)
+try:
+    descriptors.check_room(free + 1)
+except OSError as error:
+    print(error.strerror)
+descriptors.check_room(free)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "Too many open files\n"

@@ -12,6 +12,8 @@ import pytest
 from kit.certificates import write_authority
 from posthouse.adapt import adapt
 from posthouse.balance.active_health import State
+from posthouse.balance.backend import Backend
+from posthouse.balance.breaker import Phase
 from posthouse.config.specs import Config, LimitsSpec, TimeoutsSpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.net.handler import DownstreamTimeouts
@@ -19,6 +21,7 @@ from posthouse.protocol.h1 import HeadLimits
 from posthouse.proxy.site import Compressions
 from posthouse.server.generation import Generation, build, merge_limits, merge_timeouts
 from posthouse.server.runtime import Runtime
+from posthouse.testing.check_policy import SampleChoice
 from unit.proxy.peers import Client
 from unit.proxy.samples import OFF, read_head
 from unit.proxy.world import World
@@ -342,7 +345,11 @@ def test_files_are_judged_also_where_no_backend_needs_them(runtime: Runtime) -> 
             runtime,
             None,
         )
-    assert [(one.place.line, one.place.column) for one in raised.value.mistakes] == [(3, 18), (6, 13)]
+    assert [(one.place.line, one.place.column) for one in raised.value.mistakes] == [
+        (3, 18),
+        (6, 13),
+        (6, 15),
+    ]
 
 
 def test_a_pool_without_tls_reads_nothing(runtime: Runtime) -> None:
@@ -624,3 +631,51 @@ def test_a_secret_is_read_when_it_is_built(runtime: Runtime, tmp_path: Path) -> 
         build(config(text), runtime, one)
     [mistake] = caught.value.mistakes
     assert str(mistake.place) == "Caddyfile:3:9" and "cannot read the secret" in mistake.message
+
+
+# -- what an altered site carries over -----------------------------------------------------------------------------
+
+CARRIED = """:80 {
+    header / X-A VALUE
+    proxy / 127.0.0.1:1 127.0.0.1:2 127.0.0.1:3 {
+        fail_timeout 1h
+        max_ejected 50%
+        slow_start 1m
+        breaker min=2 open=1h
+    }
+}
+"""
+
+
+def test_an_altered_site_carries_failures_breakers_ejections_and_slow_starts(runtime: Runtime) -> None:
+    now = 1000.0
+    runtime.clock = lambda: now
+    first = started(CARRIED.replace("VALUE", "1"), runtime)
+    pool = first.pools[":80 /"]
+    broken, barred, cold = pool.backends
+    for _ in range(2):
+        pool.fail(broken, now, "refused")
+    pool.fail(barred, now, "refused")
+    cold.believe(State.DOWN, "status 500", now)
+    cold.believe(State.UP, "status 200", now)
+    pool.acquire(cold)
+    pool.select(SampleChoice(1), now)
+
+    def seen(backend: Backend) -> tuple[object, ...]:
+        breaker = backend.comeback.breaker
+        assert breaker is not None
+        belief = (backend.state, backend.reason, backend.since, backend.in_flight, backend.warmth)
+        return (backend.failures(now), breaker.phase, breaker.until, backend.is_usable, *belief)
+
+    before = [seen(backend) for backend in pool.backends]
+    assert before[0][:2] == (2, Phase.OPEN) and not before[0][3]
+    assert before[1][0] == 1
+    assert before[2][7:] == (1, cold.warmth) and cold.warmth < 1.0
+    second = started(CARRIED.replace("VALUE", "2"), runtime, first)
+    first.retire(second)
+    after = second.pools[":80 /"]
+    assert after is not pool and after.backends == pool.backends
+    assert [seen(backend) for backend in after.backends] == before
+    assert after.budget is pool.budget
+    assert after.select(SampleChoice(1), now) is not broken
+    after.release(cold)

@@ -11,6 +11,7 @@ from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.control import Prepare
 from posthouse.server.group_status import GroupStatus, merged_pools
 from posthouse.server.ordering import Ordering
+from posthouse.server.reloads import Outcome
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering
 from unit.server.troupe import Cast, config_for
@@ -52,6 +53,15 @@ class Supervising:
         self.config = adapt("p.test {\n proxy / a\n}\n", "Caddyfile", env={}).config
         self.ordering = Ordering(workers.children, ProcessLog(), lambda: 130.0)
 
+    async def reload(self, cause: str) -> Outcome:
+        assert cause == "admin"
+        return Outcome(2, 1, 1, 5)
+
+
+def test_a_reload_is_reported(log: Remembering) -> None:
+    status = GroupStatus(Supervising(Workers(Cast(log).start_worker, Bindings(1), log, 1, 0.0)), None)
+    assert asyncio.run(status.reload()) == {"generation": 2, "sites": 1, "changed": 1, "took_ms": 5}
+
 
 def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
     async def conversation() -> None:
@@ -60,9 +70,10 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
         status = GroupStatus(Supervising(workers), "/C", lambda: 160.0, lambda: 1_000_000_000.0)
         assert (await status.status())["workers"] == [], "nobody serves yet"
         await workers.start()
-        prepare = Prepare(7, config_for(0))
+        config = config_for(0)
+        prepare = Prepare(7, config)
         await workers.first(prepare)
-        bindings.take(bindings.bind(listen_keys(prepare.config)))
+        bindings.take(bindings.bind(listen_keys(config)))
         await workers.commit(prepare, {}, {})
         for player, exchanges in zip(cast.players, (2, 3), strict=True):
             player.report = {

@@ -36,3 +36,19 @@ def test_what_is_opened_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     files.note("b", b"other")
     assert files.noted == {str(tmp_path / "a"): b"secret", "b": b"other"}
     assert "secret" not in repr(files)
+
+
+def test_a_file_looks_like_what_was_given_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    files = KeyFiles()
+    absent = files.stamp(str(path))
+    path.write_bytes(b"mine")
+    there = files.stamp(str(path))
+    assert absent is None and there is not None and there == files.stamp(str(path))
+    files.given = {str(path): b"given"}
+    given = files.stamp(str(path))
+    files.given = {str(path): b"other"}
+    assert len({there, given, files.stamp(str(path))}) == 3
+    files.given = {str(path): b"given"}
+    assert files.stamp(str(path)) == given
+    assert files.stamp("a\0b") is None

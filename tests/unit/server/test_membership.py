@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from posthouse.adapt import adapt
 from posthouse.balance.active_health import State
+from posthouse.server.generation import build
 from posthouse.server.membership import MOST_NAMES, named
-from unit.balance.samples import make_backends
+from unit.balance.samples import Request, make_backends
 from unit.server.fakes import Remembering
-from unit.server.found import FoundRuntime, srv, started
+from unit.server.found import FoundRuntime, sources_of, srv, started
 
 ONE = ":80 {\n proxy / srv://web.test {\n name p\n fail_timeout 1h\n health_check /h\n }\n}\n"
 
@@ -64,6 +66,40 @@ def test_who_stays_keeps_its_state(runtime: FoundRuntime, log: Remembering) -> N
         assert (line["pool"], line["source"], line["backends"]) == ("p", "srv://web.test", 2)
         assert (line["came"], line["gone"]) == ("http://c:80", "http://b:80")
         after.release(a)
+
+    run(runtime, main)
+
+
+def test_what_looks_at_responses_knows_the_new_members(runtime: FoundRuntime) -> None:
+    async def main() -> None:
+        text = ONE.replace("name p", "name p\n policy sticky\n unhealthy_status 500")
+        generation = await started(text, runtime)
+        runtime.dns["web.test"] = srv("a", "c")
+        await runtime.turn()
+        route = route_of(generation)
+        assert route.sessions is route.pool.sessions
+        assert all(route.sessions.cookie(Request(), backend) for backend in route.pool.backends)
+        assert route.judge._pool is route.pool
+
+    run(runtime, main)
+
+
+def test_members_that_came_between_build_and_start(runtime: FoundRuntime, log: Remembering) -> None:
+    """Commands of `startup` may take long."""
+
+    async def main() -> None:
+        config = adapt(ONE, "Caddyfile", env={}).config
+        runtime.dns["web.test"] = srv()
+        await runtime.discoverer.prepare(sources_of(ONE))
+        generation = build(config, runtime, None)
+        runtime.dns["web.test"] = srv("a", "b")
+        await runtime.turn()
+        assert log.of("members changed") == []
+        generation.start()
+        assert [backend.name for backend in route_of(generation).pool.backends] == [
+            "http://a:80",
+            "http://b:80",
+        ]
 
     run(runtime, main)
 
@@ -129,6 +165,27 @@ def test_who_comes_back_is_new(runtime: FoundRuntime) -> None:
         again = generation.pools["p"].backends[1]
         assert again.name == b.name and again is not b
         assert again.failures(runtime.clock()) == 0
+
+    run(runtime, main)
+
+
+def test_who_comes_back_while_it_is_held_is_the_same(runtime: FoundRuntime) -> None:
+    """Else `max_conns` would be passed while a set flaps."""
+
+    async def main() -> None:
+        generation = await started(ONE.replace("name p", "name p\n max_conns 1"), runtime)
+        b = generation.pools["p"].backends[1]
+        generation.pools["p"].acquire(b)
+        b.believe(State.DOWN, "status 500")
+        for records in (srv("a"), srv("c"), srv("a", "b")):
+            runtime.dns["web.test"] = records
+            await runtime.turn()
+        pool = generation.pools["p"]
+        assert pool.backends[1] is b and b.is_full and pool.spec.endpoints[1].text == b.name
+        warm = WarmConnection(b)
+        pool.release(b)
+        assert runtime.idle.release(warm, 9), "its connections are kept again"  # type: ignore[arg-type]
+        assert b in runtime.probes._probers
 
     run(runtime, main)
 

@@ -24,6 +24,16 @@ for _ in range(2):  # what the first pieces allocate is not counted
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+GIVEN_BACK = """
+from posthouse.server import memory
+held = [bytes(20_000) for _ in range(2000)]  # each below what gets a mapping of its own
+pin = bytes(20_000)  # so that the heap cannot shrink from its end
+full = memory.resident()
+del held
+assert memory.give_back()
+print(full - memory.resident(), full)
+"""
+
 COLLECTOR = """
 import gc
 from posthouse.server import memory
@@ -33,6 +43,33 @@ first = gc.get_freeze_count()
 kept = [[] for _ in range(1000)]
 memory.settle()
 print(gc.isenabled(), first > 1000, gc.get_freeze_count() - first >= 1000, gc.get_threshold()[0])
+"""
+
+RELOADS = """
+import gc
+from posthouse.server import memory
+memory.settle()
+before = gc.get_freeze_count()
+kept = [[] for _ in range(1000)]
+memory.settle_new(memory.MANY_SITES - 1)
+few = gc.get_freeze_count() - before
+memory.settle_new(memory.MANY_SITES)
+print(few < 1000, gc.get_freeze_count() - before >= 1000)
+"""
+
+READING = """
+import gc
+from posthouse.server import memory
+memory.settle()
+before = gc.get_freeze_count()
+with memory.no_collections():
+    print(gc.isenabled())
+    kept = [[] for _ in range(1000)]
+print(gc.isenabled(), gc.get_freeze_count() - before >= 1000)
+gc.disable()
+with memory.no_collections():
+    pass
+print(gc.isenabled())
 """
 
 
@@ -55,3 +92,29 @@ def test_large_blocks_go_back_to_the_system() -> None:
 
 def test_what_was_made_to_start_is_frozen_at_each_settling() -> None:
     assert said(COLLECTOR) == "True True True 20000"
+
+
+def test_a_reload_freezes_what_it_has_built_where_that_is_much() -> None:
+    assert said(RELOADS) == "True True"
+
+
+def test_nothing_is_collected_while_a_configuration_is_read() -> None:
+    assert said(READING).split("\n") == ["False", "True True", "False"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
+def test_what_is_free_goes_back_to_the_system() -> None:
+    given, full = map(int, said(GIVEN_BACK).split())
+    assert full > 40_000_000
+    assert given > 30_000_000
+
+
+def test_resident_needs_no_descriptor_after_the_first_time() -> None:
+    script = """
+import resource
+from posthouse.server import memory
+assert memory.resident() > 1 << 20
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+print(memory.resident() > 1 << 20)
+"""
+    assert said(script) == "True"

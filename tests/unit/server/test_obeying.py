@@ -18,10 +18,10 @@ SITES = """
 :80 {
 	proxy / a b { name p }
 	proxy /found srv://web.test { name found }
-	proxy /checked c { name checked health_check /h }
 	proxy /sticky a b { name sticky policy sticky }
 }
 """
+CHECKED = SITES.replace("proxy / a", "proxy /checked c { name checked health_check /h }\n proxy / a")
 DISABLED = Order(Kind.DISABLE, 1.0)
 HEAVY = Order(weight=7, in_place_of=1)
 
@@ -65,7 +65,7 @@ def test_what_serves_obeys_and_forgets(runtime: FoundRuntime) -> None:
 
 def test_another_weight_is_another_pool_with_the_same_backends(runtime: FoundRuntime) -> None:
     async def main() -> None:
-        generation = await started(SITES, runtime)
+        generation = await started(CHECKED, runtime)
         for name in ("p", "sticky", "checked"):
             before = generation.pools[name]
             backends = before.backends
@@ -84,7 +84,7 @@ def test_another_weight_is_another_pool_with_the_same_backends(runtime: FoundRun
 
 def test_a_check_goes_on_when_its_backend_weighs_something_else(runtime: FoundRuntime) -> None:
     async def main() -> None:
-        generation = await started(SITES, runtime)
+        generation = await started(CHECKED, runtime)
         c = backend(generation, "checked", 0)
         prober = runtime.probes._probers[c]
         c.believe(State.DOWN, "status 500")

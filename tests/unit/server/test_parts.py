@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
 
-from posthouse.admin.server import AdminServer
+from posthouse.adapt import adapt
+from posthouse.admin.server import AdminServer, AdminServers
+from posthouse.admin.socket_file import SocketFile
 from posthouse.observe.process_log import ProcessLog
+from posthouse.server.admin_functions import AdminFunctions
 from posthouse.server.control import Welcome
 from posthouse.server.group import Group, Options
+from posthouse.server.group_status import GroupStatus
 from posthouse.server.parts import Admin, SupervisorParts, WorkerParts
 from posthouse.server.process import Process
 from posthouse.server.service_manager import ServiceManager
+from posthouse.server.supervisor import Settings, Supervisor
 
 
 def as_worker_parts(process: Process) -> WorkerParts:
@@ -23,23 +27,18 @@ def as_supervisor_parts(group: Group) -> SupervisorParts:
     return group
 
 
-def as_admin(server: AdminServer) -> Admin:
+def as_admin(server: AdminServers) -> Admin:
     return server
-
-
-class Functions:
-    async def status(self) -> dict[str, object]:
-        return {}
-
-    async def order(self, asked: Mapping[str, str]) -> dict[str, object]:
-        return {}
 
 
 def test_the_real_parts_fit() -> None:
     group = as_supervisor_parts(Group(Options(os.environ), lambda: None))
     assert group.admin is None and group.load() is None
     assert isinstance(group.manager, ServiceManager)
-    as_admin(AdminServer("/nowhere", Functions(), ProcessLog(), is_wanted=True)).close()
+    supervisor = Supervisor(adapt(":80\n", "Caddyfile"), Settings(), group)
+    functions = AdminFunctions(GroupStatus(supervisor, None), supervisor.metrics)
+    place = SocketFile("/nowhere", is_default=False)
+    as_admin(AdminServers([AdminServer(place, functions, ProcessLog())])).close()
     ours, theirs = socket.socketpair()
     process = Process(Welcome(0, 1), theirs, "asyncio")
     assert as_worker_parts(process).status()["exchanges"] == 0

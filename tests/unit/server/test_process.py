@@ -13,12 +13,15 @@ import pytest
 
 from posthouse.adapt import adapt
 from posthouse.balance.orders import Kind, Order, Orders
+from posthouse.config.delta import make_delta
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, StartError
 from posthouse.server.channel import _HEADER, Frames
 from posthouse.server.control import (
     Abort,
     Ended,
+    Measure,
+    Measured,
     Obey,
     Obeyed,
     Ping,
@@ -32,7 +35,7 @@ from posthouse.server.control import (
     TidyLog,
     Welcome,
 )
-from posthouse.server.process import Process, dry_build, judge_policies
+from posthouse.server.process import Process, dry_build, judge_policies, what_to_check
 
 
 class Boss:
@@ -116,6 +119,31 @@ def test_a_dry_build_finds_what_only_building_can(tmp_path: Path, monkeypatch: p
     assert os.listdir() == []
     with pytest.raises(ConfigError, match="policy"):
         dry_build(adapt(":80 {\n proxy / a:1 {\n  policy nope\n }\n}\n", "Caddyfile").config)
+
+
+def test_what_has_changed_is_checked_and_what_may_have(tmp_path: Path) -> None:
+    keyed = f":82 {{\n basicauth / u htpasswd={tmp_path}/f\n}}\n"
+    old = config_of(":80 {\n}\n:81 {\n proxy / a:1\n}\n" + keyed)
+    new = config_of(":80 {\n}\n:81 {\n proxy / b:1\n}\n" + keyed)
+    assert what_to_check(new, make_delta(old, new)).sites == new.sites[1:]
+
+
+def test_it_counts_from_the_start_if_the_group_does(boss: Boss) -> None:
+    for is_counting in (False, True):
+        process = Process(Welcome(0, 1, is_counting=is_counting), boss.theirs.dup(), "asyncio")
+        assert (process._runtime.metrics is not None) is is_counting
+        process._channel.close()
+        process.loop.close()
+
+
+def test_it_tells_what_it_has_counted(boss: Boss) -> None:
+    process = Process(Welcome(0, 1), boss.theirs, "asyncio")
+    boss.say(Measure(4))
+    process.loop.call_later(0.1, boss.say, Abort())
+    assert process.serve() == 2
+    process.loop.close()
+    (measured,) = (one for one in boss.heard() if isinstance(one, Measured))
+    assert measured.round == 4 and measured.piece.value("posthouse_workers") == 1
 
 
 def test_the_loop_is_chosen_before_anything_else(boss: Boss) -> None:

@@ -197,7 +197,7 @@ def test_probes_ask_over_connections_of_their_own(
     runtime: Runtime, listening: socket.socket, log: Remembering
 ) -> None:
     check = checked(listening.getsockname()[1])
-    runtime.probes.replace([check])
+    runtime.probes.change([], [check])
     listening.settimeout(5)
     for answer, state in ((b"503 No", State.DOWN), (b"204 Yes", State.UP)):
         runtime.loop.run_until_complete(until(lambda: select.select([listening], [], [], 0)[0]))

@@ -22,7 +22,13 @@ HASH = "$2b$04$ikb39OqjyG3gd2ueCXpxXuM7lzyZUmFRfq/3MMCRxB8rJ4aiPHFYa"
 class NoChecks:
     """Takes no check: a slow password shows by that."""
 
-    def submit(self, client: str, check: Callable[[], bool], done: Callable[[bool], None]) -> bool:
+    def submit(
+        self,
+        client: str,
+        check: Callable[[], bool],
+        done: Callable[[bool], None],
+        is_wanted: Callable[[], bool],
+    ) -> bool:
         return False
 
 

@@ -13,8 +13,10 @@ import pytest
 from posthouse import __version__
 from posthouse.adapt import adapt
 from posthouse.balance.active_health import State
+from posthouse.config.specs import SourceSpec
 from posthouse.probe.prober import Last
 from posthouse.probe.probes import Probes
+from posthouse.server.discoverer import NOTHING_HEARD, Heard
 from posthouse.server.generation import Generation, build
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
@@ -58,6 +60,8 @@ def runtime(log: Remembering) -> Iterator[Runtime]:
 class Guest:
     """Waits, and is never served."""
 
+    is_passed = False
+
     def __init__(self, pool: object, since: float) -> None:
         self.pool = pool
         self.since = since
@@ -82,7 +86,9 @@ def test_everything(runtime: Runtime) -> None:
     pool.fail(first, NOW - 4.0, "connect: refused")
     second.believe(State.DOWN, "status 500", NOW - 2.0)
     pool.queue.join(Guest(pool, NOW - 0.125))
-    status = Status(Work(generation), "/etc/Caddyfile", Found(runtime), lambda: Moment(NOW, WALL))
+    status = Status(
+        Work(generation), "/etc/Caddyfile", Found(runtime), lambda: Moment(NOW, WALL), runtime.discoverer
+    )
     report = status.status()
     assert json.loads(json.dumps(report)) == {
         "version": __version__,
@@ -107,6 +113,7 @@ def test_everything(runtime: Runtime) -> None:
                 "name": "example.com:80 /api",
                 "policy": "random",
                 "queue": {"length": 1, "size": 7, "wait_s": 0.25, "oldest_ms": 125},
+                "sources": [],
                 "backends": [
                     {
                         "name": "http://a:1",
@@ -153,10 +160,44 @@ def test_everything(runtime: Runtime) -> None:
     pool.release(first)
 
 
+class Heards:
+    """What each source has said."""
+
+    def heard(self, source: SourceSpec) -> Heard:
+        return {
+            "srv://a": Heard(0, "SRV: the name does not exist", NOW - 3.0),
+            "dns://b:1": Heard(2, "A: no answer within 5 s", NOW - 2.0),
+            "file:/c": Heard(1, "", NOW - 1.0),
+            "srv://d": NOTHING_HEARD,
+        }[source.text]
+
+
+def test_sources(runtime: Runtime) -> None:
+    text = ":80 {\n proxy / srv://a dns://b:1 file:/c srv://d\n}\n"
+    generation = build(adapt(text, "Caddyfile", env={}).config, runtime, None)
+    status = Status(Work(generation), None, runtime.probes, lambda: Moment(NOW, WALL), Heards())
+    (pool,) = json.loads(json.dumps(status.status()))["pools"]
+    trouble = "SRV: the name does not exist"
+    since = [f"2027-01-15T07:59:5{second}.250Z" for second in (7, 8, 9)]
+    assert pool["backends"] == []
+    assert pool["sources"] == [
+        {"name": "srv://a", "state": "down", "members": 0, "trouble": trouble, "since": since[0]},
+        {
+            "name": "dns://b:1",
+            "state": "stale",
+            "members": 2,
+            "trouble": "A: no answer within 5 s",
+            "since": since[1],
+        },
+        {"name": "file:/c", "state": "up", "members": 1, "trouble": None, "since": since[2]},
+        {"name": "srv://d", "state": "new", "members": 0, "trouble": None, "since": None},
+    ]
+
+
 def test_nothing_is_known_yet(runtime: Runtime) -> None:
     generation = build(adapt(":80 {\n proxy / a:1\n}\n", "Caddyfile", env={}).config, runtime, None)
     work = Work(generation, retiring=0)
-    status = Status(work, None, runtime.probes, lambda: Moment(NOW, WALL))
+    status = Status(work, None, runtime.probes, lambda: Moment(NOW, WALL), runtime.discoverer)
     report = json.loads(json.dumps(status.status()))
     (pool,) = report["pools"]
     assert report["config"] is None

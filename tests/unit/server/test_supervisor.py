@@ -295,12 +295,13 @@ def test_signals_reach_the_worker(stage: Stage) -> None:
     assert stage.play(conversation) == 2
 
 
-def test_notices_are_told(stage: Stage) -> None:
+def test_notices_are_told_once_wherever_they_move(stage: Stage) -> None:
     async def conversation() -> None:
-        notice = Notice(Place("Caddyfile", 1, 2), "listens on 2015")
-        stage.cast.next = lambda: Loaded(Config(config_for(0).sites, (notice,)))
-        stage.supervisor.reload("USR1")
-        await stage.wait_for("reloaded")
+        for line in (1, 5):
+            notice = Notice(Place("Caddyfile", line, 2), "listens on 2015")
+            stage.cast.next = lambda one=notice: Loaded(Config(config_for(0).sites, (one,)))  # type: ignore[misc]
+            stage.supervisor.reload("USR1")
+            await stage.wait_for("reloaded")
 
     stage.play(conversation)
     (line,) = stage.log.of("configuration")
@@ -322,6 +323,89 @@ def test_reload_swaps_and_retires(stage: Stage) -> None:
     stage.play(conversation)
     assert stage.cast.story == ["start 1", "start 2", "retire 1 for 2"]
     assert stage.cast.reopened == 1
+
+
+def test_workers_are_told_what_changes(stage: Stage) -> None:
+    """What stays is one object before and after, and is not checked again either."""
+
+    async def conversation() -> None:
+        (came,) = config_for(0, limit=5).sites
+        (kept,) = stage.cast.generations[0].config.sites
+        stage.cast.next = lambda: Loaded(Config((came, *config_for(0).sites)))
+        assert (await stage.supervisor.reload("admin")).report() | {"took_ms": 0} == {
+            "generation": 2,
+            "sites": 2,
+            "changed": 1,
+            "took_ms": 0,
+        }
+        first, second = stage.cast.generations
+        assert second.config.sites[1] is first.config.sites[0] is kept
+        assert [len(delta.built) for delta in stage.cast.checked] == [1]
+        assert stage.supervisor.metrics.reloads.succeeded == 1
+
+    stage.play(conversation)
+
+
+def test_a_reload_answers_how_it_went(stage: Stage) -> None:
+    async def conversation() -> None:
+        mistakes = [Mistake(Place("Caddyfile", 1, 1), "a"), Mistake(Place("Caddyfile", 2, 1), "b")]
+        stage.cast.building = ConfigError(mistakes)
+        stage.cast.next = lambda: Loaded(config_for(0), {"Caddyfile": "x\ny\n"})
+        outcome = await stage.supervisor.reload("admin")
+        assert (outcome.refusal, outcome.mistakes) == ("2 mistakes", tuple(mistakes))
+        assert outcome.sources == {"Caddyfile": "x\ny\n"}
+        assert stage.supervisor.metrics.reloads.failed == 1
+        stage.supervisor.stop("TEST")
+        assert (await stage.supervisor.reload("admin")).refusal == "it is stopping"
+
+    assert stage.play(conversation) == 2
+
+
+class RecordingAdmin:
+    """An admin socket that is not there."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+
+    def claim(self) -> None:
+        self.story.append("claim")
+
+    async def serve(self) -> None:
+        self.story.append("serve")
+
+    def close(self) -> None:
+        self.story.append("close")
+
+
+def test_the_admin_socket_answers_during_startup_commands(stage: Stage) -> None:
+    stage.hooks = HOOKS
+    story: list[str] = []
+    stage.cast.admin = RecordingAdmin(story)
+
+    async def startup() -> None:
+        assert story == ["claim", "serve"]
+        assert (await stage.supervisor.reload("admin")).refusal == "it is starting"
+        assert not stage.supervisor.is_ready
+
+    async def conversation() -> None:
+        assert stage.supervisor.is_ready
+        stage.supervisor.stop("TEST")
+        assert not stage.supervisor.is_ready
+
+    stage.cast.startup = startup
+    assert stage.play(conversation) == 2
+    assert story == ["claim", "serve", "close"]
+
+
+def test_what_was_held_back_is_told_before_the_last_line(stage: Stage) -> None:
+    async def conversation() -> None:
+        for _ in range(9):
+            stage.log.error("attempt failed")
+
+    assert stage.play(conversation) == 0
+    *_, held, last = stage.log.lines()
+    assert (held["what"], held["suppressed"]) == ("lines suppressed", 4)
+    assert last["what"] == "stopped"
 
 
 def test_asked_again_meanwhile_it_is_done_once_more(stage: Stage) -> None:
@@ -465,13 +549,3 @@ def test_a_bug_in_a_callback_is_one_line(stage: Stage) -> None:
         assert str(line["where"]).startswith("test_supervisor.py:")
 
     assert stage.play(conversation) == 0
-
-
-def test_no_descriptors_is_no_bug(stage: Stage) -> None:
-    async def conversation() -> None:
-        error = OSError(24, "Too many open files")
-        asyncio.get_running_loop().call_exception_handler({"message": "accept failed", "exception": error})
-
-    stage.play(conversation)
-    assert len(stage.log.of("no descriptor left for a further connection")) == 1
-    assert stage.log.of("internal error") == []

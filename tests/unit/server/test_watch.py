@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from posthouse.server.watch import EVERY_SECONDS, Watch
+from posthouse.server.watch import EVERY_SECONDS, Watch, look
 
 
 class Timer:
@@ -115,3 +115,13 @@ def test_files_that_a_reload_brought_are_watched(
 def test_stopped_is_stopped(folder: Folder) -> None:
     folder.watch.stop()
     assert folder.clock.timer is None
+
+
+def test_what_changed_before_the_watch_began_is_noticed(folder: Folder) -> None:
+    """A start may take long, and the file was read before it."""
+    seen = look(folder.files)
+    folder.caddyfile.write_text(":80\nlog stdout\n")
+    told: list[bool] = []
+    Watch(lambda: folder.files, lambda: told.append(True), folder.clock, seen)  # type: ignore[arg-type]
+    folder.clock.pass_a_second()
+    assert told == [True]

@@ -11,16 +11,22 @@ from typing import Any
 
 import pytest
 
+from posthouse.config.delta import Delta, Kept
 from posthouse.config.specs import Config
 from posthouse.errors import NOWHERE, ConfigError, Mistake, StartError
-from posthouse.server import listeners, sockets
+from posthouse.observe.snapshot import Rows, Snapshot
+from posthouse.server import listeners, sockets, worker
 from posthouse.server.channel import Channel
 from posthouse.server.control import (
     Abandon,
     Abort,
+    Ahead,
+    Collected,
     Commit,
     Empty,
     Ended,
+    Measure,
+    Measured,
     Ping,
     Pong,
     Prepare,
@@ -36,23 +42,25 @@ from posthouse.server.control import (
     TidyLog,
     Welcome,
 )
+from posthouse.server.pressure import Limits
 from posthouse.server.worker import connection_limits
 from unit.server.fakes import Remembering, until
 from unit.server.troupe import Cast, Player, config_for
 
 KEY = ("127.0.0.1", 0)
+NO_LIMITS = Limits()
 
 
 class Boss:
     """The supervisor's end: says things and remembers what it heard."""
 
-    def __init__(self, log: Remembering, grace: float) -> None:
+    def __init__(self, log: Remembering, grace: float, limits: Limits) -> None:
         self.cast = Cast(log)
         ours, theirs = socket.socketpair()
         self.heard: list[object] = []
         loop = asyncio.get_running_loop()
         self.channel = Channel(ours, loop, lambda message, _: self.heard.append(message), lambda why: None)
-        self.player = Player(self.cast, Welcome(0, 1, grace=grace), theirs)
+        self.player = Player(self.cast, Welcome(0, 1, grace=grace, limits=limits), theirs)
         self.listening: list[socket.socket] = []
 
     @property
@@ -84,7 +92,7 @@ class Boss:
         return sockets.port_of(listening)
 
 
-Play = Callable[[Callable[[Boss], Coroutine[Any, Any, None]]], None]
+Play = Callable[..., None]
 
 
 @pytest.fixture
@@ -94,9 +102,9 @@ def play(
     monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(listeners, "IDLE_GRACE_SECONDS", 0.0)
 
-    def run(conversation: Callable[[Boss], Coroutine[Any, Any, None]]) -> None:
+    def run(conversation: Callable[[Boss], Coroutine[Any, Any, None]], limits: Limits = NO_LIMITS) -> None:
         async def all_of_it() -> None:
-            boss = Boss(log, grace=0.05)
+            boss = Boss(log, grace=0.05, limits=limits)
             await conversation(boss)
             boss.channel.close()
             await until(lambda: boss.code is not None)
@@ -164,6 +172,89 @@ def test_what_cannot_be_built_is_refused(play: Play, error: Exception, answer: R
         await boss.serve()
 
     play(conversation)
+
+
+def test_a_delta_is_applied_to_what_it_serves(play: Play) -> None:
+    """Sites that stay are the same objects, which is how a generation knows them."""
+
+    async def conversation(boss: Boss) -> None:
+        await boss.serve()
+        (kept,) = boss.player.generations[0].config.sites
+        came = config_for(0).sites[0]
+        await boss.say(Prepare(2, Delta((came, Kept(0, 1)))), answer=Prepared(2))
+        await boss.say(Commit(2), answer=Serving(2))
+        assert boss.player.generations[1].config.sites[1] is kept
+        boss.cast.building = StartError("no")
+        await boss.say(Ahead((came, came)), Prepare(3, Delta((came,))), answer=Refused(3, reason="no"))
+        boss.cast.building = None
+        await boss.say(Prepare(3, Delta((came,))), Abandon(3), Ping(), answer=Pong(0))
+        await boss.say(Prepare(3, Delta((Kept(0, 2),))), answer=Prepared(3))
+        sites = boss.player.generations[-1].config.sites
+        assert len(sites) == 2, "what was not committed has changed nothing"
+        await boss.say(Abandon(3), Ahead((came,)), Ahead((Kept(1, 1),)))
+        await boss.say(Prepare(3, Delta((came,))), answer=Prepared(3))
+        assert list(boss.player.generations[-1].config.sites) == [came, kept, came]
+
+    play(conversation)
+
+
+def test_it_tells_what_it_has_counted(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        boss.player.snapshot = snapshot = Snapshot({"posthouse_workers": {(): 1}}, 5, 6)
+        await boss.say(Measure(9), answer=Measured(9, snapshot, is_last=True))
+        answer = Collected(4, snapshot, is_last=True)
+        await boss.say(answer, Ping(), answer=Pong(0))
+        assert boss.player.answers == [answer]
+        assert boss.player.worker.reloads is None and not boss.player.worker.is_ready
+        await boss.serve()
+        assert boss.player.worker.is_ready
+        boss.player.generations[0].in_flight = 1
+        await boss.say(Stop("TERM"), answer=Stopping(1))
+        assert not boss.player.worker.is_ready
+
+    play(conversation)
+
+
+def test_what_it_has_counted_comes_in_pieces(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "MOST_SAMPLES", 2)
+    samples: Rows = {(str(number),): number for number in range(5)}
+
+    async def conversation(boss: Boss) -> None:
+        boss.player.snapshot = Snapshot({"posthouse_queue_length": samples}, 5, 6)
+        await boss.say(Measure(9))
+        await until(lambda: len(boss.heard) == 3)
+        heard = [one for one in boss.heard if isinstance(one, Measured)]
+        assert [one.is_last for one in heard] == [False, False, True]
+        told = [item for one in heard for item in one.piece.rows["posthouse_queue_length"].items()]
+        assert dict(told) == samples
+
+    play(conversation)
+
+
+def test_with_too_little_memory_it_does_not_start(play: Play) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.say(Prepare(1, config_for(0)))
+        await until(lambda: boss.heard)
+        (refused,) = boss.heard
+        assert isinstance(refused, Refused) and refused.reason.startswith(
+            "--max-memory leaves 1.0MB for each worker"
+        )
+        assert boss.cast.story == ["retire 1"]
+
+    play(conversation, limits=Limits(memory=1 << 20))
+
+
+def test_without_a_descriptor_accepting_rests(play: Play, log: Remembering) -> None:
+    async def conversation(boss: Boss) -> None:
+        await boss.serve()
+        loop = asyncio.get_running_loop()
+        error = OSError(24, "Too many open files")
+        loop.call_exception_handler({"message": "accept failed", "exception": error})
+        await until(lambda: log.of("accepting rests: no descriptor left"))
+
+    play(conversation)
+    assert len(log.of("accepting rests: no descriptor left")) == 1
+    assert log.of("internal error") == []
 
 
 def test_it_answers_how_much_runs_on_all_generations(play: Play) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from posthouse.config.specs import Config
 from posthouse.errors import NOWHERE, ConfigError, Mistake, StartError
 from posthouse.server import heartbeat, listeners
 from posthouse.server import workers as module
 from posthouse.server.bindings import Bindings, listen_keys
-from posthouse.server.child import ended
 from posthouse.server.control import LogMoved, Prepare
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering, until
@@ -48,7 +48,8 @@ class Scene:
             self.number += 1
 
     async def _commit(self, prepare: Prepare) -> None:
-        fresh = self.bindings.bind(listen_keys(prepare.config))
+        assert isinstance(prepare.wanted, Config)
+        fresh = self.bindings.bind(listen_keys(prepare.wanted))
         self.bindings.take(fresh)
         await self.workers.commit(prepare, fresh, {})
 
@@ -110,7 +111,7 @@ def test_what_one_cannot_build_nobody_serves(play: Play, error: Exception) -> No
         bad = scene.cast.players[1]
         monkey = bad.build
 
-        def build(prepare: Prepare, previous: Any) -> Any:
+        async def build(prepare: Prepare, config: Config, previous: Any) -> Any:
             raise error
 
         bad.build = build  # type: ignore[method-assign]
@@ -272,10 +273,6 @@ def test_a_log_that_was_put_aside_is_left_by_the_others(play: Play) -> None:
         await until(lambda: second.reopened)
 
     play(conversation)
-
-
-def test_how_a_process_ended() -> None:
-    assert (ended(-9), ended(3)) == ("signal 9", "exit code 3")
 
 
 def test_with_nobody_who_serves_nothing_is_changed(play: Play) -> None:

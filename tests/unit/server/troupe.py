@@ -7,16 +7,18 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
+from posthouse.config.delta import Delta
 from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
+from posthouse.observe.snapshot import Snapshot
 from posthouse.server.channel import Channel
 from posthouse.server.child import Child
-from posthouse.server.control import Obeyed, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.control import Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
@@ -49,6 +51,7 @@ class CountingGeneration:
         self.config = config
         self.story = story
         self.in_flight = 0
+        self.outputs = 0
         self.pools: dict[str, Pool] = {}
 
     @property
@@ -61,8 +64,8 @@ class CountingGeneration:
     def start(self) -> None:
         self.story.append(f"start {self.number}")
 
-    def obey(self, pools: Iterable[str]) -> None:
-        self.story.append(f"obey {' '.join(pools)}")
+    def obey(self, pools: Container[str]) -> None:
+        self.story.append("obey")
 
     def retire(self, successor: Any = None) -> None:
         after = f" for {successor.number}" if successor else ""
@@ -89,6 +92,19 @@ class StandInProcess:
             self.code.set_result(code)
 
 
+class NoRelief:
+    """A runtime that has nothing to give."""
+
+    def __init__(self) -> None:
+        self.on_exhausted: Callable[[], None] = lambda: None
+
+    def keep_warm(self, most: int) -> int:
+        return 0
+
+    def free(self) -> None: ...
+    def give_back(self) -> None: ...
+
+
 class Player:
     """One worker and its parts, played by the test: it says whether building works."""
 
@@ -105,6 +121,9 @@ class Player:
         self.report: dict[str, object] = {}
         self.of_group: list[object] = []
         self.is_deaf = False
+        self.snapshot = Snapshot()
+        self.answers: list[Collected] = []
+        self.relief = NoRelief()
         self.process = StandInProcess(1000 + len(cast_.players))
         self.worker = Worker(welcome, self)
         self.channel = Channel(theirs, self.loop, self._hear, self.worker.orphaned)
@@ -137,10 +156,10 @@ class Player:
         if self.cast.preparing is not None:
             await self.cast.preparing()
 
-    def build(self, prepare: Prepare, previous: Any) -> CountingGeneration:
+    async def build(self, prepare: Prepare, config: Config, previous: Any) -> CountingGeneration:
         if self.cast.building is not None:
             raise self.cast.building
-        generation = CountingGeneration(prepare.number, prepare.config, self.cast.story)
+        generation = CountingGeneration(prepare.number, config, self.cast.story)
         self.generations.append(generation)
         return generation
 
@@ -166,6 +185,12 @@ class Player:
         self.orders.append(orders)
         self.tell(Obeyed())
 
+    async def measure(self) -> Snapshot:
+        return self.snapshot
+
+    def collected(self, message: Collected) -> None:
+        self.answers.append(message)
+
     def tidy_log(self, path: str) -> None:
         self.tidied.append(path)
 
@@ -182,6 +207,7 @@ class Cast:
         self.next: Callable[[], Loaded | None] = lambda: None
         self.building: Exception | None = None
         self.checking: Exception | None = None
+        self.checked: list[Delta] = []
         self.hooks = self
         self.admin: Admin | None = None
         self.commanded: list[HookSpec] = []
@@ -221,7 +247,8 @@ class Cast:
     def load(self) -> Loaded | None:
         return self.next()
 
-    def check(self, config: Config) -> Mapping[str, bytes]:
+    def check(self, config: Config, delta: Delta) -> Mapping[str, bytes]:
+        self.checked.append(delta)
         if self.checking is not None:
             raise self.checking
         return {}

@@ -41,18 +41,24 @@ class Checks:
     """Keeps what is to be checked until the test runs it; full: takes nothing."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[str, Callable[[], bool], Callable[[bool], None]]] = []
+        self.waiting: list[tuple[str, Callable[[], bool], Callable[[bool], None], Callable[[], bool]]] = []
         self.is_full = False
 
-    def submit(self, client: str, check: Callable[[], bool], done: Callable[[bool], None]) -> bool:
+    def submit(
+        self,
+        client: str,
+        check: Callable[[], bool],
+        done: Callable[[bool], None],
+        is_wanted: Callable[[], bool],
+    ) -> bool:
         if not self.is_full:
-            self.waiting.append((client, check, done))
+            self.waiting.append((client, check, done, is_wanted))
         return not self.is_full
 
     def run(self) -> None:
         waiting, self.waiting = self.waiting, []
-        for _, check, done in waiting:
-            done(check())
+        for _, check, done, is_wanted in waiting:
+            done(is_wanted() and check())
 
 
 class Door:

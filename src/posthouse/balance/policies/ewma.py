@@ -30,7 +30,10 @@ class Ewma:
     uses_load: ClassVar[bool] = True
 
     def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
-        self.decay = parse_duration(args[0]) if args else DECAY
+        try:
+            self.decay = parse_duration(args[0]) if args else DECAY
+        except ValueError as wrong:
+            raise ValueError(f"expected a duration such as `10s`, found {args[0]!r}: {wrong}") from None
         if self.decay < LEAST_DECAY:
             raise ValueError(f"expected a duration of at least 1ms, found {args[0]!r}")
         self._draw = Draw(setting).several

@@ -156,15 +156,19 @@ class Sticky:
     # -- the cookie ----------------------------------------------------------------------------------------------
 
     def cookie(self, choice: Choice, backend: Backend) -> bytes:
-        """The line that the response of `backend` gets, b"" if the client's cookie may stay as it is."""
-        if not self._key:
+        """The line that the response of `backend` gets, b"" if the client's cookie may stay as it is.
+
+        No session begins with a backend that has left the pool since the request came.
+        """
+        name = self._ids.get(backend)
+        if name is None:
             return b""
         session = self._session(choice)
         if session is not None and session.backend is backend:
             if not self._ttl or session.until - choice.wall >= self._ttl / 2:
                 return b""
         until = int(choice.wall) + self._ttl if self._ttl else 0
-        text = b"%b.%x" % (self._ids[backend], until)
+        text = b"%b.%x" % (name, until)
         secure = b"; Secure" if choice.is_secure else b""
         return b"Set-Cookie: %b=%b.%b%b%b\r\n" % (
             self._cookie_name,
@@ -182,7 +186,10 @@ def _cookie_name(text: str) -> bytes:
 
 
 def _ttl(text: str) -> int:
-    seconds = parse_duration(text)
+    try:
+        seconds = parse_duration(text)
+    except ValueError as wrong:
+        raise ValueError(f"expected a ttl such as `1h`, found {text!r}: {wrong}") from None
     if seconds < 1:
         raise ValueError(f"expected a ttl of at least 1s, found {text!r}")
     return int(seconds)

@@ -14,6 +14,7 @@ from posthouse.balance.backend import Backend
 from posthouse.balance.policies.sticky import Sticky
 from posthouse.balance.policy import Setting
 from posthouse.balance.pool import Pool
+from posthouse.config.specs import BreakerSpec, PassiveSpec
 from posthouse.testing import check_policy
 from unit.balance.samples import Request, make_pool, pool_spec
 
@@ -142,6 +143,30 @@ def test_draining_and_full_or_marked() -> None:
     pool.acquire(home)
     assert client.ask()[0] not in (None, home)
     pool.release(home)
+
+
+def test_draining_with_an_open_breaker() -> None:
+    passive = PassiveSpec(breaker=BreakerSpec(minimum=1, open=5.0))
+    pool = make_pool(pool_spec("ab", "sticky", passive=passive))
+    assert pool.sessions is not None
+    pool.sessions.use_key(KEY)
+    client = Client(pool)
+    home, _ = client.ask()
+    assert home is not None
+    home.believe(State.DRAINING)
+    assert client.ask()[0] is home
+    home.succeed(0.0, 0.1, None, "answered 500")
+    assert client.ask()[0] not in (None, home)
+
+
+def test_who_has_left_the_pool_gets_no_cookie() -> None:
+    before = pool_of("ab")
+    after = pool_of("a", previous=before)
+    (left,) = set(before.backends) - set(after.backends)
+    assert before.sessions is not None and after.sessions is not None
+    assert before.sessions.cookie(Request(), left)
+    assert after.sessions.cookie(Request(), left) == b""
+    assert after.sessions.cookie(Request(), after.backends[0])
 
 
 def test_fallbacks_keep_the_sessions_that_began_with_them() -> None:
