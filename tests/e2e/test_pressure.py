@@ -138,6 +138,28 @@ def test_reload_and_reopening_logs_without_a_descriptor() -> None:
         posthouse.wait_access(2)
 
 
+def test_a_worker_without_a_descriptor_takes_the_process_log() -> None:
+    """It comes as a descriptor, for which one is held back. New addresses are refused before anything is sent."""
+    with scarce("uvloop", arguments=("--log", "process.log")) as stage:
+        posthouse = stage.posthouse
+        worker = posthouse.worker
+        told = posthouse.directory / "process.log"
+        used = {int(name) for name in os.listdir(f"/proc/{worker}/fd")}
+        free = next(number for number in range(1000) if number not in used)
+        limits = resource.prlimit(worker, resource.RLIMIT_NOFILE, (free, 64))
+        for site, line in (
+            (SITES, "INFO reloaded"),
+            (SITES + "http://:PORT3 {\n    bind 127.0.0.1\n}\n", "no room for the new listening addresses"),
+            (SITES, "generation=3"),
+        ):
+            told.rename(told.with_suffix(".old"))
+            posthouse.reload(site)
+            wait_until(lambda line=line: told.exists() and line in told.read_text())  # type: ignore[misc]
+            assert posthouse.worker == worker
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, limits)
+        wait_until(lambda: answers(stage))
+
+
 def test_more_connections_than_descriptors_allow_is_said() -> None:
     with scarce("uvloop", arguments=("--max-connections", "100")) as stage:
         stage.posthouse.wait_stderr(

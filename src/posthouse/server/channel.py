@@ -91,7 +91,8 @@ class Channel:
     """
 
     __slots__ = (
-        *("_classes", "_frames", "_hear", "_is_writing", "_loop", "_on_end", "_out", "_socket"),
+        *("_classes", "_frames", "_hear", "_is_keeping_room", "_is_writing", "_loop", "_on_end", "_out"),
+        *("_socket", "_spare"),
         "is_greeted",
     )
 
@@ -113,6 +114,8 @@ class Channel:
         self._classes: dict[tuple[str, str], type] | None = None
         self._out: deque[tuple[memoryview, list[int]]] = deque()
         self._is_writing = False
+        self._spare: int | None = None
+        self._is_keeping_room = False
         self.is_greeted = is_greeted
         loop.add_reader(connection.fileno(), self._on_readable)
         if not is_greeted:
@@ -124,6 +127,12 @@ class Channel:
     def read_only(self, classes: Sequence[type]) -> None:
         """Messages may be made of these and plain values. To be said before the loop turns, for a side not trusted."""
         self._classes = {(one.__module__, one.__qualname__): one for one in classes}
+
+    def keep_room(self) -> None:
+        """Hold a descriptor back for one that may come when the process can open no more."""
+        self._is_keeping_room = True
+        with contextlib.suppress(OSError):
+            self._spare = os.dup(self._socket.fileno())
 
     def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Send a message of `control`; the descriptors are duplicated now. To a side that is gone: nothing."""
@@ -139,6 +148,9 @@ class Channel:
             _close(descriptors)
         self._out.clear()
         self._frames.close()
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
         self._socket.close()
 
     def _put(self, data: bytes, descriptors: Sequence[int]) -> None:
@@ -177,7 +189,7 @@ class Channel:
 
     def _on_readable(self) -> None:
         try:
-            data, descriptors = _receive(self._socket, _READ_BYTES)
+            data, descriptors = self._receive()
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -190,6 +202,17 @@ class Channel:
         except IndexError:
             self._end("descriptors were lost on the way: this process may open no more")
             return
+        self._take(whole)
+        if self._is_keeping_room and self._spare is None and self._socket.fileno() >= 0:
+            self.keep_room()
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        return _receive(self._socket, _READ_BYTES)
+
+    def _take(self, whole: list[tuple[bytes, list[int]]]) -> None:
         for frame, taken in whole:
             if self._socket.fileno() < 0:  # closed by who heard the one before
                 _close(taken)

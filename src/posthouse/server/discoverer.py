@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from posthouse.config.specs import EndpointSpec, PoolSpec, SourceSpec
-from posthouse.directives.endpoints import parse_endpoints
 from posthouse.discovery.lookup import Lookup, Server, parse_servers
 from posthouse.discovery.ports import Members, Question
 from posthouse.discovery.sources import SOURCES
@@ -192,6 +191,9 @@ class Discoverer:
         return await self.loop.run_in_executor(None, work)
 
     def parse(self, text: str, place: Place) -> list[EndpointSpec]:
+        # Not needed by those who have no file of backends, and a tenth of a worker's start.
+        from posthouse.directives.endpoints import parse_endpoints
+
         return parse_endpoints(text, place)
 
 

@@ -64,6 +64,7 @@ class Process:
         self._channel = Channel(
             connection, self.loop, self._worker.hear, self._worker.orphaned, is_greeted=True
         )
+        self._channel.keep_room()  # the process log comes as a descriptor, also under pressure
         self.tell = self._channel.send
         self._group = AskedGroup(self.tell)
         runtime.measuring.collect_all = self._group.collect

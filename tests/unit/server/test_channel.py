@@ -172,3 +172,23 @@ def test_bytes_that_are_no_message_end_it(loop: asyncio.AbstractEventLoop) -> No
             theirs.close()
 
     loop.run_until_complete(conversation())
+
+
+def test_a_descriptor_is_held_back(loop: asyncio.AbstractEventLoop) -> None:
+    """Given back for the time of reading, and at the end."""
+
+    async def conversation() -> None:
+        ours, theirs = socket.socketpair()
+        end, boss = End(ours, is_greeted=True), End(theirs, is_greeted=True)
+        before = len(os.listdir("/proc/self/fd"))
+        end.channel.keep_room()
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        for number in range(3):
+            boss.channel.send(number)
+            await until(lambda number=number: len(end.heard) > number)  # type: ignore[misc]
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        end.channel.close()
+        boss.channel.close()
+        assert len(os.listdir("/proc/self/fd")) == before - 2
+
+    loop.run_until_complete(conversation())
