@@ -140,3 +140,20 @@ def test_who_is_found_obeys_also_when_it_comes_again(runtime: FoundRuntime) -> N
         assert (y.weight, z.weight) == (9, 1)
 
     run(runtime, main)
+
+
+def test_who_was_taken_away_comes_back_without_its_order(runtime: FoundRuntime) -> None:
+    """Also where something still runs there, so that it is the same object."""
+
+    async def main() -> None:
+        runtime.orders = Orders().given("p", "http://a", DISABLED)
+        first = await started(SITES, runtime)
+        a = backend(first, "p", 0)
+        a.acquire()
+        second = await started(SITES.replace("a b { name p }", "b { name p }"), runtime, first)
+        give(runtime, second, Orders())
+        third = await started(SITES, runtime, second)
+        assert backend(third, "p", 0) is a and a.is_usable
+        a.release()
+
+    run(runtime, main)
