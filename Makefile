@@ -40,6 +40,8 @@ format: $(VENV)/.dev ## format the source and apply safe lint fixes
 
 test: $(VENV)/.dev ## the whole test suite; ARGS="-k name" narrows it
 	@scripts/peers --optional curl nginx haproxy dnsmasq
+	@# Each of some hundred starts, of two processes and more, would compile everything again where no bytecode is kept.
+	$(BIN)/python -m compileall -q src
 	$(BIN)/pytest $(ARGS)
 
 bench: $(VENV)/.bench ## Posthouse beside nginx, HAProxy, Caddy and Envoy; ARGS="--quick" for a first look

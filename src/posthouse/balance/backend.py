@@ -56,10 +56,9 @@ class Backend(Tolerance):
 
     __slots__ = (
         *("_alert_at", "_fail_timeout", "_full_at", "_is_barred", "_is_marked", "_is_up"),
-        *("_in_group", "_mark_due", "_watch"),
-        *("comeback", "endpoint", "fault", "in_flight", "is_known", "is_usable", "key", "latency"),
-        *("marked_since", "name", "order", "others", "reason", "seed", "share", "since", "slow_start"),
-        *("state", "tls", "warm_since", "warmth", "weight"),
+        *("_in_group", "_mark_due", "_watch", "comeback", "endpoint", "fault", "in_flight", "is_known"),
+        *("is_usable", "key", "latency", "marked_since", "name", "order", "others", "reason", "seed"),
+        *("share", "since", "slow_start", "state", "tls", "warm_since", "warmth", "weight"),
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
@@ -170,8 +169,12 @@ class Backend(Tolerance):
 
     def may_finish(self, now: float) -> bool:
         """Draining, but able to go on with sessions that it has."""
+        return not self.is_full and self.is_finishing(now)
+
+    def is_finishing(self, now: float) -> bool:
+        """The same, full or not."""
         is_left_out = self.comeback.is_tripped or self.is_marked(now)
-        return orders.may_finish(self.order.kind, self.state) and not self.is_full and not is_left_out
+        return orders.may_finish(self.order.kind, self.state) and not is_left_out
 
     def configure(
         self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec, slow_start: float = 0.0

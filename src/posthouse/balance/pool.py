@@ -19,6 +19,7 @@ from posthouse.balance.ejection import Ejections
 from posthouse.balance.group import Group
 from posthouse.balance.identity import BackendKey, keys_of
 from posthouse.balance.lanes import warm_key
+from posthouse.balance.orders import may_finish
 from posthouse.balance.peak_ewma import FAILED_SECONDS
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policies.sticky import Sticky
@@ -245,15 +246,20 @@ class Pool:
             self._refresh()
         return bool(self.usable)
 
-    def why_not(self, now: float) -> FailureKind:
-        """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n)."""
+    def why_not(self, now: float, choice: Choice | None = None, tried: Sequence[Backend] = ()) -> FailureKind:
+        """Why `select` found nothing: FULL if a backend is only full, else NO_BACKEND. O(n).
+
+        choice, tried  as for `select`: an exchange with a session may wait for a draining backend too
+        """
         if self.claims is not None and self.claims.is_deferring:
             return FailureKind.FULL
         self.look(now)
         if self.spec.passive.panic:
-            is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
+            is_full = any(one.is_full and _may_be_tried(one) for one in self.backends)
         else:
             is_full = any(one.is_only_full for one in self.backends)
+        if not is_full and choice is not None and self.sessions is not None:
+            is_full = self.sessions.is_awaited(choice, tried, now)
         return FailureKind.FULL if is_full else FailureKind.NO_BACKEND
 
     @property
@@ -261,13 +267,15 @@ class Pool:
         """Whether some may be served who have a session, though nobody else can: by a draining backend. O(n)."""
         if self.sessions is None:
             return False
-        return any(one.state is State.DRAINING and not one.is_full for one in self.backends)
+        return any(may_finish(one.order.kind, one.state) and not one.is_full for one in self.backends)
 
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""
         if kind is FailureKind.FULL:
             size = self.spec.queue.size
             rest = f", and {size} wait already" if 0 < size <= self.queue.length else ""
+            if self.sessions is not None and not any(one.is_up for one in self.backends):
+                return f"the backend of the session is draining and at max_conns{rest}"
             return f"every backend that is up is at max_conns{rest}"
         if not self.backends:
             sources = ", ".join(source.text for source in self.spec.sources)
@@ -315,11 +323,7 @@ class Pool:
         """With `panic on`, where nobody can be used: all that are neither full nor draining, nor kept back by order."""
         if not self.spec.passive.panic:
             return ()
-        return [
-            one
-            for one in self.backends
-            if not one.is_full and one.state is not State.DRAINING and one.order.kind is None
-        ]
+        return [one for one in self.backends if not one.is_full and _may_be_tried(one)]
 
     def _refresh(self) -> None:
         watch = self._watch
@@ -344,6 +348,11 @@ class Pool:
         candidates = self._ready.first_tier(equal)
         left_out = [backend for backend in tried if backend not in candidates]
         return self._pick(candidates, choice, left_out, now)
+
+
+def _may_be_tried(backend: Backend) -> bool:
+    """Whether `panic` may send something there."""
+    return backend.state is not State.DRAINING and backend.order.kind is None
 
 
 def build_pool(

@@ -79,7 +79,7 @@ class Attempts(Answering):
 
     def _do_without(self, pool: Pool, now: float) -> None:
         """No backend can be used: wait if they are only full and the queue is not, else fail."""
-        kind = pool.why_not(now)
+        kind = pool.why_not(now, self, self.tried)
         if kind is FailureKind.FULL and pool.can_queue():
             if self.waiter is None:
                 self.waiter = Waiter(self, pool, self._attempt, self._fail)

@@ -101,7 +101,7 @@ class Waiter:
         now = self._exchange.services.clock()
         backend = self._choose(now)
         if backend is None:
-            if self.pool.why_not(now) is FailureKind.FULL:
+            if self.pool.why_not(now, self._exchange, self._exchange.tried) is FailureKind.FULL:
                 self._arm(now)
                 return False
         else:
@@ -127,7 +127,7 @@ class Waiter:
         if backend is not None:
             self.on_turn(now, backend, self.trial)
         else:
-            kind = self.pool.why_not(now)
+            kind = self.pool.why_not(now, self._exchange, self._exchange.tried)
             self.on_fail(Failure(kind, Side.POSTHOUSE, self.pool.explain(kind), Sent.NOTHING))
 
     def _arm(self, now: float) -> None:

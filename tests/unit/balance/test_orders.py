@@ -16,7 +16,7 @@ from posthouse.balance.orders import NO_ORDER, UNDOES, Kind, Order, Orders, may_
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import PassiveSpec, PoolSpec, SourceSpec
-from posthouse.errors import NOWHERE
+from posthouse.errors import NOWHERE, FailureKind
 from posthouse.testing.check_policy import SampleChoice
 from unit.balance.samples import endpoint, make_pool, pool_spec
 
@@ -122,6 +122,27 @@ def test_panic_does_not_break_orders() -> None:
     assert [pool.select(SampleChoice(number), 0.0) for number in range(9)] == [b] * 9
     b.obey(DRAINING)
     assert pool.select(SampleChoice(1), 0.0) is None
+
+
+def test_nobody_waits_for_what_must_not_be_had() -> None:
+    for is_panicking in (False, True):
+        pool = make_pool(pool_spec("a", max_conns=1, passive=PassiveSpec(panic=is_panicking)))
+        pool.start()
+        (a,) = pool.backends
+        a.acquire()
+        assert pool.why_not(0.0) is FailureKind.FULL
+        a.obey(DISABLED)
+        assert pool.why_not(0.0) is FailureKind.NO_BACKEND
+
+
+def test_sessions_wait_where_they_may_go_on() -> None:
+    pool = make_pool(pool_spec("a", "sticky", max_conns=1))
+    pool.start()
+    (a,) = pool.backends
+    a.obey(DRAINING)
+    assert pool.has_room_for_sessions
+    a.obey(DISABLED)
+    assert not pool.has_room_for_sessions
 
 
 def test_who_waits_is_told() -> None:

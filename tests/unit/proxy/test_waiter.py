@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.balance.active_health import State
 from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import BreakerSpec
 from posthouse.errors import Failure, FailureKind, Sent, Side
@@ -69,6 +70,29 @@ def test_waiting_is_no_attempt() -> None:
     two.turn()
     two.play.connect().answers()
     assert two.exchanges[1].attempts == 1 and two.exchanges[1].failure is None
+
+
+def test_a_session_waits_for_its_draining_backend_where_nobody_else_is_left() -> None:
+    one = crowd(0, policy="sticky")
+    play = one.play
+    pool = play.routes[0].pool
+    assert pool.sessions is not None
+    pool.sessions.use_key(b"k" * 32)
+    exchange = one.comes()
+    play.connect().answers()
+    (backend,) = pool.backends
+    cookie = pool.sessions.cookie(exchange, backend).decode().partition(": ")[2].partition(";")[0]
+    mine = ("GET / HTTP/1.1", "Host: x", f"Cookie: {cookie}")
+    one.comes(*mine)
+    running = play.connect()
+    backend.believe(State.DRAINING)
+    waits = one.comes(*mine)
+    one.comes()
+    assert len(pool.queue) == 1 and waits.attempts == 0
+    running.answers()
+    one.turn()
+    play.connect().answers()
+    assert play.over() == ["200 a", "503 - no_backend", "200 a", "200 a"]
 
 
 def test_past_the_size_the_answer_comes_at_once() -> None:

@@ -100,6 +100,18 @@ def test_a_site_is_built_again_when_a_file_has_changed(run: Succession, tmp_path
     assert run.now.sites == after, "and what serves stays"
 
 
+def test_of_a_file_that_was_read_for_us_its_content_counts(run: Succession) -> None:
+    """As with workers that may not even look at it."""
+    line = b"u:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n"
+    text = "http://a.test {\n basicauth / u htpasswd=/nowhere/users\n}\n"
+    run.runtime.files.given = {"/nowhere/users": line}
+    before = list(run.serve(text).sites)
+    run.runtime.files.given = {"/nowhere/users": bytes(line)}
+    assert run.serve(text).sites == before
+    run.runtime.files.given = {"/nowhere/users": line + line.replace(b"u:", b"v:")}
+    assert run.serve(text).sites != before
+
+
 @pytest.mark.parametrize(
     "text",
     [

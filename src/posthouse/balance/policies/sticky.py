@@ -135,6 +135,13 @@ class Sticky:
             return None
         return backend
 
+    def is_awaited(self, choice: Choice, tried: Sequence[Backend], now: float) -> bool:
+        """Whether the exchange's session is at a draining backend that it could have if that were not full."""
+        session = self._session(choice)
+        if session is None or session.backend in tried:
+            return False
+        return session.backend.is_full and session.backend.is_finishing(now)
+
     def _session(self, choice: Choice) -> _Session | None:
         header = choice.field(b"cookie")
         if header is None or not self._key:

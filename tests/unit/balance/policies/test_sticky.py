@@ -15,6 +15,7 @@ from posthouse.balance.policies.sticky import Sticky
 from posthouse.balance.policy import Setting
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import BreakerSpec, PassiveSpec
+from posthouse.errors import FailureKind
 from posthouse.testing import check_policy
 from unit.balance.samples import Request, make_pool, pool_spec
 
@@ -145,6 +146,29 @@ def test_draining_and_full_or_marked() -> None:
     pool.release(home)
 
 
+def test_the_only_one_left_is_draining_and_full() -> None:
+    """Its sessions can wait for it, and nobody else."""
+    pool = make_pool(pool_spec("a", "sticky", max_conns=1))
+    assert pool.sessions is not None
+    pool.sessions.use_key(KEY)
+    client = Client(pool)
+    (home,) = pool.backends
+    client.ask()
+    home.believe(State.DRAINING)
+    pool.acquire(home)
+    asked = client.request()
+    assert pool.select(asked, 0.0) is None
+    assert pool.why_not(0.0, asked) is FailureKind.FULL
+    assert pool.explain(FailureKind.FULL) == "the backend of the session is draining and at max_conns"
+    assert pool.why_not(0.0, Client(pool).request()) is FailureKind.NO_BACKEND
+    assert pool.why_not(0.0, asked, (home,)) is FailureKind.NO_BACKEND, "it was tried"
+    home.believe(State.DOWN)
+    assert pool.why_not(0.0, asked) is FailureKind.NO_BACKEND
+    pool.release(home)
+    home.believe(State.DRAINING)
+    assert not pool.sessions.is_awaited(asked, (), 0.0), "it has room"
+
+
 def test_draining_with_an_open_breaker() -> None:
     passive = PassiveSpec(breaker=BreakerSpec(minimum=1, open=5.0))
     pool = make_pool(pool_spec("ab", "sticky", passive=passive))
@@ -156,6 +180,7 @@ def test_draining_with_an_open_breaker() -> None:
     home.believe(State.DRAINING)
     assert client.ask()[0] is home
     home.succeed(0.0, 0.1, None, "answered 500")
+    assert not home.may_finish(0.0)
     assert client.ask()[0] not in (None, home)
 
 
