@@ -20,8 +20,9 @@ from posthouse.balance.breaker import Phase
 from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
 from posthouse.balance.group import Place
 from posthouse.balance.health import NEVER, Tolerance
-from posthouse.balance.identity import name_of, seed_of
+from posthouse.balance.identity import name_of
 from posthouse.balance.peak_ewma import PeakEwma
+from posthouse.balance.stable_hash import seed_of
 from posthouse.balance.trials import Result, Trials
 from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PassiveSpec
@@ -65,26 +66,24 @@ class Backend(Tolerance):
         super().__init__()
         self.endpoint = endpoint
         self.key = endpoint.text, occurrence
-        self.name, self.seed = name_of(self.key), seed_of(self.key)
+        self.name, self.seed = name_of(self.key), seed_of(*self.key)
         self.tls: Hashable | None = None
         self.in_flight = self.others = 0
         self._in_group: Place | None = None
         self.is_usable = self._is_up = True
         self._watch = watch
         self.state = State.UP
-        self.reason = ""
         self.since: float | None = None
         self.order = orders.NO_ORDER
         self._is_marked = self._is_barred = False
         self._mark_due = NEVER
         self.comeback = Comeback()
-        self.fault = ""
+        self.fault, self.reason = "", ""
         self.marked_since: float | None = None
         self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
         self.weight = endpoint.weight
-        self.slow_start = 0.0
-        self.warmth = 1.0
+        self.slow_start, self.warmth = 0.0, 1.0
         self.warm_since: float | None = None
         self.share = float(self.weight)
         self.latency = PeakEwma()

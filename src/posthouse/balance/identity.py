@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
 
 from posthouse.config.specs import EndpointSpec
 
@@ -24,10 +23,3 @@ def name_of(key: BackendKey) -> str:
     """For people: the text; a repeat gets "#2"."""
     text, occurrence = key
     return text if occurrence == 1 else f"{text}#{occurrence}"
-
-
-def seed_of(key: BackendKey) -> int:
-    """64 bits that place it among others for hashing; the same in every process and release."""
-    text, occurrence = key
-    digest = blake2b(f"{text}\0{occurrence}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")

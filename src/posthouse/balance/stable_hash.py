@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from zlib import crc32
 
 MASK64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -18,3 +19,8 @@ def stable_hash(key: bytes) -> int:
     """
     spread = (crc32(key) * _GOLDEN) & MASK64
     return spread ^ (spread >> 32)
+
+
+def seed_of(text: str, occurrence: int) -> int:
+    """The 64 bits that place a backend among others: by its endpoint's text, and which of its equals it is."""
+    return int.from_bytes(blake2b(f"{text}\0{occurrence}".encode(), digest_size=8).digest(), "little")

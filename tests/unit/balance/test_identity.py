@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from posthouse.balance.identity import keys_of, name_of, seed_of
+from posthouse.balance.identity import keys_of, name_of
 from unit.balance.samples import endpoint
 
 
@@ -10,8 +10,3 @@ def test_a_repeat_is_counted() -> None:
     keys = list(keys_of([endpoint("a"), endpoint("b"), endpoint("a"), endpoint("a")]))
     assert keys == [("http://a:80", 1), ("http://b:80", 1), ("http://a:80", 2), ("http://a:80", 3)]
     assert [name_of(key) for key in keys] == ["http://a:80", "http://b:80", "http://a:80#2", "http://a:80#3"]
-
-
-def test_the_seed_is_of_the_key_alone() -> None:
-    assert seed_of(("http://a:80", 1)) == 0xF5D9AE70246D9502
-    assert len({seed_of(("http://a:80", number)) for number in range(1, 99)}) == 98
