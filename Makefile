@@ -7,7 +7,7 @@ SHELL := /bin/bash
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check format test bench reloads pressure faults soak fuzz build clean
+.PHONY: help install demo check format test bench reloads pressure faults soak fuzz build wheelhouse clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1	\2/' | expand -t 16
@@ -68,6 +68,9 @@ fuzz: $(VENV)/.dev ## every property test with TIMES (20) times its examples
 build: $(VENV)/.dev ## a wheel in dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist
+
+wheelhouse: $(VENV)/.dev ## dist/wheelhouse: all wheels that contrib/Containerfile needs, tried without an index
+	@scripts/wheelhouse
 
 clean: ## remove .venv and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis

@@ -79,6 +79,7 @@ def test_the_keys_are_a_contract(stage: Stage) -> None:
         **dict.fromkeys(("version", "pid", "config", "started", "uptime_s")),
         **dict.fromkeys(("generation", "generations_retiring", "exchanges", "connections")),
         "workers": [dict.fromkeys(("slot", "pid", "exchanges", "connections"))],
+        "orders": [],
         "sites": [{"name": None, "addresses": [None], "pools": [None]}],
         "pools": [
             {

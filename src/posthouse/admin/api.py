@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Protocol
+from urllib.parse import parse_qsl
 
 from posthouse.errors import ProtocolError
 from posthouse.protocol.h1 import Codec, HeadLimits, RequestHead
@@ -41,6 +42,9 @@ class Functions(Protocol):
     async def reload(self) -> Report:
         """Reload the configuration; how it went, with `error` where the old one stays."""
 
+    async def order(self, asked: Mapping[str, str]) -> Report:
+        """Order something of a backend; what was ordered, with `error` where nothing was. asked: the query."""
+
     async def metrics(self, accept: bytes | None) -> Text:
         """What was counted, in the format that `Accept` asks for."""
 
@@ -61,12 +65,15 @@ def _reads(act: Act) -> Mapping[str, Act]:
 ENDPOINTS: Final[Mapping[str, Mapping[str, Act]]] = {
     "/status": {"GET": lambda functions, head: functions.status()},
     "/reload": {"POST": lambda functions, head: functions.reload()},
+    "/backend": {"POST": lambda functions, head: functions.order(query_of(head))},
     "/metrics": _reads(lambda functions, head: functions.metrics(head.fields.value(b"accept"))),
     "/health": _reads(lambda functions, head: functions.health()),
     "/ready": _reads(lambda functions, head: functions.ready()),
 }
 """Path → method → who answers. A report with an `error` is answered with 422."""
 PUBLIC: Final = ("/metrics", "/health", "/ready")
+WITH_QUERY: Final = ("/backend",)
+"""Those that are asked with a query."""
 
 
 async def answer(
@@ -80,6 +87,8 @@ async def answer(
     if head.has_body:
         return refusal(400, "no request of this API has a body")
     path = head.target.raw.decode("latin-1")
+    if path.partition("?")[0] in WITH_QUERY:
+        path = path.partition("?")[0]
     methods = ENDPOINTS.get(path) if path in paths else None
     if methods is None:
         return refusal(404, f"there is no {path!r}; there are {', '.join(paths)}")
@@ -93,6 +102,12 @@ async def answer(
     if isinstance(made, dict):
         return _written(422 if "error" in made else 200, made)
     return _head(made.status, made.kind, len(made.body)) + (b"" if method == "HEAD" else made.body)
+
+
+def query_of(head: RequestHead) -> dict[str, str]:
+    """The query of a request; of a name that is there twice the last value."""
+    query = head.target.raw.partition(b"?")[2].decode("latin-1")
+    return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def refusal(status: int, reason: str, lines: str = "") -> bytes:

@@ -1,8 +1,8 @@
 """A backend: one endpoint and its live state, shared by the generations that keep it.
 
 Laws:
-1. `is_usable` is true exactly when the backend is up (neither down nor draining), not left out because of failures
-   (marks, breaker, a trial that others have taken), and not full, as of the last time `Watch.expire` was called.
+1. `is_usable` is true exactly when the backend is up (neither down nor draining, by checks or order), not left out for
+   failures (marks, breaker, a trial that others have taken), and not full, as of the last time `Watch.expire` ran.
 2. Every change of `is_usable` raises `Watch.changes`, and every mark that will fall is in the watch's heap.
    So a pool may trust its ready tuple while neither number tells it otherwise.
 3. `held` is never negative and, unless a reload lowered the limit meanwhile, never above `max_conns`; with other
@@ -14,20 +14,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable
 
-from posthouse.balance import slow_start
+from posthouse.balance import orders, slow_start
 from posthouse.balance.active_health import State
 from posthouse.balance.breaker import Phase
 from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
 from posthouse.balance.group import Place
 from posthouse.balance.health import NEVER, Tolerance
+from posthouse.balance.identity import name_of
 from posthouse.balance.peak_ewma import PeakEwma
 from posthouse.balance.stable_hash import seed_of
 from posthouse.balance.trials import Result, Trials
 from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PassiveSpec
-
-BackendKey = tuple[str, int]
-"""What makes two backends of successive pools the same one: endpoint text, occurrence number from 1."""
 
 _NO_LIMIT = sys.maxsize
 
@@ -47,8 +45,8 @@ class Backend(Tolerance):
     fault      the last failure that counted against it, one short phrase, or ""
     marked_since  since when as many failures are remembered as the pool tolerates; None = they are not, or unknown
     state      what active health checks believe; set it with `believe`
-    reason     why, one short phrase; "" while it has been UP from the beginning
-    since      when it became so, monotonic seconds; None = from the beginning
+    order      what was ordered of it, since when; set it with `obey`
+    reason, since  why, one short phrase, and from when on, monotonic seconds; "" and None: from the beginning
     is_known   whether a pool with it has started before
     weight     of the configuration in force
     slow_start seconds of a slow start, 0 = off
@@ -59,18 +57,16 @@ class Backend(Tolerance):
 
     __slots__ = (
         *("_alert_at", "_fail_timeout", "_full_at", "_is_barred", "_is_marked", "_is_up"),
-        *("_in_group", "_mark_due", "_watch"),
-        *("comeback", "endpoint", "fault", "in_flight", "is_known", "is_usable", "key", "latency"),
-        *("marked_since", "name", "others", "reason", "seed", "share", "since", "slow_start"),
-        *("state", "tls", "warm_since", "warmth", "weight"),
+        *("_in_group", "_mark_due", "_watch", "comeback", "endpoint", "fault", "in_flight", "is_known"),
+        *("is_usable", "key", "latency", "marked_since", "name", "order", "others", "reason", "seed"),
+        *("share", "since", "slow_start", "state", "tls", "warm_since", "warmth", "weight"),
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
         super().__init__()
         self.endpoint = endpoint
-        self.key: BackendKey = (endpoint.text, occurrence)
-        self.name = endpoint.text if occurrence == 1 else f"{endpoint.text}#{occurrence}"
-        self.seed = seed_of(endpoint.text, occurrence)
+        self.key = endpoint.text, occurrence
+        self.name, self.seed = name_of(self.key), seed_of(*self.key)
         self.tls: Hashable | None = None
         self.in_flight = self.others = 0
         self._in_group: Place | None = None
@@ -78,6 +74,7 @@ class Backend(Tolerance):
         self._watch = watch
         self.state = State.UP
         self.since: float | None = None
+        self.order = orders.NO_ORDER
         self._is_marked = self._is_barred = False
         self._mark_due = NEVER
         self.comeback = Comeback()
@@ -103,7 +100,7 @@ class Backend(Tolerance):
 
     @property
     def is_up(self) -> bool:
-        """Whether active health checks let it have new requests; true until a check says no."""
+        """Whether active health checks, and whoever runs us, let it have new requests."""
         return self._is_up
 
     @is_up.setter
@@ -112,10 +109,17 @@ class Backend(Tolerance):
 
     def believe(self, state: State, reason: str = "", since: float | None = None) -> None:
         """What active health checks believe from now on. What failed requests have marked is not touched."""
-        comes_back = state is State.UP and not self._is_up
         self.state, self.reason, self.since = state, reason, since
-        self._is_up = state is State.UP
-        if comes_back and not self.has_failed:
+        self._rise_or_fall()
+
+    def obey(self, order: orders.Order) -> None:
+        """This is ordered from now on. Its weight is the business of whoever builds the pool (`Orders.weighed`)."""
+        self.order = order
+        self._rise_or_fall()
+
+    def _rise_or_fall(self) -> None:
+        was_up, self._is_up = self._is_up, self.state is State.UP and self.order.kind is None
+        if self._is_up and not was_up and not self.has_failed:
             self.cool()
         self._place()
         self._watch.tell()
@@ -169,7 +173,7 @@ class Backend(Tolerance):
     def is_finishing(self, now: float) -> bool:
         """The same, full or not."""
         is_left_out = self.comeback.is_tripped or self.is_marked(now)
-        return self.state is State.DRAINING and not is_left_out
+        return orders.may_finish(self.order.kind, self.state) and not is_left_out
 
     def configure(
         self, endpoint: EndpointSpec, max_conns: int, passive: PassiveSpec, slow_start: float = 0.0
@@ -235,7 +239,7 @@ class Backend(Tolerance):
             self._window.add(now, now + self._fail_timeout)
             if self._watch.on_failure is not None:
                 self._watch.on_failure(self, now + self._fail_timeout, reason)
-        was, comeback = self._phase, self.comeback
+        was, comeback = self.comeback.phase, self.comeback
         if trial is None:
             has_changed = comeback.learn(True, seconds, now)
         else:
@@ -264,7 +268,7 @@ class Backend(Tolerance):
         self, now: float, seconds: float | None, trial: Trials | None = None, error: str = ""
     ) -> None:
         """It answered: no failure; error: what makes the answer one for the breaker, or ""."""
-        was, comeback = self._phase, self.comeback
+        was, comeback = self.comeback.phase, self.comeback
         if trial is None:
             has_changed = comeback.learn(bool(error), seconds, now)
         else:
@@ -277,11 +281,6 @@ class Backend(Tolerance):
         """A trial has come to no result."""
         self.comeback.end(trial, Result.UNDECIDED, "", now)
         self._settle()
-
-    @property
-    def _phase(self) -> Phase:
-        breaker = self.comeback.breaker
-        return Phase.CLOSED if breaker is None else breaker.phase
 
     def try_alone(self, now: float) -> None:
         """It comes back where nobody else is there: one request first."""
@@ -303,7 +302,7 @@ class Backend(Tolerance):
         self._window.forget(now)
         if now >= self._mark_due:
             self._is_marked = False
-        was, trials = self._phase, self.comeback.trials
+        was, trials = self.comeback.phase, self.comeback.trials
         if self.comeback.review(now):
             self._tell(was)
         elif was is Phase.HALF_OPEN and self.comeback.trials is not trials:

@@ -34,6 +34,11 @@ class Comeback:
         return f"<Comeback {self.breaker!r} lone={self.lone!r}>"
 
     @property
+    def phase(self) -> Phase:
+        """The breaker's; without one it is closed."""
+        return Phase.CLOSED if self.breaker is None else self.breaker.phase
+
+    @property
     def is_tripped(self) -> bool:
         """Whether the breaker says that the backend should be left out, or only tried."""
         return self.breaker is not None and self.breaker.phase is not Phase.CLOSED

@@ -7,24 +7,25 @@ compares two numbers and asks the policy.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, BackendKey
+from posthouse.balance.backend import Backend
 from posthouse.balance.breaker import Phase
 from posthouse.balance.budget import RetryBudget
 from posthouse.balance.claims import Claims
 from posthouse.balance.ejection import Ejections
 from posthouse.balance.group import Group
+from posthouse.balance.identity import BackendKey, keys_of
 from posthouse.balance.lanes import warm_key
+from posthouse.balance.orders import may_finish
 from posthouse.balance.peak_ewma import FAILED_SECONDS
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policies.sticky import Sticky
 from posthouse.balance.policy import Choice, Policy, Setting, setting_of
 from posthouse.balance.ready import Ready
-from posthouse.balance.standing import comes_back
+from posthouse.balance.standing import comes_back, why_out
 from posthouse.balance.tally import Tally
 from posthouse.balance.trials import Trials
 from posthouse.balance.waiting import Queue
@@ -254,7 +255,7 @@ class Pool:
             return FailureKind.FULL
         self.look(now)
         if self.spec.passive.panic:
-            is_full = any(one.is_full and one.state is not State.DRAINING for one in self.backends)
+            is_full = any(one.is_full and _may_be_tried(one) for one in self.backends)
         else:
             is_full = any(one.is_only_full for one in self.backends)
         if not is_full and choice is not None and self.sessions is not None:
@@ -266,7 +267,7 @@ class Pool:
         """Whether some may be served who have a session, though nobody else can: by a draining backend. O(n)."""
         if self.sessions is None:
             return False
-        return any(one.state is State.DRAINING and not one.is_full for one in self.backends)
+        return any(may_finish(one.order.kind, one.state) and not one.is_full for one in self.backends)
 
     def explain(self, kind: FailureKind) -> str:
         """What the log says where `why_not` answered `kind`. O(n)."""
@@ -279,14 +280,7 @@ class Pool:
         if not self.backends:
             sources = ", ".join(source.text for source in self.spec.sources)
             return f"no backend was found: {sources}" if sources else "there is no backend"
-        states = {backend.state for backend in self.backends}
-        beliefs = " or ".join(state for state in (State.DOWN, State.DRAINING) if state in states)
-        if not beliefs:
-            if any(backend.comeback.trials is not None for backend in self.backends):
-                return "every backend is left out because of failures, or being tried again"
-            return "every backend is left out because of failures"
-        rest = ", or left out because of failures" if State.UP in states else ""
-        return f"every backend is {beliefs} (health checks){rest}"
+        return f"every backend is {why_out(self.backends)}"
 
     def retry_after(self, now: float, kind: FailureKind = FailureKind.NO_BACKEND) -> float | None:
         """Seconds (above 0) until asking again may help, after a failure of this kind; None if nobody knows. O(n).
@@ -326,10 +320,10 @@ class Pool:
         watch.tell()
 
     def _desperate(self) -> Sequence[Backend]:
-        """With `panic on`, where nobody can be used: all that are neither full nor draining."""
+        """With `panic on`, where nobody can be used: all that are neither full nor draining, nor kept back by order."""
         if not self.spec.passive.panic:
             return ()
-        return [one for one in self.backends if not one.is_full and one.state is not State.DRAINING]
+        return [one for one in self.backends if not one.is_full and _may_be_tried(one)]
 
     def _refresh(self) -> None:
         watch = self._watch
@@ -356,6 +350,11 @@ class Pool:
         return self._pick(candidates, choice, left_out, now)
 
 
+def _may_be_tried(backend: Backend) -> bool:
+    """Whether `panic` may send something there."""
+    return backend.state is not State.DRAINING and backend.order.kind is None
+
+
 def build_pool(
     spec: PoolSpec,
     rng: random.Random,
@@ -372,16 +371,12 @@ def build_pool(
     """
     watch = Watch() if previous is None else previous._watch
     kept = {} if previous is None else {backend.key: backend for backend in previous.backends}
-    occurrences: Counter[str] = Counter()
     backends: list[Backend] = []
-    for endpoint in spec.endpoints:
-        occurrences[endpoint.text] += 1
-        occurrence = occurrences[endpoint.text]
-        key = (endpoint.text, occurrence)
+    for key, endpoint in zip(keys_of(spec.endpoints), spec.endpoints, strict=True):
         backend = kept.get(key) or watch.left(key)
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
-        backends.append(Backend(endpoint, occurrence, watch) if backend is None else backend)
+        backends.append(Backend(endpoint, key[1], watch) if backend is None else backend)
     setting = setting_of(spec, backends, rng)
     pool = Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
     if previous is not None:

@@ -14,7 +14,8 @@ from posthouse.balance.ejection import Ejections
 from posthouse.balance.health import NEVER
 
 if TYPE_CHECKING:
-    from posthouse.balance.backend import Backend, BackendKey
+    from posthouse.balance.backend import Backend
+    from posthouse.balance.identity import BackendKey
     from posthouse.balance.tally import Tally
 
 REMEMBERED_CHANGES: Final = 64

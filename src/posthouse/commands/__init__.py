@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from posthouse.commands.command_line import Command
 
-COMMANDS = ("run", "proxy", "demo", "status", "reload", "validate", "plan", "fmt", "adapt", "version", "help")
+COMMANDS = (
+    *("run", "proxy", "demo", "status", "backend", "reload", "validate", "plan", "fmt", "adapt", "version"),
+    "help",
+)
 """In the order that `posthouse help` lists them. A command is imported when it is asked for: most of start-up
 is imports."""
 

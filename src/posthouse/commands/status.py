@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,12 +38,13 @@ def describe(report: dict[str, Any], now: datetime) -> list[str]:
         f"workers        {_workers(report['workers'])}",
     ]
     pools = {pool["name"]: pool for pool in report["pools"]}
+    weights = {(one["pool"], one["backend"]): one["weight"] for one in report["orders"]}
     for site in report["sites"]:
         lines += ["", ", ".join(site["addresses"])]
         if not site["pools"]:
             lines.append("  no proxy")
         for name in site["pools"]:
-            lines += [f"  {line}".rstrip() for line in _pool(pools[name], now)]
+            lines += [f"  {line}".rstrip() for line in _pool(pools[name], weights, now)]
     return lines
 
 
@@ -52,7 +53,8 @@ def _workers(workers: list[dict[str, Any]]) -> str:
     return f"{len(workers)} ({each})" if workers else "none serves"
 
 
-def _pool(pool: dict[str, Any], now: datetime) -> list[str]:
+def _pool(pool: dict[str, Any], weights: Mapping[tuple[str, str], int | None], now: datetime) -> list[str]:
+    """weights: those that were ordered, by pool and backend"""
     queue = pool["queue"]
     waiting = f"{queue['length']} of {queue['size']} wait" if queue["size"] else "no queue"
     if queue["oldest_ms"] is not None:
@@ -61,7 +63,8 @@ def _pool(pool: dict[str, Any], now: datetime) -> list[str]:
     if pool["sources"]:
         lines += aligned([_SOURCE_HEADINGS, *(_source(source, now) for source in pool["sources"])])
     if pool["backends"] or not pool["sources"]:
-        lines += aligned([_HEADINGS, *(_row(backend, now) for backend in pool["backends"])])
+        rows = [_row(one, weights.get((pool["name"], one["name"])), now) for one in pool["backends"]]
+        lines += aligned([_HEADINGS, *rows])
     return [lines[0], *(f"  {line}" for line in lines[1:])]
 
 
@@ -70,13 +73,15 @@ def _source(source: dict[str, Any], now: datetime) -> tuple[str, ...]:
     return (source["name"], source["state"], since, str(source["members"]), source["trouble"] or "-")
 
 
-def _row(backend: dict[str, Any], now: datetime) -> tuple[str, ...]:
+def _row(backend: dict[str, Any], weight: int | None, now: datetime) -> tuple[str, ...]:
     limit = f"/{backend['max_conns']}" if backend["max_conns"] else ""
     probe = backend["probe"]
     checked = f"{probe['verdict']} {_ago(probe['at'], now)}: {probe['reason']}" if probe else "-"
     reason = backend["reason"] or "-"
     if backend["left_out_s"] is not None:
         reason += f", back in {span(backend['left_out_s'])}"
+    if weight is not None:
+        reason = f"{'' if reason == '-' else reason + '; '}weight {weight} by order"
     since = _ago(backend["since"], now) if backend["since"] else "-"
     counts = (f"{backend['in_flight']}{limit}", str(backend["fails"]))
     return (backend["name"], backend["state"], since, *counts, checked, reason)

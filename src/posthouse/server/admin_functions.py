@@ -1,7 +1,8 @@
-"""What the admin socket can be asked, put together: status, reload, metrics, health, readiness."""
+"""What the admin socket can be asked, put together: status, reload, orders, metrics, health, readiness."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from posthouse.admin.api import Report, Text
@@ -15,6 +16,7 @@ class Reporting(Protocol):
 
     async def status(self) -> Report: ...
     async def reload(self) -> Report: ...
+    async def order(self, asked: Mapping[str, str]) -> Report: ...
 
 
 class AdminFunctions:
@@ -29,6 +31,9 @@ class AdminFunctions:
 
     async def reload(self) -> Report:
         return await self._reporting.reload()
+
+    async def order(self, asked: Mapping[str, str]) -> Report:
+        return await self._reporting.order(asked)
 
     async def metrics(self, accept: bytes | None) -> Text:
         return _text(await metrics_answer(self._group, media_type(accept)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -25,6 +25,7 @@ from posthouse.server.checks import checks_of
 from posthouse.server.key_files import KeyFiles, Stamp
 from posthouse.server.logs import LogKey
 from posthouse.server.membership import Membership
+from posthouse.server.obeying import command, obey
 from posthouse.server.runtime import Runtime
 from posthouse.server.site_files import password_files
 
@@ -118,7 +119,14 @@ class BuiltSite:
                 colleagues.listen(pool)
             else:
                 pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
+            command(pool, self._runtime.orders)
             pool.start()
+
+    def obey(self, pools: Container[str]) -> None:
+        """The orders for backends of these pools are other ones; it serves."""
+        for route in self.routes:
+            if route.pool.name in pools:
+                obey(self.spec, route, self._runtime, self)
 
     def catch_up(self) -> None:
         """Take over what its sources have said since it was built. Once it is followed, it is told of changes."""

@@ -23,7 +23,7 @@ def checks_of(site: SiteSpec, route: Route) -> list[Check]:
     checks = []
     # Not `backend.endpoint`: a backend that stays over a reload has its new endpoint only when the pool starts.
     for backend, own in zip(pool.backends, pool.spec.endpoints, strict=True):
-        endpoint = at_port(own, health.check.port)
+        endpoint = at_port(dialled(own), health.check.port)
         head = check_head(route.spec, endpoint, health, host) if health.check.path else b""
         tls = pool.tls if endpoint.scheme == "https" else None
         checks.append(Check(backend, pool.name, health, endpoint, pool.spec.timeouts, head, tls, preface))
@@ -36,6 +36,11 @@ def site_host(addresses: tuple[AddressSpec, ...]) -> str:
         if address.host and "*" not in address.host:
             return f"[{address.host}]" if ":" in address.host else address.host
     return ""
+
+
+def dialled(endpoint: EndpointSpec) -> EndpointSpec:
+    """The endpoint without what only choosing looks at: a backend that weighs something else is asked the same."""
+    return replace(endpoint, weight=1, max_conns=None, role="primary", priority=0)
 
 
 def at_port(endpoint: EndpointSpec, port: int) -> EndpointSpec:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from posthouse.balance.breaker import Phase
+from posthouse.balance.orders import Orders
 from posthouse.config.delta import Delta, Kept
 from posthouse.config.specs import Config, SiteSpec
 from posthouse.errors import Mistake, Place
@@ -129,6 +130,14 @@ class Abort:
 
 
 @dataclass(frozen=True, slots=True)
+class Obey:
+    """These are the orders for backends from now on, and no others. Answered by `Obeyed` when no new exchange goes
+    where it must not."""
+
+    orders: Orders
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Answered by `Pong`: a worker that does not is not turning its loop."""
 
@@ -198,6 +207,11 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Obeyed:
+    """See `Obey`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pong:
     """in_flight  exchanges that run now"""
 
@@ -261,7 +275,7 @@ def pieces(delta: Delta) -> tuple[list[Ahead], Delta]:
 
 
 FROM_WORKERS: Final = (
-    *(Prepared, Refused, Serving, Stopping, Ended, Pong, StatusReport, LogMoved, Reopened),
+    *(Prepared, Refused, Serving, Stopping, Ended, Pong, Obeyed, StatusReport, LogMoved, Reopened),
     *(Measured, Collect, Snapshot, Histogram),
     *(Failed, Tripped, Wanted, Oldest),
     *(Mistake, Place, Phase),

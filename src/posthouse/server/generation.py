@@ -8,7 +8,7 @@ not built again: both generations have the same `BuiltSite`.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import Config, LimitsSpec, ProxyProtocolSpec, RotationSpec, TCPSpec, TimeoutsSpec
@@ -87,7 +87,13 @@ class Generation:
         memberships = [one for built in self.sites for one in built.memberships]
         runtime.discoverer.follow({one.apply: one.sources for one in memberships})
         for built in self.fresh:
+            built.obey(runtime.orders.by_pool)
             built.catch_up()
+
+    def obey(self, pools: Container[str]) -> None:
+        """The orders for backends of these pools are other ones. O(routes)."""
+        for built in self.sites:
+            built.obey(pools)
 
     def retire(self, successor: Generation | None = None) -> None:
         """Another one serves from now on (or this one never will); what runs is finished first.

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from posthouse import __version__
+from posthouse.balance.orders import Order
+from posthouse.config.specs import Config
 from posthouse.server.control import AskStatus, StatusReport
+from posthouse.server.ordering import Ordering, Wish, described
 from posthouse.server.reloads import Outcome
 from posthouse.server.status import Moment
 from posthouse.server.workers import Workers
@@ -33,6 +36,10 @@ class Supervising(Protocol):
     def number(self) -> int: ...
     @property
     def workers(self) -> Workers: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def ordering(self) -> Ordering: ...
     def reload(self, cause: str) -> Awaitable[Outcome]: ...
 
 
@@ -87,7 +94,22 @@ class GroupStatus:
             "workers": workers,
             "sites": reports[0]["sites"] if reports else [],
             "pools": merged_pools([one["pools"] for one in reports]),
+            "orders": [_order(*one, moment) for one in supervisor.ordering.orders.all()],
         }
+
+    async def order(self, asked: Mapping[str, str]) -> Report:
+        """Have all workers obey an order; what was ordered, or `error`. asked: order, pool, backend, weight."""
+        wish = Wish(*(asked.get(name, "") for name in ("order", "pool", "backend", "weight")))
+        return await self._supervisor.ordering.give(wish, self._supervisor.config, self._members)
+
+    async def _members(self, pool: str) -> Sequence[str]:
+        pools = (await self.status())["pools"]
+        return [backend["name"] for one in pools if one["name"] == pool for backend in one["backends"]]
+
+
+def _order(pool: str, backend: str, order: Order, moment: Moment) -> Report:
+    since = moment.stamp(order.since) if order.since is not None else None
+    return {"pool": pool, "backend": backend, **described(order), "since": since}
 
 
 def merged_pools(reports: Sequence[Sequence[Report]]) -> list[Report]:

@@ -21,7 +21,7 @@ from posthouse.observe.snapshot import Labels, Rows, Sample, Snapshot
 from posthouse.server.process_facts import process_rows
 from posthouse.server.reload_count import ReloadCount
 
-STATES = ("up", "failing", "open", "half_open", "draining", "down")
+STATES = ("up", "failing", "open", "half_open", "draining", "disabled", "down")
 """As `posthouse status` says it."""
 
 

@@ -7,23 +7,17 @@ counts, failures and health. Exchanges at a backend that leaves finish there; it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from posthouse.balance.backend import Backend
-from posthouse.balance.pool import Pool, build_pool
+from posthouse.balance.pool import Pool
 from posthouse.config.specs import SiteSpec, SourceSpec
 from posthouse.proxy.route import Route
+from posthouse.server.obeying import Pools, put_in_place
 from posthouse.server.runtime import Runtime
 
 MOST_NAMES: Final = 5
 """Of backends in a line of the log."""
-
-
-class Pools(Protocol):
-    """Who holds the pools and the checks of a generation (`server/generation.py`)."""
-
-    def use(self, site: SiteSpec, route: Route) -> None:
-        """The route has another pool."""
 
 
 class Membership:
@@ -46,21 +40,12 @@ class Membership:
 
     def apply(self, source: SourceSpec) -> None:
         """Take over what the sources say now; `source` is the one that changed, for the log."""
-        before = self.route.pool
-        spec = self._runtime.discoverer.expand(self.route.spec.pool)
-        if spec == before.spec:
+        spec = self._runtime.wanted(self.route.spec.pool)
+        if spec == self.route.pool.spec:
             return
-        pool = build_pool(spec, self._runtime.rng, before, before.tls)
-        if pool.sessions is not None and before.sessions is not None:
-            pool.sessions.take_key(before.sessions)
-        if self._runtime.colleagues is not None:
-            self._runtime.colleagues.share(pool)
-        pool.start()
-        self.route.use(pool)
-        self._pools.use(self._site, self.route)
+        before = put_in_place(spec, self._site, self.route, self._runtime, self._pools)
+        pool = self.route.pool
         came, gone = difference(before, pool)
-        self._runtime.leave([before], [pool])
-        pool.queue.hand_over(before, pool)
         self._runtime.log.info(
             "members changed",
             pool=pool.name,

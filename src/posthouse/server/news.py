@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posthouse.balance.active_health import State
-from posthouse.balance.backend import Backend, BackendKey
+from posthouse.balance.backend import Backend
 from posthouse.balance.breaker import Phase
+from posthouse.balance.identity import BackendKey
 from posthouse.balance.pool import Pool
 
 MOST_FAILURES = 1000

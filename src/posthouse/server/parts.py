@@ -4,10 +4,11 @@ real ones, tests have their own."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta
 from posthouse.config.specs import Config, HookSpec
@@ -118,6 +119,7 @@ class Built(Protocol):
     def pools(self) -> Mapping[str, Pool]: ...
     def handler(self, key: ListenKey) -> Any: ...
     def start(self) -> None: ...
+    def obey(self, pools: Container[str]) -> None: ...
     def retire(self, successor: Any = None) -> None: ...
 
 
@@ -152,6 +154,9 @@ class WorkerParts(Protocol):
 
     def hear_of_group(self, message: object, descriptors: list[int]) -> None:
         """One of `sharing.GROUP_MESSAGES`: only of several workers each hears such."""
+
+    def obey(self, orders: Orders) -> None:
+        """These are the orders for backends from now on."""
 
     def tidy_log(self, path: str) -> None:
         """Nobody writes to the files put aside from this one."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from posthouse.balance.orders import Orders
 from posthouse.balance.policies import find_policy
 from posthouse.balance.policy import Setting
 from posthouse.config.delta import Delta
@@ -23,7 +24,7 @@ from posthouse.server.asked_group import AskedGroup
 from posthouse.server.built_site import key_files_of
 from posthouse.server.channel import Channel
 from posthouse.server.colleagues import Colleagues
-from posthouse.server.control import Abort, Collected, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.control import Abort, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import DryLogs
@@ -120,6 +121,14 @@ class Process:
         ) as error:  # of another version: what we would write there would harm those who serve
             self.log.error("worker can't work with the others", reason=str(error))
             self._worker.hear(Abort(), [])
+
+    def obey(self, orders: Orders) -> None:
+        """See `parts.WorkerParts`."""
+        before, self._runtime.orders = self._runtime.orders, orders
+        serving = self._worker.serving
+        if serving is not None:
+            serving.obey({**before.by_pool, **orders.by_pool})
+        self.tell(Obeyed())
 
     def tidy_log(self, path: str) -> None:
         """See `parts.WorkerParts`."""

@@ -8,10 +8,10 @@ Laws:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
+from posthouse.balance import identity
 from posthouse.config.specs import PoolSpec
 
 RowKey = tuple[str, str, int]
@@ -27,12 +27,7 @@ def queue_keys(pool: str) -> tuple[RowKey, RowKey]:
 
 def keys_of(pool: PoolSpec) -> list[RowKey]:
     """Everything that a pool has a row for."""
-    occurrences: Counter[str] = Counter()
-    keys = list(queue_keys(pool.name))
-    for endpoint in pool.endpoints:
-        occurrences[endpoint.text] += 1
-        keys.append((pool.name, endpoint.text, occurrences[endpoint.text]))
-    return keys
+    return [*queue_keys(pool.name), *((pool.name, *key) for key in identity.keys_of(pool.endpoints))]
 
 
 class Rows:

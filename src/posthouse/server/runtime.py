@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.lanes import warm_key
+from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import EndpointSpec, PoolSpec, UpstreamTimeouts
 from posthouse.discovery.lookup import Server
@@ -74,6 +75,7 @@ class Runtime:
         self.measuring = Measuring(self)
         self._session_key = b""
         self.colleagues: Colleagues | None = None
+        self.orders = Orders()
 
     @property
     def full_clients(self) -> int:
@@ -137,6 +139,10 @@ class Runtime:
                 if backend.held:
                     self.idle.leave(lane)
                     self._leaving[lane] = backend
+
+    def wanted(self, spec: PoolSpec) -> PoolSpec:
+        """The pool with the members that sources have found, and the weights that were ordered."""
+        return self.orders.weighed(self.discoverer.expand(spec))
 
     @property
     def accepted(self) -> int:

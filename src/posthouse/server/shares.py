@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from operator import add, itemgetter
 
-from posthouse.balance.backend import BackendKey
 from posthouse.balance.group import Oldest
+from posthouse.balance.identity import BackendKey
 from posthouse.server.block import Block
 from posthouse.server.rows import RowKey, queue_keys
 from posthouse.server.wakes import Wakes

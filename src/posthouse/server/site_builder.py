@@ -79,9 +79,9 @@ class SiteBuilder:
 
     def _route(self, spec: RouteSpec) -> Route | None:
         try:
-            expanded = self._runtime.discoverer.expand(spec.pool)
+            wanted = self._runtime.wanted(spec.pool)
             pool = build_pool(
-                expanded, self._runtime.rng, self._pools.get(spec.pool.name), self._tls(spec.pool)
+                wanted, self._runtime.rng, self._pools.get(spec.pool.name), self._tls(spec.pool)
             )
             if pool.sessions is not None and pool.sessions.secret:
                 pool.sessions.use_key(

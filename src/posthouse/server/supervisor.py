@@ -14,7 +14,7 @@ import gc
 import os
 import socket
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,8 +22,10 @@ from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.server import bugs, memory, pidfile, signals
 from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.child import Child
 from posthouse.server.control import Prepare
 from posthouse.server.group_metrics import GroupMetrics
+from posthouse.server.ordering import Ordering
 from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
 from posthouse.server.ready import ready_line
 from posthouse.server.reloads import Outcome, Reloads, refused
@@ -83,8 +85,9 @@ class Supervisor:
         self._number = 0
         self._bindings = Bindings(settings.workers, settings.bound)
         self._workers = Workers(
-            parts.start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
+            self._start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
+        self.ordering = Ordering(self._workers.children, parts.log)
         self.metrics = GroupMetrics(self, self._workers)
         self.metrics.is_counting = settings.admin_listen is not None
         self._tasks = Tasks()
@@ -132,12 +135,22 @@ class Supervisor:
         return self._number
 
     @property
+    def config(self) -> Config:
+        """What is served."""
+        return self._config
+
+    @property
     def is_ready(self) -> bool:
         """Whether anybody serves, and we are not about to stop."""
         serving = any(child.is_serving for child in self._workers.children())
         return self._number > 0 and not self._is_stopping and serving
 
     # --- start
+
+    async def _start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
+        child = await self._parts.start_worker(slot, on_message)
+        self.ordering.welcome(child)
+        return child
 
     async def _start(self) -> bool:
         """Whether it serves; False: it was stopped before. Raises ConfigError or StartError."""
@@ -263,6 +276,7 @@ class Supervisor:
             self.metrics.keep(config)
             whole = replace(prepare, wanted=config)
             await self._workers.commit(whole, fresh, self._bindings.leave(keys))
+            self.ordering.keep(config)
         self.metrics.reloads.succeed(time.time())
         took = round((self._loop.time() - began) * 1000)
         outcome = Outcome(prepare.number, len(config.sites), len(delta.built), took)

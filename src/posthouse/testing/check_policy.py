@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
+from posthouse.balance.orders import Kind, Order
 from posthouse.balance.policy import Choice, Policy, Setting, setting_of
 from posthouse.balance.pool import Pool
 from posthouse.balance.watch import Watch
@@ -73,8 +74,8 @@ class SampleChoice:
 def check_policy(make: MakePolicy, habit: Habit) -> None:
     """Raise AssertionError with what was expected unless the policy keeps what its habit promises.
 
-    All: never a backend that is down, draining, marked or full, nor one that was tried while another is left, nor a
-    fallback while a primary can be used; the same choices from the same seed.
+    All: never a backend that is down, draining, kept back by an order, marked or full, nor one that was tried while
+    another is left, nor a fallback while a primary can be used; the same choices from the same seed.
     "even": equal shares of what is usable, or shares by weight; less for one in its slow start, all of it afterwards.
     "hash": one key, one backend, whatever the seed and whoever else comes and goes; keys in equal shares, or by weight;
     every usable backend is found; one in its slow start takes its keys bit by bit and keeps them.
@@ -143,9 +144,11 @@ def _check_among(pool: Pool, seed: int) -> None:
     for number in range(150):
         # Among few backends, so that the states of some pile up also in a large pool.
         backend = chance.choice(pool.backends[: chance.choice((3, len(pool.backends)))])
-        trouble = chance.randrange(4)
+        trouble = chance.randrange(5)
         if trouble == 0:
             backend.believe(chance.choice(tuple(State)))
+        elif trouble == 4:
+            backend.obey(Order(chance.choice((None, *Kind)), float(number)))
         elif trouble == 1:
             pool.fail(backend, float(number))
         elif backend.in_flight:

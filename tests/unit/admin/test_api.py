@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from posthouse.protocol.h1 import Codec
 class Functions:
     async def status(self) -> api.Report:
         return {"pools": ["ä"]}
+
+    async def order(self, asked: Mapping[str, str]) -> api.Report:
+        return {"error": "no", "hint": None} if not asked else dict(asked)
 
     async def metrics(self, accept: bytes | None) -> api.Text:
         await asyncio.sleep(0)
@@ -48,6 +52,16 @@ def test_status() -> None:
     assert (status, report) == (b"HTTP/1.1 200 OK", {"pools": ["ä"]})
 
 
+def test_an_order_is_a_query() -> None:
+    status, _, report = ask(
+        "POST /backend?order=drain&pool=a+b%2F&backend=%C3%A4&weight= HTTP/1.1\nHost: localhost"
+    )
+    assert status == b"HTTP/1.1 200 OK"
+    assert report == {"order": "drain", "pool": "a b/", "backend": "ä", "weight": ""}
+    status, _, report = ask("POST /backend HTTP/1.1\nHost: localhost\nContent-Length: 0")
+    assert (status, report["error"]) == (b"HTTP/1.1 422 Unprocessable Entity", "no")
+
+
 def test_reload() -> None:
     """Who asks can tell by the status alone whether the new configuration serves."""
     asked = "POST /reload HTTP/1.1\nHost: localhost"
@@ -59,7 +73,7 @@ def test_reload() -> None:
 @pytest.mark.parametrize(
     ("head", "status", "said"),
     [
-        ("GET / HTTP/1.1\nHost: x", 404, "there is no '/'; there are /status, /reload"),
+        ("GET / HTTP/1.1\nHost: x", 404, "there is no '/'; there are /status, /reload, /backend"),
         ("GET /status? HTTP/1.1\nHost: x", 404, "there is no '/status?'"),
         ("GET //status HTTP/1.1\nHost: x", 404, "there is no '//status'"),
         ("POST /status HTTP/1.1\nHost: x", 405, "/status takes GET"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,9 @@ Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[
 class Functions:
     async def status(self) -> dict[str, object]:
         return {"well": True}
+
+    async def order(self, asked: Mapping[str, str]) -> dict[str, object]:
+        return {}
 
     async def metrics(self, accept: bytes | None) -> Text:
         return Text(200, "text/plain", b"counted 1\n")

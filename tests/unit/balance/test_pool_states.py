@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
+from posthouse.balance.orders import Kind, Order
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.pool import Pool
 from posthouse.balance.slow_start import FLOOR
@@ -46,6 +47,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.held: list[tuple[Pool, Backend]] = []
         self.failures: dict[Backend, list[float]] = {}
         self.down: set[Backend] = set()
+        self.ordered: set[Backend] = set()
         self.count = 0
         self.pool: Pool | None = None
         self.rebuild(spec)
@@ -78,7 +80,7 @@ class PoolMachine(RuleBasedStateMachine):
         return [
             backend
             for backend in self.current.backends
-            if backend not in self.down
+            if backend not in self.down | self.ordered
             and (self.limit(backend) == 0 or held[backend] < self.limit(backend))
             and sum(expiry > self.now for expiry in self.failures.get(backend, ())) < spec.passive.max_fails
         ]
@@ -115,7 +117,7 @@ class PoolMachine(RuleBasedStateMachine):
         held = Counter(backend for _, backend in self.held)
         spec = self.current.spec
         full = any(
-            backend not in self.down
+            backend not in self.down | self.ordered
             and 0 < self.limit(backend) <= held[backend]
             and sum(expiry > self.now for expiry in self.failures.get(backend, ())) < spec.passive.max_fails
             for backend in self.current.backends
@@ -141,6 +143,12 @@ class PoolMachine(RuleBasedStateMachine):
         backend = data.draw(st.sampled_from(self.current.backends))
         backend.believe(state)
         (self.down.discard if state is State.UP else self.down.add)(backend)
+
+    @rule(data=st.data(), kind=st.sampled_from([None, *Kind]))
+    def order(self, data: st.DataObject, kind: Kind | None) -> None:
+        backend = data.draw(st.sampled_from(self.current.backends))
+        backend.obey(Order(kind, self.now))
+        (self.ordered.add if kind else self.ordered.discard)(backend)
 
     @rule(pause=st.sampled_from([0.1, 0.5, 1.0, 4.0]))
     def time_passes(self, pause: float) -> None:
@@ -184,7 +192,7 @@ class PoolMachine(RuleBasedStateMachine):
         marked = [
             backend
             for backend in self.current.backends
-            if backend not in self.down and backend.is_marked(self.now)
+            if backend not in self.down | self.ordered and backend.is_marked(self.now)
         ]
         assert (wait is not None) == bool(marked)
         if wait is not None:

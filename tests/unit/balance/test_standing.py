@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from posthouse.balance.active_health import State
-from posthouse.balance.standing import Standing, standing
+from posthouse.balance.orders import NO_ORDER, Kind, Order
+from posthouse.balance.standing import Standing, standing, why_out
 from posthouse.config.specs import BreakerSpec, PassiveSpec
 from unit.balance.samples import Request, make_pool, pool_spec
 
@@ -39,3 +40,33 @@ def test_a_mark_moves_on_and_its_beginning_stays() -> None:
     assert standing(a, 2.5) == Standing("failing", "second", 0.0)
     pool.select(Request(), 3.0)
     assert standing(a, 3.0) == Standing("up", "", None)
+
+
+def test_an_order_weighs_more_than_checks() -> None:
+    pool = make_pool(pool_spec("a"))
+    (a,) = pool.backends
+    a.obey(Order(Kind.DRAIN, 3.0))
+    assert standing(a, 4.0) == Standing("draining", "by order", 3.0)
+    a.believe(State.DOWN, "status 503", 5.0)
+    assert standing(a, 6.0) == Standing("draining", "by order; health checks: down, status 503", 3.0)
+    a.obey(Order(Kind.DISABLE, 7.0))
+    assert standing(a, 8.0).state == "disabled"
+    a.obey(NO_ORDER)
+    assert standing(a, 9.0) == Standing("down", "status 503", 5.0)
+
+
+def test_what_keeps_all_of_them_out() -> None:
+    a, b, c, d = make_pool(pool_spec("abcd")).backends
+    a.obey(Order(Kind.DISABLE, 0.0))
+    assert why_out([a]) == "disabled (by order)"
+    b.obey(Order(Kind.DRAIN, 0.0))
+    b.believe(State.DOWN)
+    assert why_out([a, b]) == "disabled or draining (by order)"
+    c.believe(State.DOWN)
+    assert why_out([c]) == "down (health checks)"
+    assert (
+        why_out([a, c, d]) == "disabled (by order), or down (health checks), or left out because of failures"
+    )
+    assert why_out([d]) == "left out because of failures"
+    d.try_alone(0.0)
+    assert why_out([d]) == "left out because of failures, or being tried again"

@@ -34,6 +34,7 @@ def report() -> dict[str, Any]:
         "workers": [
             {"slot": slot, "pid": 13 + slot, "exchanges": 3 - slot, "connections": 4} for slot in (0, 1)
         ],
+        "orders": [],
         "sites": [
             {"name": "a", "addresses": ["a", "b:80"], "pools": ["a /"]},
             {"name": ":81", "addresses": [":81"], "pools": []},
@@ -87,6 +88,19 @@ def test_the_quiet_case() -> None:
     assert lines[6] == "  a /  (policy random; no queue)"
     assert describe(quiet | {"workers": []}, NOW)[3] == "workers        none serves"
     assert describe(quiet | {"generations_retiring": 2}, NOW)[1].endswith("(2 former ones still at work)")
+
+
+def test_orders_are_reasons() -> None:
+    given = report()
+    given["orders"] = [
+        {"pool": "a /", "backend": name, "order": None, "weight": weight, "since": None}
+        for name, weight in (("http://one:9000", 7), ("unix:/x", 8), ("http://c", None))
+    ]
+    given["pools"][0]["backends"][1] |= {"state": "disabled", "reason": "by order"}
+    one, two, three = describe(given, NOW)[8:11]
+    assert one.endswith("  -                        weight 7 by order")
+    assert two.split()[:2] == ["unix:/x", "disabled"] and two.endswith("by order; weight 8 by order")
+    assert three.endswith("3 failed, back in 7s")
 
 
 def test_sources() -> None:

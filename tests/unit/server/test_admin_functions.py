@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
@@ -28,6 +29,9 @@ class Reporting:
     async def reload(self) -> Report:
         return {"generation": 2}
 
+    async def order(self, asked: Mapping[str, str]) -> Report:
+        return dict(asked)
+
 
 def functions(group: Group) -> Functions:
     return AdminFunctions(Reporting(), group)
@@ -37,6 +41,7 @@ def test_everything_that_can_be_asked() -> None:
     made = functions(Group())
     assert asyncio.run(made.status()) == {"well": True}
     assert asyncio.run(made.reload()) == {"generation": 2}
+    assert asyncio.run(made.order({"order": "drain"})) == {"order": "drain"}
     assert made.health() == Text(200, "text/plain; charset=utf-8", b"alive\n")
     assert made.ready() == Text(503, "text/plain; charset=utf-8", b"not ready\n")
     text = asyncio.run(made.metrics(None))

@@ -56,6 +56,15 @@ def test_the_port_of_the_check() -> None:
     assert found[1].backend.endpoint.port == 81, "requests still go to the backend's own"
 
 
+def test_what_only_choosing_looks_at_is_not_asked_about() -> None:
+    """Or a backend that is down would be believed to be well when it weighs something else."""
+    one, other = (
+        checks(f"health_check /h\nupstream c {options}", "a")[1].endpoint
+        for options in ("", "weight=5 max_conns=3 role=fallback")
+    )
+    assert one == other
+
+
 def test_no_port_of_its_own() -> None:
     [check] = checks("health_check /h", "a")
     assert at_port(check.endpoint, 0) is check.endpoint

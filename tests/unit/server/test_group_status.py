@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from posthouse.adapt import adapt
+from posthouse.observe.process_log import ProcessLog
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.control import Prepare
 from posthouse.server.group_status import GroupStatus, merged_pools
+from posthouse.server.ordering import Ordering
 from posthouse.server.reloads import Outcome
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering
@@ -47,6 +50,8 @@ class Supervising:
     def __init__(self, workers: Workers) -> None:
         self.workers = workers
         self.began, self.number = 100.0, 7
+        self.config = adapt("p.test {\n proxy / a\n}\n", "Caddyfile", env={}).config
+        self.ordering = Ordering(workers.children, ProcessLog(), lambda: 130.0)
 
     async def reload(self, cause: str) -> Outcome:
         assert cause == "admin"
@@ -84,6 +89,15 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
         assert (found["exchanges"], found["connections"], found["generations_retiring"]) == (5, 20, 3)
         assert found["sites"] == ["s"]
         assert [(one["slot"], one["exchanges"]) for one in found["workers"]] == [(0, 2), (1, 3)]
+        assert found["orders"] == []
+        told = await status.order({"order": "weight", "pool": "p.test", "backend": "a", "weight": "3"})
+        assert (told["pool"], told["weight"], told["unconfirmed"]) == ("p.test /", 3, 0)
+        await status.order({"order": "drain", "pool": "p.test", "backend": "a"})
+        assert [len(player.orders) for player in cast.players] == [2, 2]
+        assert "error" in await status.order({}), "nothing was asked for"
+        facts = {"order": "drain", "weight": 3, "since": "2001-09-09T01:46:10.000Z"}
+        order = {"pool": "p.test /", "backend": "http://a", **facts}
+        assert (await status.status())["orders"] == [order]
         await workers.stop("TEST", lambda count: None, 0.05)
         for player in cast.players:
             await player.clear()

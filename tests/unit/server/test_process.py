@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.adapt import adapt
+from posthouse.balance.orders import Kind, Order, Orders
 from posthouse.config.delta import make_delta
 from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, StartError
@@ -21,6 +22,8 @@ from posthouse.server.control import (
     Ended,
     Measure,
     Measured,
+    Obey,
+    Obeyed,
     Ping,
     Pong,
     Prepare,
@@ -71,6 +74,7 @@ def test_it_does_what_it_is_told_and_ends(boss: Boss, tmp_path: Path) -> None:
     access, log = tmp_path / "access.log", tmp_path / "process.log"
     process = Process(Welcome(1, 2, log=str(log), secret=b"key"), boss.theirs, "asyncio")
     wrong = config_of(":0 {\n proxy / a:1 {\n  policy nope\n }\n}\n")
+    boss.say(Obey(Orders().given("nobody's", "a", Order(Kind.DRAIN, 1.0))))
     boss.say(Prepare(4, wrong))
     boss.say(Prepare(4, config_of(f":0 {{\n log {access}\n proxy / a:1\n}}\n")))
     boss.say(ReopenLog(str(access), 9))
@@ -84,7 +88,7 @@ def test_it_does_what_it_is_told_and_ends(boss: Boss, tmp_path: Path) -> None:
     (refused,) = (one for one in heard if isinstance(one, Refused))
     assert refused.mistakes[0].message == "unknown policy `nope`"
     assert {one for one in heard if one != refused} == {
-        *(Prepared(4), Reopened(str(access), 9, is_done=True), Pong(0), Ended(0))
+        *(Obeyed(), Prepared(4), Reopened(str(access), 9, is_done=True), Pong(0), Ended(0))
     }
     assert log.exists()
 

@@ -7,17 +7,18 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta
 from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
 from posthouse.observe.snapshot import Snapshot
 from posthouse.server.channel import Channel
 from posthouse.server.child import Child
-from posthouse.server.control import Collected, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.control import Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
@@ -62,6 +63,9 @@ class CountingGeneration:
 
     def start(self) -> None:
         self.story.append(f"start {self.number}")
+
+    def obey(self, pools: Container[str]) -> None:
+        self.story.append("obey")
 
     def retire(self, successor: Any = None) -> None:
         after = f" for {successor.number}" if successor else ""
@@ -113,6 +117,7 @@ class Player:
         self.made: list[EchoListener] = []
         self.reopened = 0
         self.tidied: list[str] = []
+        self.orders: list[Orders] = []
         self.report: dict[str, object] = {}
         self.of_group: list[object] = []
         self.is_deaf = False
@@ -175,6 +180,10 @@ class Player:
 
     def status(self) -> dict[str, object]:
         return self.report
+
+    def obey(self, orders: Orders) -> None:
+        self.orders.append(orders)
+        self.tell(Obeyed())
 
     async def measure(self) -> Snapshot:
         return self.snapshot
