@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
 from posthouse.config.specs import SourceSpec
@@ -10,7 +11,7 @@ from posthouse.discovery.belief import DOUBT_SECONDS, Belief
 from posthouse.discovery.ports import Members, Question, Report, Services, Unanswered
 
 
-class DnsSource:
+class DnsSource(ABC):
     """What SrvSource and AddressSource have in common: one belief for each question, asked when it is due."""
 
     questions: tuple[Question, ...]
@@ -24,8 +25,9 @@ class DnsSource:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._spec.text}>"
 
+    @abstractmethod
     def _members(self, records: list[object]) -> Members:
-        raise NotImplementedError
+        """What became of the answers."""
 
     async def sets(self) -> AsyncIterator[Members]:
         """See `ports.Source`."""
