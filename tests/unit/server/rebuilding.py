@@ -38,4 +38,9 @@ class Succession:
 
     def close(self) -> None:
         self.runtime.close()
+        left = asyncio.all_tasks(self.loop)  # dials of checks, which may not have had a turn yet
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left))
         self.loop.close()
