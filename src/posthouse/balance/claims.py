@@ -29,12 +29,10 @@ LOOK_SECONDS: Final = 0.05
 class Claims:
     """One pool's.
 
-    is_asked_for  whether a limit or the policy asks what others hold; if not, `Pool.select` does, and nothing is
-                  published
     is_deferring  whether the last claim found something free, and left it to somebody who has waited longer
     """
 
-    __slots__ = ("_has_limit", "_looked", "_pause", "_pool", "group", "is_asked_for", "is_deferring")
+    __slots__ = ("_has_limit", "_is_asked_for", "_looked", "_pause", "_pool", "group", "is_deferring")
 
     def __init__(self, pool: Pool, group: Group, *, uses_load: bool) -> None:
         """uses_load: whether the policy asks what backends hold"""
@@ -43,7 +41,7 @@ class Claims:
         self._pool = pool
         self.group = group
         self._has_limit = any(limits)
-        self.is_asked_for = self._has_limit or uses_load
+        self._is_asked_for = self._has_limit or uses_load
         self._pause = 0.0 if len(pool.backends) <= LOOK_AT_ALL else LOOK_SECONDS
         self._looked = -NEVER
         self.is_deferring = False
@@ -53,9 +51,8 @@ class Claims:
 
     def start(self) -> None:
         """The pool serves from now on: what its backends hold is published, and what waits."""
-        if self.is_asked_for:
-            for backend, place in zip(self._pool.backends, self.group.places, strict=True):
-                backend.join(place)
+        for backend, place in zip(self._pool.backends, self.group.places, strict=True):
+            backend.join(place)
         self._pool.queue.share(self.group.line, self._pool, self.has_free)
 
     def claim(
@@ -90,7 +87,7 @@ class Claims:
 
     def _look_in_time(self, now: float) -> bool:
         """Whether it was time to look."""
-        if not self.is_asked_for or now < self._looked + self._pause:
+        if not self._is_asked_for or now < self._looked + self._pause:
             return False
         self._looked = now
         self._look()

@@ -54,7 +54,7 @@ class Attempts(Answering):
         if backend is None:
             pool = route.pool
             claims = pool.claims
-            select = pool.select if claims is None or not claims.is_asked_for else claims.claim
+            select = pool.select if claims is None else claims.claim
             backend = select(self, now, self.tried)
             if backend is None:
                 self._do_without(pool, now)

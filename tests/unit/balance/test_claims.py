@@ -127,12 +127,3 @@ def test_who_comes_does_not_pass_those_who_wait_elsewhere(make: Make) -> None:
 
 def test_alone_there_is_none() -> None:
     assert make_pool(pool_spec("ab")).claims is None
-
-
-@pytest.mark.parametrize("policy", ["random", "round_robin", "ip_hash", "first"])
-def test_where_nobody_asks_what_others_hold_nothing_is_published(make: Make, policy: str) -> None:
-    here, there = make(policy=policy)
-    assert here.pool.claims is not None and not here.pool.claims.is_asked_for
-    for backend in here.pool.backends:
-        here.pool.acquire(backend)
-    assert there.pool.claims is not None and set(there.pool.claims.group.others()) == {0}
