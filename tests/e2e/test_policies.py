@@ -286,7 +286,7 @@ def test_another_backend_when_the_own_one_is_down(trio: Trio) -> None:
 def test_a_draining_backend_keeps_its_sessions_and_gets_no_new_ones(checked: Trio) -> None:
     jars = [Jar(checked, "/drained") for _ in range(3)]
     homes = [jar.ask() for jar in jars]
-    assert sorted(homes) == ["A", "B", "C"]
+    assert sorted(homes) == ["A", "B", "C"], checked.posthouse.stderr()
     checked.health["A"] = 429
     checked.posthouse.wait_stderr(r"draining")
     assert [jar.ask() for jar in jars] == homes
