@@ -27,11 +27,15 @@ class Functions(Protocol):
     async def status(self) -> Report:
         """What there is and how it is (docs/admin.md)."""
 
+    async def upgrade(self) -> Report:
+        """Have another process take over; how it went, with `error` where this one stays."""
+
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Callable[[Functions], Awaitable[Report]]]]] = {
     "/status": {"GET": lambda functions: functions.status()},
+    "/upgrade": {"POST": lambda functions: functions.upgrade()},
 }
-"""Path → method → who answers."""
+"""Path → method → who answers. A report with an `error` is answered with 422."""
 
 
 async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
@@ -50,7 +54,8 @@ async def answer(data: bytes, functions: Functions, codec: Codec) -> bytes:
     act = methods.get(method)
     if act is None:
         return refusal(405, f"{path} takes {', '.join(methods)}", f"Allow: {', '.join(methods)}\r\n")
-    return _written(200, await act(functions))
+    report = await act(functions)
+    return _written(422 if "error" in report else 200, report)
 
 
 def refusal(status: int, reason: str, lines: str = "") -> bytes:

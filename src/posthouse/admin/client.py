@@ -16,8 +16,8 @@ SECONDS = 10.0
 class _Connection(http.client.HTTPConnection):
     """HTTP on a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -31,9 +31,17 @@ def fetch(path: str, target: str) -> dict[str, Any]:
 
     Raises StartError, one line: nobody listens there, it may not be asked, or it answers something else.
     """
-    connection = _Connection(path)
+    status, body = ask(path, "GET", target)
+    if status != 200:
+        raise StartError(f"{path} says {status} to {target}")
+    return body
+
+
+def ask(path: str, method: str, target: str, seconds: float = SECONDS) -> tuple[int, dict[str, Any]]:
+    """Status and body of an answer. Raises StartError, as `fetch`."""
+    connection = _Connection(path, seconds)
     try:
-        connection.request("GET", target)
+        connection.request(method, target)
         answer = connection.getresponse()
         body = json.loads(answer.read())
     except (FileNotFoundError, ConnectionRefusedError):
@@ -44,6 +52,6 @@ def fetch(path: str, target: str) -> dict[str, Any]:
         raise StartError(f"no answer from {path}: {error or type(error).__name__}") from None
     finally:
         connection.close()
-    if answer.status != 200 or not isinstance(body, dict):
+    if not isinstance(body, dict):
         raise StartError(f"{path} says {answer.status} to {target}")
-    return body
+    return answer.status, body

@@ -15,7 +15,7 @@ from posthouse.errors import StartError
 from posthouse.protocol.h1 import Codec
 
 REQUEST_SECONDS: Final = 5.0
-"""For one request and for taking its answer."""
+"""For sending a request, and again for taking its answer. Making it may take longer: upgrades do."""
 MOST_AT_ONCE: Final = 16
 """Connections; one more is cut. Only our own user can connect, and asks for one thing at a time."""
 
@@ -77,8 +77,9 @@ class AdminServer:
             return
         self._open += 1
         try:
+            answer = await self._answer(reader)
             async with asyncio.timeout(REQUEST_SECONDS):
-                writer.write(await self._answer(reader))
+                writer.write(answer)
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
@@ -90,7 +91,8 @@ class AdminServer:
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             return api.refusal(431, f"head over {api.HEAD_BYTES} bytes")
         return await api.answer(head, self._functions, self._codec)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from posthouse.commands.command_line import Command
 
-COMMANDS = ("run", "proxy", "demo", "status", "validate", "fmt", "adapt", "version", "help")
+COMMANDS = ("run", "proxy", "demo", "status", "upgrade", "validate", "fmt", "adapt", "version", "help")
 """In the order that `posthouse help` lists them. A command is imported when it is asked for: most of start-up
 is imports."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from posthouse.commands.command_line import Given, Option
+from posthouse.commands import configuration
+from posthouse.commands.command_line import Given, Option, UsageError
 
 if TYPE_CHECKING:
     from posthouse.server.parts import AdminPlace
@@ -30,3 +31,16 @@ def default(config: str) -> str:
     from posthouse.admin.socket_file import default_path
 
     return default_path(config, os.environ.get("XDG_RUNTIME_DIR", ""))
+
+
+def asked(given: Given) -> str:
+    """Whom to ask: --admin, or who serves --config. Raises UsageError, StartError."""
+    path = given.last("--admin")
+    if path == OFF:
+        raise UsageError("--admin off names nobody who could be asked")
+    if path:
+        return path
+    config = configuration.path_of(given)
+    if config == configuration.STDIN:
+        raise UsageError("who serves stdin has no name: --admin PATH")
+    return default(config)

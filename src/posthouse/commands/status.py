@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from posthouse.commands import admin_place, configuration
-from posthouse.commands.command_line import Command, Given, Option, UsageError
+from posthouse.commands import admin_place
+from posthouse.commands.command_line import Command, Given, Option
 
 _HEADINGS = ("backend", "state", "since", "in flight", "fails", "last check", "reason")
 
@@ -17,26 +17,13 @@ _HEADINGS = ("backend", "state", "since", "in flight", "fails", "last check", "r
 def _act(given: Given) -> int:
     from posthouse.admin.client import fetch
 
-    report = fetch(socket_path(given), "/status")
+    report = fetch(admin_place.asked(given), "/status")
     if given.has("--json"):
         print(json.dumps(report, indent=2))
     else:
         print("\n".join(describe(report, datetime.now(UTC))))
     sys.stdout.flush()
     return 0
-
-
-def socket_path(given: Given) -> str:
-    """Whom to ask: --admin, or who serves --config. Raises UsageError, StartError."""
-    path = given.last("--admin")
-    if path == admin_place.OFF:
-        raise UsageError("--admin off names nobody who could be asked")
-    if path:
-        return path
-    config = configuration.path_of(given)
-    if config == configuration.STDIN:
-        raise UsageError("who serves stdin has no name: --admin PATH")
-    return admin_place.default(config)
 
 
 def describe(report: dict[str, Any], now: datetime) -> list[str]:

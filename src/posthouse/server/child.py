@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from posthouse.errors import StartError
+from posthouse.errors import ConfigError, StartError
 from posthouse.server.channel import Channel
-from posthouse.server.control import FROM_WORKERS, Welcome
+from posthouse.server.control import FROM_WORKERS, Refused, Welcome
 
 MODULE = "posthouse.commands.worker"
 _PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
@@ -54,6 +54,7 @@ class Child:
     is_serving  whether it serves a configuration
     ended       done when it is gone and waited for; its exit code
     trouble     why the channel broke, if not because it ended
+    other       the version that it is of, if that is not ours
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Child:
         self.in_flight = 0
         self.is_serving = False
         self.trouble = ""
+        self.other = ""
         self._process = process
         self._on_message = on_message
         self._asked: list[tuple[tuple[type, ...], asyncio.Future[Any]]] = []
@@ -126,7 +128,7 @@ class Child:
     def _on_end(self, why: str) -> None:
         """It closed its end: it is about to be gone, or can't be talked to, which is as good."""
         if why:
-            self.trouble = why
+            self.trouble, self.other = why, self.channel.other
             self.kill()
         self._forsake()
 
@@ -180,3 +182,24 @@ class Launch:
         child = Child(welcome.slot, process, ours, on_message)
         child.send(welcome)
         return child
+
+
+def judge(answer: object) -> None:
+    """Raises what a worker's answer to `Prepare` means, if it is not `Prepared`."""
+    if isinstance(answer, BaseException):
+        raise answer
+    if isinstance(answer, Refused):
+        if answer.mistakes:
+            raise ConfigError(list(answer.mistakes))
+        raise StartError(answer.reason)
+
+
+def obituary(child: Child, code: int, times: int) -> str:
+    """One line about the last one that ended before it served."""
+    why = child.trouble or ended(code)
+    return f"worker {child.slot} ended {times} times before it served: {why}"
+
+
+def ended(code: int) -> str:
+    """How a process ended, from its exit code."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

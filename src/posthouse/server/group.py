@@ -21,6 +21,7 @@ from posthouse.server.child import Child, Identity, Launch
 from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
+from posthouse.server.origin import UNKNOWN, Origin
 from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.supervisor import Settings, Supervisor
@@ -40,6 +41,7 @@ class Options:
 
     env       the environment with the values of the env file: what commands of the configuration get
     identity  whom workers run as; None: as we do
+    origin    how this process was started
     """
 
     env: Mapping[str, str]
@@ -48,6 +50,7 @@ class Options:
     log_format: Format = "text"
     is_case_sensitive: bool = False
     identity: Identity | None = None
+    origin: Origin = UNKNOWN
 
 
 class Group:
@@ -69,6 +72,8 @@ class Group:
         self._launch = Launch(os.environ, options.identity)
         self._options = options
         self.admin: Admin | None = None
+        self.origin = options.origin
+        self.env = dict(os.environ)
 
     def serve(self, loaded: Adapted, settings: Settings) -> int:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from posthouse import __version__
 from posthouse.server.control import AskStatus, StatusReport
 from posthouse.server.status import Moment
+from posthouse.server.upgrades import Upgraded
 from posthouse.server.workers import Workers
 
 ANSWER_SECONDS: Final = 2.0
@@ -31,6 +32,7 @@ class Supervising(Protocol):
     def number(self) -> int: ...
     @property
     def workers(self) -> Workers: ...
+    def upgrade(self, cause: str) -> Awaitable[Upgraded]: ...
 
 
 class GroupStatus:
@@ -80,6 +82,10 @@ class GroupStatus:
             "sites": reports[0]["sites"] if reports else [],
             "pools": merged_pools([one["pools"] for one in reports]),
         }
+
+    async def upgrade(self) -> Report:
+        """Have another process take over; how that went."""
+        return (await self._supervisor.upgrade("admin")).report()
 
 
 def merged_pools(reports: Sequence[Sequence[Report]]) -> list[Report]:

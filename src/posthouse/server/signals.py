@@ -17,7 +17,7 @@ class Controlled(Protocol):
     def reload(self, cause: str) -> None:
         """Read the configuration again and reopen the logs."""
 
-    def upgrade(self, cause: str) -> None:
+    def upgrade(self, cause: str) -> object:
         """Hand over to a new program."""
 
 
@@ -28,7 +28,7 @@ def listen(loop: asyncio.AbstractEventLoop, controlled: Controlled) -> None:
         loop.add_signal_handler(number, method, number.name.removeprefix("SIG"))
 
 
-def table(controlled: Controlled) -> dict[signal.Signals, Callable[[str], None]]:
+def table(controlled: Controlled) -> dict[signal.Signals, Callable[[str], object]]:
     """Which signal calls which method, with its short name ("TERM")."""
     return {
         signal.SIGTERM: controlled.stop,

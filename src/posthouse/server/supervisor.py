@@ -19,13 +19,16 @@ from typing import Any
 
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, StartError
-from posthouse.server import bugs, pidfile, signals
+from posthouse.server import bugs, signals
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.control import Prepare
+from posthouse.server.names import Names
 from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
+from posthouse.server.predecessor import Predecessor
 from posthouse.server.ready import ready_line
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
+from posthouse.server.upgrades import Upgraded, Upgrades
 from posthouse.server.watch import Watch
 from posthouse.server.workers import Workers
 
@@ -47,6 +50,7 @@ class Settings:
     heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
     admin      where the admin socket is to be; None: there is none
     bound      sockets that listen already, by address: one for each slot, or one for all
+    predecessor  whose place it takes; None: nobody's
     """
 
     workers: int = 1
@@ -57,6 +61,7 @@ class Settings:
     heartbeat: float = 0.0
     bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
     admin: AdminPlace | None = None
+    predecessor: Predecessor | None = None
 
 
 class Supervisor:
@@ -71,7 +76,9 @@ class Supervisor:
         self._parts = parts
         self._log = parts.log
         self._number = 0
-        self._bindings = Bindings(settings.workers, settings.bound)
+        self._predecessor = settings.predecessor
+        inherited = self._predecessor.sockets if self._predecessor is not None else None
+        self._bindings = Bindings(settings.workers, settings.bound, inherited)
         self._workers = Workers(
             parts.start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
@@ -81,6 +88,8 @@ class Supervisor:
         self._is_aborting = False
         self._is_reloading = False
         self._reload_again = ""
+        self._names = Names(parts, settings.pidfile)
+        self._upgrades = Upgrades(self, self._workers, self._bindings, self._names, parts)
 
     def __repr__(self) -> str:
         return f"<Supervisor pid={os.getpid()} generation={self._number} {self._workers!r}>"
@@ -91,6 +100,7 @@ class Supervisor:
         self._loop.set_exception_handler(bugs.teller(self._log))
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._workers.on_lost = self._on_lost
+        self._workers.on_changed = self._upgrades.is_last_resort
         watch = None
         try:
             if not await self._start():
@@ -103,11 +113,7 @@ class Supervisor:
                 watch.stop()
             await self._workers.bury()
             self._bindings.close()
-            self._parts.manager.close()
-            if self._parts.admin is not None:
-                self._parts.admin.close()
-            if self._settings.pidfile:
-                pidfile.remove(self._settings.pidfile)
+            self._names.close()
 
     @property
     def workers(self) -> Workers:
@@ -132,26 +138,40 @@ class Supervisor:
             return False
         fresh = self._bindings.bind(listen_keys(config))
         self._bindings.take(fresh)
-        if self._parts.admin is not None:
-            self._parts.admin.claim()
-        if self._settings.pidfile:
-            pidfile.write(self._settings.pidfile)
+        if self._predecessor is None:
+            self._names.take()
         self._tell_notices(config)
-        hooks = hooks_of(config, "startup")
+        hooks = hooks_of(config, "startup") if self._predecessor is None else []
         if hooks and not await self._unless_stopped(self._parts.hooks.start_up(hooks)):
             return False
         await self._workers.commit(prepare, fresh, {})
         self._number = 1
-        if self._parts.admin is not None:
-            await self._parts.admin.serve()
+        if self._predecessor is not None:
+            if not await self._unless_stopped(self._predecessor.release()):
+                return False
+            self._names.take()
+        await self._names.serve()
+        self._tell_start(config)
+        if self._predecessor is not None:
+            await self._predecessor.settle()
+        return True
+
+    def _tell_start(self, config: Config) -> None:
         count = len(self._workers)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))
-        self._log.info("started", pid=os.getpid(), workers=count, sites=len(config.sites), generation=1)
+        told: dict[str, Any] = {
+            "pid": os.getpid(),
+            "workers": count,
+            "sites": len(config.sites),
+            "generation": 1,
+        }
+        if self._predecessor is not None:
+            told["predecessor"] = self._predecessor.pid
+        self._log.info("started", **told)
         self._parts.manager.ready()
-        return True
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+    async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
         """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
         running = self._loop.create_task(work)
         await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
@@ -175,7 +195,7 @@ class Supervisor:
         """
         if cause != "watch":
             self._workers.reopen_logs(self._parts.reopen_logs())
-        if self._is_stopping or not self._number:
+        if self._is_stopping or not self._number or self._upgrades.postpones(cause):
             return
         if self._is_reloading:
             self._reload_again = cause
@@ -255,7 +275,9 @@ class Supervisor:
             self._tasks.spawn(self._drain(cause))
 
     async def _drain(self, cause: str) -> None:
-        self._parts.manager.stopping()
+        await self._upgrades.cancel()
+        if not self._upgrades.is_done:
+            self._parts.manager.stopping()
         grace = self._settings.grace
 
         def tell(in_flight: int) -> None:
@@ -270,7 +292,8 @@ class Supervisor:
         try:
             cut = await self._workers.stop(cause, tell, grace)
             if not self._is_aborting:
-                await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
+                if not self._upgrades.is_done:
+                    await self._parts.hooks.shut_down(hooks_of(self._loaded.config, "shutdown"))
                 self._log.info("stopped", cut=cut)
         finally:
             if not self._is_aborting:
@@ -287,9 +310,17 @@ class Supervisor:
         if not self._exit.done():
             self._exit.set_result(code)
 
-    def upgrade(self, cause: str) -> None:
-        """Not in this release; saying so is better than dying, which is the signal's default."""
-        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
+    # --- upgrade
+
+    def upgrade(self, cause: str) -> asyncio.Future[Upgraded]:
+        """Have another process take over, of the version that is installed now; how that went, once it is known."""
+        return self._upgrades.ask(cause)
+
+    def why_not(self) -> str:
+        """Why nobody can take over now, one line; "": somebody can."""
+        if self._is_stopping or not self._number:
+            return "it is stopping" if self._is_stopping else "nothing is served yet"
+        return "a reload is under way" if self._is_reloading else ""
 
 
 def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:

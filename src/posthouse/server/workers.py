@@ -19,7 +19,7 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.server.backoff import Backoff
 from posthouse.server.bindings import Bindings, Bound, close
 from posthouse.server.channel import MOST_DESCRIPTORS
-from posthouse.server.child import Answer, Child, Gone
+from posthouse.server.child import Answer, Child, Gone, ended, judge, obituary
 from posthouse.server.control import (
     Abandon,
     Abort,
@@ -68,7 +68,8 @@ class Slot:
 
 
 class Workers:
-    """on_lost  told in one line that nobody serves any more and nobody will
+    """on_lost     told in one line that nobody serves any more and nobody will
+    on_changed  asked what to do when nobody serves because the files on disk are another version's; False: nothing
     heartbeat   seconds; 0 = none
     """
 
@@ -76,6 +77,7 @@ class Workers:
         self, start: Start, bindings: Bindings, log: ProcessLog, count: int, heartbeat: float
     ) -> None:
         self.on_lost: Callable[[str], None] = lambda reason: None
+        self.on_changed: Callable[[], bool] = lambda: False
         self.is_stopping = False
         self._start = start
         self._bindings = bindings
@@ -84,6 +86,8 @@ class Workers:
         self._slots = [Slot(number) for number in range(count)]
         self._serving: Prepare | None = None
         self._changing = asyncio.Lock()
+        self._may_start = asyncio.Event()
+        self._may_start.set()
         self._tasks = Tasks()
         self._moved_logs = MovedLogs(self.children)
         self._sharing = Sharing(count, self.children)
@@ -128,7 +132,7 @@ class Workers:
                 code = await child.end()
                 slot.stillborn += 1
                 if slot.stillborn >= MOST_STILLBORN:
-                    raise StartError(_obituary(child, code)) from None
+                    raise StartError(obituary(child, code, slot.stillborn)) from None
                 self._log.error(
                     "worker ended at its start", worker=slot.number, pid=child.pid, ended=ended(code)
                 )
@@ -210,6 +214,14 @@ class Workers:
 
     # --- replacement
 
+    def hold(self) -> None:
+        """Start no worker until `resume`: an upgrade may be putting other files in the place of ours."""
+        self._may_start.clear()
+
+    def resume(self) -> None:
+        """Replace again who ended."""
+        self._may_start.set()
+
     async def _keep(self, slot: Slot) -> None:
         """See to it that the slot has a worker that serves, until we stop."""
         while True:
@@ -219,10 +231,11 @@ class Workers:
             self._sharing.bury(slot.number)
             if self.is_stopping:
                 return
-            if slot.stillborn >= MOST_STILLBORN and not any(one.is_serving for one in self.children()):
-                self.on_lost(_obituary(child, code))
+            if self._is_hopeless(slot, child):
+                self.on_lost(obituary(child, code, slot.stillborn))
                 return
             await asyncio.sleep(self._mourn(slot, child, code))
+            await self._may_start.wait()
             slot.stillborn += 1
             try:
                 child = await self._give_birth(slot)
@@ -236,6 +249,12 @@ class Workers:
                 slot.stillborn = 0
                 self._log.info("worker replaced", worker=slot.number, pid=child.pid)
 
+    def _is_hopeless(self, slot: Slot, child: Child) -> bool:
+        """Whether nobody serves, and the next one would not either."""
+        if any(one.is_serving for one in self.children()):
+            return False
+        return not self.on_changed() if child.other else slot.stillborn >= MOST_STILLBORN
+
     def _mourn(self, slot: Slot, child: Child, code: int) -> float:
         """Tell that it ended; seconds until the next one."""
         self._moved_logs.forget(child)
@@ -248,6 +267,8 @@ class Workers:
             cut=child.in_flight,
             next=f"{delay:g}s",
         )
+        if child.other:
+            self._log.error("another version is installed, upgrade with SIGUSR2", installed=child.other)
         return delay
 
     async def _bring_up(self, child: Child) -> None:
@@ -376,23 +397,3 @@ class Workers:
         for child in children:
             await child.end()
         self._sharing.close()
-
-
-def judge(answer: object) -> None:
-    """Raises what a worker's answer to `Prepare` means, if it is not `Prepared`."""
-    if isinstance(answer, BaseException):
-        raise answer
-    if isinstance(answer, Refused):
-        if answer.mistakes:
-            raise ConfigError(list(answer.mistakes))
-        raise StartError(answer.reason)
-
-
-def _obituary(child: Child, code: int) -> str:
-    why = child.trouble or ended(code)
-    return f"worker {child.slot} ended {MOST_STILLBORN} times before it served: {why}"
-
-
-def ended(code: int) -> str:
-    """How a process ended, from its exit code."""
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

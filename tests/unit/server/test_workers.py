@@ -13,8 +13,9 @@ from posthouse.errors import NOWHERE, ConfigError, Mistake, StartError
 from posthouse.server import heartbeat, listeners
 from posthouse.server import workers as module
 from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.child import ended
 from posthouse.server.control import LogMoved, Prepare
-from posthouse.server.workers import Workers, ended
+from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering, until
 from unit.server.troupe import Cast, Player, config_for
 
