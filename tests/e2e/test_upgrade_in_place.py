@@ -20,7 +20,20 @@ from pathlib import Path
 import pytest
 
 import posthouse
-from kit import Posthouse, RawClient, ScriptedBackend, chunk, get, request, response, workers_of
+from kit import (
+    BackendConnection,
+    BadMessage,
+    Posthouse,
+    RawClient,
+    Request,
+    ScriptedBackend,
+    Truncated,
+    chunk,
+    get,
+    request,
+    response,
+    workers_of,
+)
 
 SOURCE = Path(posthouse.__file__).parent
 CADDYFILE = """
@@ -31,8 +44,11 @@ http://127.0.0.1:PORT {
     }
 }
 """
-STARTED = re.compile(r"INFO started pid=(\d+) workers=(\d+) sites=1 generation=1 predecessor=(\d+)$", re.MULTILINE)
-HANDSHAKE = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+STARTED = re.compile(
+    r"INFO started pid=(\d+) workers=(\d+) sites=1 generation=1 predecessor=(\d+)$", re.MULTILINE
+)
+UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+HANGS = "import os, time\nwhile os.path.exists({!r}):\n    time.sleep(0.01)\n"
 
 
 def until(is_so: Callable[[], object], timeout: float = 15.0) -> None:
@@ -50,16 +66,24 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Installed:
     """An environment with Posthouse in it, whose version can be switched; and one Posthouse that runs from it.
 
     Its successors are no children of ours: they are found in its log, and ended by their ids.
     """
 
-    def __init__(self, folder: Path, backend: ScriptedBackend, caddyfile: str = CADDYFILE, **options: object) -> None:
+    def __init__(
+        self, folder: Path, backend: ScriptedBackend, caddyfile: str = CADDYFILE, **options: object
+    ) -> None:
         self.folder = folder
         for version in ("1.0", "2.0"):
-            shutil.copytree(SOURCE, folder / version / "posthouse", ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                SOURCE, folder / version / "posthouse", ignore=shutil.ignore_patterns("__pycache__")
+            )
             self.mark(version)
         self.switch("1.0")
         env = {"PYTHONPATH": str(folder / "current"), "PYTHONDONTWRITEBYTECODE": "1", "PWD": ""}
@@ -84,7 +108,9 @@ class Installed:
 
     def mark(self, version: str, mistake: str = "") -> None:
         """Give a copy its version, or something that is wrong with it."""
-        (self.folder / version / "posthouse" / "__init__.py").write_text(f'__version__ = "{version}"\n{mistake}')
+        (self.folder / version / "posthouse" / "__init__.py").write_text(
+            f'__version__ = "{version}"\n{mistake}'
+        )
 
     def switch(self, version: str) -> None:
         """From now on this one is installed."""
@@ -94,6 +120,28 @@ class Installed:
 
     def successors(self) -> list[int]:
         return [int(found[1]) for found in STARTED.finditer(self.first.stderr())]
+
+    def hang(self, version: str) -> Path:
+        """A version that does not get far as long as this file is there; it is installed now."""
+        flag = self.folder / "hang"
+        flag.touch()
+        self.mark(version, HANGS.format(str(flag)))
+        self.switch(version)
+        return flag
+
+    def hanging(self) -> int:
+        """The id of the process that was started and hangs."""
+        found: list[int] = []
+
+        def look() -> list[int]:
+            found[:] = set(children_of(self.pid)) - set(workers_of(self.pid))
+            return found
+
+        until(look)
+        return found[0]
+
+    def told(self, pattern: str) -> None:
+        self.first.wait_stderr(pattern, 15)
 
     def upgrade(self) -> int:
         """USR2, and wait until another process serves; its id."""
@@ -125,7 +173,8 @@ class Crowd:
         self.failures: list[str] = []
         self._is_over = threading.Event()
         self._threads = [
-            threading.Thread(target=self._ask, args=(is_kept,), daemon=True) for is_kept in (False, False, True)
+            threading.Thread(target=self._ask, args=(is_kept,), daemon=True)
+            for is_kept in (False, False, True)
         ]
 
     def __enter__(self) -> Crowd:
@@ -142,7 +191,7 @@ class Crowd:
         while not self._is_over.is_set():
             try:
                 self._connection(50 if is_kept else 1)
-            except Exception as error:
+            except (OSError, BadMessage, Truncated) as error:
                 self.failures.append(repr(error))
 
     def _connection(self, most: int) -> None:
@@ -153,7 +202,7 @@ class Crowd:
                 self.answered += 1
                 if answer.status != 200:
                     self.failures.append(f"status {answer.status}")
-                if answer.value("connection") == "close":
+                if (b"Connection", b"close") in answer.fields:
                     return
 
     def go_on(self, count: int = 30) -> None:
@@ -168,19 +217,157 @@ def module_backend() -> Iterator[ScriptedBackend]:
         yield started
 
 
-def test_by_hand(tmp_path: Path, backend: ScriptedBackend) -> None:
-    with Installed(tmp_path, backend) as here:
-        here.alive()
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, module_backend: ScriptedBackend) -> Iterator[Installed]:
+    with Installed(tmp_path_factory.mktemp("installed"), module_backend) as installed:
+        yield installed
+
+
+@pytest.fixture
+def here(shared: Installed, module_backend: ScriptedBackend) -> Iterator[Installed]:
+    """One that serves, of whichever version, with 1.0 installed and nothing wrong with it."""
+    module_backend.clear()
+    for version in ("1.0", "2.0"):
+        shared.mark(version)
+    shared.switch("1.0")
+    yield shared
+    shared.alive()
+
+
+def test_nothing_is_lost_twice_in_a_row(here: Installed, module_backend: ScriptedBackend) -> None:
+    def serve(asked: Request, connection: BackendConnection) -> bytes | None:
+        if asked.target == b"/":
+            return response(200, body=b"ok")
+        if asked.target == b"/tunnel":
+            connection.send(response(101, UPGRADE, None, reason="Switching Protocols"))
+            while not connection.fill():
+                connection.send(bytes(connection.buffer))
+                connection.buffer.clear()
+            return None
+        connection.send(
+            response(200, [("Transfer-Encoding", "chunked")], None) + chunk(b"begin ", last=False)
+        )
+        is_over.wait(30)
+        return chunk(b"end")
+
+    is_over = threading.Event()
+    module_backend.on_request = serve
+    first = here.pid
+    with RawClient(here.port) as tunnel, RawClient(here.port) as download, Crowd(here.port) as crowd:
+        tunnel.send(request("GET", "/tunnel", UPGRADE, host="127.0.0.1"))
+        assert tunnel.read_head().status == 101
+        download.send(request("GET", "/download", host="127.0.0.1"))
+        assert download.read_head().status == 200
+        crowd.go_on()
         here.switch("2.0")
-        with Crowd(here.port) as crowd:
-            crowd.go_on()
-            here.upgrade()
-            crowd.go_on()
-            assert here.first.wait() == 0
-            print(here.command("status").stdout)
-            here.switch("1.0")
-            print(here.command("upgrade"))
-            crowd.go_on()
-        print(crowd.answered, crowd.failures)
+        second = here.upgrade()
+        crowd.go_on()
+        assert (here.first.directory / "pid").read_text() == f"{second}\n"
+        report = here.command("status", "--json").stdout
+        assert '"version": "2.0"' in report and f'"pid": {second}' in report
+        here.switch("1.0")
+        done = here.command("upgrade")
+        here.pid = here.successors()[-1]
+        assert done.stdout == f"upgraded: 2.0 (pid {second}) drains, 1.0 (pid {here.pid}) serves\n", (
+            done.stderr
+        )
+        crowd.go_on()
+        assert is_running(first), "its tunnel and its download live on"
+        tunnel.send(b"hello")
+        tunnel.fill()
+        assert bytes(tunnel.buffer) == b"hello"
+        is_over.set()
+        until(lambda: not download.fill() and b"end" in download.buffer)
+    assert crowd.failures == []
+    until(lambda: not is_running(first) and not is_running(second))
+    assert here.first.process.wait(5) == 0
+    assert here.first.stderr().count("stopped cut=0") == 2
+    assert here.first.stderr().count("\nready: ") == 2, "besides the first line"
+
+
+def test_a_successor_that_cannot_serve_changes_nothing(here: Installed) -> None:
+    text = here.first.config.read_text()
+    pid, workers = here.pid, workers_of(here.pid)
+    here.first.config.write_text(text.replace("proxy", "prxy"))
+    done = here.command("upgrade")
+    here.first.config.write_text(text)
+    assert done.returncode == 1
+    assert "Caddyfile:4:5: unknown directive `prxy`" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "posthouse: not upgraded, the old process stays: 1 mistake in its configuration"
+    )
+    here.mark("1.0", "raise SystemExit(7)")
+    done = here.command("upgrade")
+    assert "stays: it ended with exit code 7; what it said is on stderr" in done.stderr
+    here.mark("1.0")
+    assert (here.pid, workers_of(here.pid)) == (pid, workers)
+    assert '"version": "1.0"' in here.command("status", "--json").stdout
+    assert (here.first.directory / "pid").read_text() == f"{pid}\n"
+
+
+def test_while_one_is_on_its_way(here: Installed) -> None:
+    here.hang("2.0")
+    os.kill(here.pid, signal.SIGUSR2)
+    hanging = here.hanging()
+    victim, other = workers_of(here.pid)
+    assert "stays: an upgrade is under way" in here.command("upgrade").stderr
+    os.kill(victim, signal.SIGKILL)
+    here.told(rf"worker ended worker=\d pid={victim} ")
+    os.kill(here.pid, signal.SIGUSR1)
+    here.alive()
+    assert workers_of(here.pid) == [other], "no worker is started of files that may be another version's"
+    assert " INFO reloaded " not in here.first.stderr()
+    here.switch("1.0")
+    os.kill(hanging, signal.SIGKILL)
+    here.told(r'ERROR upgrade failed, this process stays cause=USR2 reason="it ended with signal 9;')
+    here.told(r" INFO worker replaced ")
+    here.told(r" INFO reloaded cause=USR1 ")
+
+
+def test_files_that_were_changed_without_an_upgrade(here: Installed) -> None:
+    here.switch("2.0")
+    victim, other = workers_of(here.pid)
+    os.kill(victim, signal.SIGKILL)
+    here.told(r"ERROR another version is installed, upgrade with SIGUSR2 installed=2.0$")
+    here.alive()
+    before = here.successors()
+    os.kill(other, signal.SIGKILL)
+    until(lambda: here.successors() != before)
+    assert 'INFO upgrading cause="another version is installed and no worker is left"' in here.first.stderr()
+    here.pid = here.successors()[-1]
+    assert '"version": "2.0"' in here.command("status", "--json").stdout
+
+
+def test_the_old_one_is_killed_half_way(tmp_path: Path, backend: ScriptedBackend) -> None:
+    with Installed(tmp_path, backend, workers=1) as here:
+        flag = here.hang("2.0")
+        os.kill(here.pid, signal.SIGUSR2)
+        here.hanging()
+        os.kill(here.pid, signal.SIGKILL)
+        flag.unlink()
+        until(here.successors)
         here.alive()
-        assert 0
+        here.pid = here.successors()[-1]
+        assert (here.first.directory / "pid").read_text() == f"{here.pid}\n"
+        assert '"version": "2.0"' in here.command("status", "--json").stdout
+        here.hang("2.0")
+        os.kill(here.pid, signal.SIGUSR2)
+        hanging = here.hanging()
+        os.kill(here.pid, signal.SIGTERM)
+        until(lambda: not is_running(here.pid) and not is_running(hanging))
+        assert "it was told to stop meanwhile" in here.first.stderr()
+
+
+def test_with_another_number_of_workers(tmp_path: Path, backend: ScriptedBackend) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("there is one core")
+    with Installed(tmp_path, backend, workers=None) as here, Crowd(here.port) as crowd:
+        for wanted in (cores[:1], cores[:2]):
+            os.sched_setaffinity(here.pid, wanted)
+            here.upgrade()
+            assert len(workers_of(here.pid)) == len(wanted)
+            crowd.go_on()
+        until(lambda: "stopped cut=0" in here.first.stderr())
+        crowd.go_on()
+    assert crowd.failures == []

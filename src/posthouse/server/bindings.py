@@ -95,6 +95,10 @@ class Bindings:
         self._from_outside &= wanted
         return {key: self._bound.pop(key) for key in list(self._bound) if key not in wanted}
 
+    def all(self) -> Bound:
+        """By address, all that are ours."""
+        return dict(self._bound)
+
     def of(self, slot: int, keys: Iterable[ListenKey] | None = None) -> dict[ListenKey, socket.socket]:
         """The sockets of a slot: for these addresses, or for all."""
         return {key: self._bound[key][slot] for key in (self._bound if keys is None else keys)}

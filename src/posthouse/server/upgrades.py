@@ -103,6 +103,8 @@ class Upgrades:
 
     def is_last_resort(self) -> bool:
         """Nobody serves, and whoever would is of another version: then that one shall, once. False: it was tried."""
+        if self._running is not None or self.is_done:
+            return True
         if self._was_unasked:
             return False
         self._was_unasked = True

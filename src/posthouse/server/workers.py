@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
-from posthouse.server.backoff import Backoff
+from posthouse.server.backoff import MOST_SECONDS
 from posthouse.server.bindings import Bindings, Bound, close
 from posthouse.server.channel import MOST_DESCRIPTORS
 from posthouse.server.child import Answer, Child, Gone, ended, judge, obituary
@@ -24,7 +23,6 @@ from posthouse.server.control import (
     Abandon,
     Abort,
     Commit,
-    Empty,
     Ended,
     Ping,
     Pong,
@@ -40,6 +38,7 @@ from posthouse.server.control import (
 from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
 from posthouse.server.moved_logs import MovedLogs
 from posthouse.server.sharing import Sharing
+from posthouse.server.slot import Slot, hand_down
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 
@@ -51,20 +50,11 @@ FAREWELL_SECONDS: Final = 4.0
 """From a worker's last word to its end: it writes its logs, which waits 2 s for slow readers."""
 OVERTIME_SECONDS: Final = 5.0
 """After the grace, a worker that has not ended is killed."""
+HAND_DOWN_SECONDS: Final = 0.05
+"""How often who comes to a slot without a worker is taken over: a client notices no such wait."""
 
 Start = Callable[[int, Callable[[Child, object], None]], Awaitable[Child]]
 """A new worker for a slot, and who hears what it says. Raises StartError."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """A place in the group."""
-
-    number: int
-    child: Child | None = None
-    backoff: Backoff = field(default_factory=Backoff)
-    heartbeat: Heartbeat | None = None
-    stillborn: int = 0
 
 
 class Workers:
@@ -207,10 +197,7 @@ class Workers:
     def hand_down(self, bound: Bound) -> None:
         """Have somebody serve who waits at those of these sockets whose slot has nobody."""
         heirs = [child for child in self.children() if child.is_serving]
-        orphans = {slot.number for slot in self._slots} - {child.slot for child in heirs}
-        for number in sorted(orphans) if heirs else ():
-            for key, listening in bound.items():
-                heirs[number % len(heirs)].send(Empty((key,)), [listening[number].fileno()])
+        hand_down(bound, heirs, {slot.number for slot in self._slots} - {child.slot for child in heirs})
 
     # --- replacement
 
@@ -234,8 +221,7 @@ class Workers:
             if self._is_hopeless(slot, child):
                 self.on_lost(obituary(child, code, slot.stillborn))
                 return
-            await asyncio.sleep(self._mourn(slot, child, code))
-            await self._may_start.wait()
+            await self._rest(self._mourn(slot, child, code))
             slot.stillborn += 1
             try:
                 child = await self._give_birth(slot)
@@ -249,6 +235,14 @@ class Workers:
                 slot.stillborn = 0
                 self._log.info("worker replaced", worker=slot.number, pid=child.pid)
 
+    async def _rest(self, seconds: float) -> None:
+        """Until the next one may be started; meanwhile whoever comes to the slot is served by the others."""
+        now = asyncio.get_running_loop().time
+        until = now() + seconds
+        while (left := until - now()) > 0 or not self._may_start.is_set():
+            self.hand_down(self._bindings.all())
+            await asyncio.sleep(min(left, HAND_DOWN_SECONDS) if left > 0 else HAND_DOWN_SECONDS)
+
     def _is_hopeless(self, slot: Slot, child: Child) -> bool:
         """Whether nobody serves, and the next one would not either."""
         if any(one.is_serving for one in self.children()):
@@ -259,6 +253,8 @@ class Workers:
         """Tell that it ended; seconds until the next one."""
         self._moved_logs.forget(child)
         delay = slot.backoff.after_death(asyncio.get_running_loop().time())
+        if child.other:  # the next one would be as well: files are not put back within seconds
+            delay = MOST_SECONDS
         self._log.error(
             "worker ended",
             worker=slot.number,
