@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from kit import (
     response,
     workers_of,
 )
+from posthouse.admin.client import fetch
 
 SOURCE = Path(posthouse.__file__).parent
 CADDYFILE = """
@@ -81,12 +83,10 @@ class Installed:
     ) -> None:
         self.folder = folder
         for version in ("1.0", "2.0"):
-            shutil.copytree(
-                SOURCE, folder / version / "posthouse", ignore=shutil.ignore_patterns("__pycache__")
-            )
+            shutil.copytree(SOURCE, folder / version / "posthouse")
             self.mark(version)
         self.switch("1.0")
-        env = {"PYTHONPATH": str(folder / "current"), "PYTHONDONTWRITEBYTECODE": "1", "PWD": ""}
+        env = {"PYTHONPATH": str(folder / "current"), "PWD": ""}
         options = {"workers": 2, "arguments": ("--pidfile", "pid"), **options}
         self.first = Posthouse(caddyfile, BACKEND=backend.address, env=env, **options)  # type: ignore[arg-type]
         self.port = self.first.port
@@ -356,6 +356,105 @@ def test_the_old_one_is_killed_half_way(tmp_path: Path, backend: ScriptedBackend
         os.kill(here.pid, signal.SIGTERM)
         until(lambda: not is_running(here.pid) and not is_running(hanging))
         assert "it was told to stop meanwhile" in here.first.stderr()
+
+
+LISTENER = """
+import os, sys
+def hear(event, arguments, told="FOLDER/told", flag="FOLDER/flag"):
+    if event == "import" and os.path.exists(flag):
+        with open(told, "a") as file:
+            file.write(f"{os.getpid()} {arguments[0]}\\n")
+sys.addaudithook(hear)
+"""
+EVERYTHING = """
+http://127.0.0.1:PORT, http://*.test:PORT {
+    bind 127.0.0.1
+    root .
+    browse /files
+    ext .html
+    index index.html
+    mime .x text/x
+    errors errors.log
+    log / access.log {combined}
+    log /syslog syslog
+    log /json rotated.log json {
+        rotate_size 1
+    }
+    gzip
+    request_id
+    trusted_proxies 10.0.0.0/8
+    header / X-More more
+    limits 1MB
+    timeouts 1m
+    internal /hidden
+    status 204 /ping
+    redir /old /new
+    basicauth /secret me word
+    rewrite /app {
+        r ^/(app)$
+        to /{1}
+    }
+    proxy /tls https://127.0.0.1:1 {
+        insecure_skip_verify
+    }
+    proxy /api BACKEND localhost:1 {
+        policy sticky
+        queue 5 1s
+        breaker errors=50%
+        health_check /health
+        health_check_interval 1s
+        try_duration 1s
+        fail_timeout 1s
+        max_conns 10
+        header_upstream +X-A {request_id}
+        websocket
+    }
+    proxy /found srv://localhost
+}
+"""
+
+
+def test_nothing_is_imported_after_the_ready_line(
+    tmp_path: Path, start_posthouse: Callable[..., Posthouse], backend: ScriptedBackend
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LISTENER.replace("FOLDER", str(tmp_path)))
+    running = start_posthouse(
+        CADDYFILE,
+        BACKEND=backend.address,
+        workers=2,
+        env={"PYTHONPATH": str(tmp_path)},
+        arguments=("--pidfile", "pid"),
+    )
+    old = [running.pid, *running.workers()]
+    (tmp_path / "flag").touch()
+    running.reload(EVERYTHING)
+    running.wait_stderr("reloaded .*generation=2 ")
+    for target in (
+        "/",
+        "/api",
+        "/tls",
+        "/files/",
+        "/ping",
+        "/old",
+        "/secret",
+        "/app",
+        "/found",
+        "/syslog",
+        "/json",
+    ):
+        for _ in range(4):
+            get(running.port, target, [("Accept-Encoding", "gzip")], host="127.0.0.1")
+    fetch(running.admin_socket(), "/status")
+    running.reload(EVERYTHING + "mistake {")
+    running.wait_stderr("reload failed")
+    running.signal(signal.SIGUSR2)
+    running.wait_stderr(r"upgrade failed")
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    told = [line.split() for line in (tmp_path / "told").read_text().splitlines()]
+    # What is not installed was only looked for.
+    late = [name for pid, name in told if int(pid) in old and (name != "sniffio" or find_spec(name))]
+    assert late == []
 
 
 def test_with_another_number_of_workers(tmp_path: Path, backend: ScriptedBackend) -> None:

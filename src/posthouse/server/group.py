@@ -16,7 +16,7 @@ from posthouse.config.specs import Config
 from posthouse.errors import StartError
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import Format, ProcessLog
-from posthouse.server import loops
+from posthouse.server import later, loops
 from posthouse.server.child import Child, Identity, Launch
 from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
@@ -119,6 +119,7 @@ class Group:
         from posthouse.server import process
         from posthouse.server.group_status import GroupStatus
 
+        later.import_all()
         self._dry_build = process.dry_build
         place = self._place
         if place is not None:

@@ -16,7 +16,7 @@ from posthouse.config.specs import Config, PolicySpec
 from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import ProcessLog
-from posthouse.server import generation, loops
+from posthouse.server import generation, later, loops
 from posthouse.server.channel import Channel
 from posthouse.server.colleagues import Colleagues
 from posthouse.server.control import Abort, Prepare, Reopened, ReopenLog, Welcome
@@ -37,6 +37,7 @@ class Process:
     """
 
     def __init__(self, welcome: Welcome, connection: socket.socket, loop: str) -> None:
+        later.import_all()
         self._descriptor = welcome.descriptor
         about = {"worker": welcome.slot} if welcome.workers > 1 else {}
         output = Output(welcome.log, self._descriptor) if self._descriptor >= 0 else welcome.log
