@@ -16,6 +16,9 @@ class Functions:
     async def status(self) -> api.Report:
         return {"pools": ["ä"]}
 
+    async def upgrade(self) -> dict[str, object]:
+        return {"error": "not now"}
+
 
 def ask(head: str) -> tuple[bytes, list[bytes], Any]:
     data = head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n"
@@ -51,3 +54,11 @@ def test_refused(head: str, status: int, said: str) -> None:
     assert line.startswith(f"HTTP/1.1 {status} ".encode())
     assert list(report) == ["error"] and said in report["error"]
     assert (b"Allow: GET" in fields) == (status == 405)
+
+
+def test_what_was_not_done_is_no_200() -> None:
+    status, _, body = ask("POST /upgrade HTTP/1.1\nHost: a")
+    assert status.startswith(b"HTTP/1.1 422 ")
+    assert body == {"error": "not now"}
+    status, fields, _ = ask("GET /upgrade HTTP/1.1\nHost: a")
+    assert status.startswith(b"HTTP/1.1 405 ") and b"Allow: POST" in fields

@@ -27,6 +27,9 @@ class Functions:
     async def status(self) -> dict[str, object]:
         return {"well": True}
 
+    async def upgrade(self) -> dict[str, object]:
+        return {"error": "not now"}
+
 
 class Log:
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from posthouse.admin import client
 from posthouse.commands import admin_place
 from posthouse.commands.command_line import Given, UsageError
-from posthouse.commands.status import COMMAND, aligned, describe, socket_path, span
+from posthouse.commands.status import COMMAND, aligned, describe, span
 from posthouse.errors import StartError
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
@@ -124,12 +124,14 @@ def test_json_is_what_was_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 def test_whom_it_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert socket_path(Given({"--config": ["/etc/Caddyfile"]}, [])) == admin_place.default("/etc/Caddyfile")
+    assert admin_place.asked(Given({"--config": ["/etc/Caddyfile"]}, [])) == admin_place.default(
+        "/etc/Caddyfile"
+    )
     with pytest.raises(StartError, match="there is no Caddyfile in the working directory"):
-        socket_path(Given({}, []))
+        admin_place.asked(Given({}, []))
     Path("Caddyfile").write_text("")
-    assert socket_path(Given({}, [])) == admin_place.default(str(tmp_path / "Caddyfile"))
+    assert admin_place.asked(Given({}, [])) == admin_place.default(str(tmp_path / "Caddyfile"))
     with pytest.raises(UsageError, match="who serves stdin has no name"):
-        socket_path(Given({"--config": ["-"]}, []))
+        admin_place.asked(Given({"--config": ["-"]}, []))
     with pytest.raises(UsageError, match="off"):
-        socket_path(Given({"--admin": ["off"]}, []))
+        admin_place.asked(Given({"--admin": ["off"]}, []))

@@ -67,10 +67,11 @@ def test_one_that_cannot_be_talked_to_is_as_good_as_gone(
         cast = Cast(log)
         child = await cast.start_worker(0, lambda child, message: None)
         waiting = child.expect(Pong)
+        child.channel.other = "9.9"
         child._on_end("supervisor and worker are of two versions")
         with pytest.raises(Gone):
             await waiting
-        assert child.trouble.endswith("two versions")
+        assert child.trouble.endswith("two versions") and child.other == "9.9"
         await cast.players[0].clear()
 
     loop.run_until_complete(conversation())
@@ -108,3 +109,12 @@ def test_a_program_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
             await Launch({}).start(Welcome(0, 1), hear)
 
     asyncio.run(conversation())
+
+
+def test_what_answers_mean() -> None:
+    module.judge(Prepared(1))
+    with pytest.raises(StartError, match="no"):
+        module.judge(Refused(1, reason="no"))
+    with pytest.raises(Gone):
+        module.judge(Gone())
+    assert (module.ended(3), module.ended(-9)) == ("exit code 3", "signal 9")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
+from posthouse import __version__
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.control import Prepare
 from posthouse.server.group_status import GroupStatus, merged_pools
+from posthouse.server.upgrades import Upgraded
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering
 from unit.server.troupe import Cast, config_for
@@ -47,6 +50,9 @@ class Supervising:
         self.workers = workers
         self.began, self.number = 100.0, 7
 
+    async def upgrade(self, cause: str) -> Upgraded:
+        return Upgraded(7, "2.0") if cause == "admin" else Upgraded(1, "1.0", "no")
+
 
 def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:
     async def conversation() -> None:
@@ -78,3 +84,10 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
             await player.clear()
 
     loop.run_until_complete(asyncio.wait_for(conversation(), 20))
+
+
+def test_an_upgrade_tells_who_serves(log: Remembering) -> None:
+    workers = Workers(Cast(log).start_worker, Bindings(1), log, 1, 0.0)
+    report = asyncio.run(GroupStatus(Supervising(workers), None).upgrade())
+    assert (report["pid"], report["version"]) == (7, "2.0")
+    assert report["before"] == {"pid": os.getpid(), "version": __version__}

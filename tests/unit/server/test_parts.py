@@ -30,6 +30,9 @@ class Functions:
     async def status(self) -> dict[str, object]:
         return {}
 
+    async def upgrade(self) -> dict[str, object]:
+        return {"error": "not now"}
+
 
 def test_the_real_parts_fit() -> None:
     group = as_supervisor_parts(Group(Options(os.environ), lambda: None))
