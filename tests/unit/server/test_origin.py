@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.server import origin
 from posthouse.server.origin import UNKNOWN, origin_of
 
 
@@ -50,5 +49,5 @@ def test_a_folder_keeps_the_name_that_may_lead_elsewhere_later(
 
 def test_process_1_can_have_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert origin_of(sys.executable, ["p"], {}, "no").refusal == "no"
-    monkeypatch.setattr(origin.os, "getpid", lambda: 1)
+    monkeypatch.setattr("posthouse.server.origin.os.getpid", lambda: 1)
     assert origin_of(sys.executable, ["p"], {}).refusal.startswith("the supervisor is process 1")

@@ -164,5 +164,5 @@ def test_more_slots_than_sockets_and_fewer() -> None:
     assert sockets.for_slots(key, both, 2) == both
     for one in both:
         one.close()
-    with pytest.raises(StartError, match="cannot listen on 127.0.0.1"):
+    with pytest.raises(StartError, match=r"cannot listen on 127\.0\.0\.1"):
         sockets.for_slots(key, [first], 2)

@@ -175,7 +175,7 @@ def test_a_reload_meanwhile_is_not_forgotten(
     play: Play, monkeypatch: pytest.MonkeyPatch, is_good: bool
 ) -> None:
     signals: list[tuple[int, int]] = []
-    monkeypatch.setattr(module.os, "kill", lambda *told: signals.append(told))
+    monkeypatch.setattr("posthouse.server.upgrades.os.kill", lambda *told: signals.append(told))
 
     async def conversation(scene: Scene) -> None:
         scene.may_serve.clear()
