@@ -181,8 +181,8 @@ def test_twenty_killed_workers_cost_only_what_ran_in_them(four: Posthouse) -> No
                 os.kill(victim, signal.SIGKILL)
                 until(lambda victim=victim: victim not in four.workers())  # type: ignore[misc]
                 crowd.go_on()
-                until(lambda: len(four.workers()) == 4)
-        until(lambda: four.stderr().count("worker replaced") >= 20, 20)
+                # One that is killed before it serves is replaced without having been "replaced".
+                until(lambda turn=turn: four.stderr().count("worker replaced") > turn, 20)  # type: ignore[misc]
         assert len(crowd.failures) <= 20 * 3, "no more than ran in those that were killed"
         assert not set(idle) & set(four.workers()), "each was killed at least once"
     again = [get(four.port, host="127.0.0.1").status for _ in range(20)]

@@ -121,6 +121,8 @@ class Block:
 
 def create(columns: int, version: str) -> Block:
     """A new one, ours, without rows. Raises StartError."""
+    if not hasattr(os, "memfd_create"):
+        raise StartError("this system has no memory that several workers could share; use --workers 1")
     try:
         fd = os.memfd_create("posthouse")
         os.write(fd, _HEADER.pack(_MAGIC, _LAYOUT, columns, version.encode()).ljust(mmap.PAGESIZE, b"\0"))

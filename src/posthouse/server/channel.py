@@ -6,7 +6,7 @@
 
 Both ends are the same program of the same version (the hello says so, and who gets another one reads nothing further),
 and nobody else can reach the socket. Still a pickle can name anything, and a worker may have fewer rights than its
-supervisor, which therefore says which `classes` it reads. Descriptors travel with the first byte
+supervisor, which therefore says what it reads (`read_only`). Descriptors travel with the first byte
 of their frame (SCM_RIGHTS), so they are there when the frame is whole.
 """
 
@@ -89,7 +89,6 @@ class Channel:
     on_end      called once when the other side is gone, with why: "" or one line (another version)
     is_greeted  whether both have said hello (see `greet`)
     other       the version that the other side is of, if that is not ours
-    classes     that a message may be made of, besides plain values; None: any, from a side that is trusted
     """
 
     __slots__ = (
@@ -105,7 +104,6 @@ class Channel:
         on_end: Callable[[str], None],
         *,
         is_greeted: bool = False,
-        classes: Sequence[type] | None = None,
     ) -> None:
         connection.setblocking(False)
         self._socket = connection
@@ -113,7 +111,7 @@ class Channel:
         self._hear = hear
         self._on_end = on_end
         self._frames = Frames()
-        self._classes = {(one.__module__, one.__qualname__): one for one in classes} if classes else None
+        self._classes: dict[tuple[str, str], type] | None = None
         self._out: deque[tuple[memoryview, list[int]]] = deque()
         self._is_writing = False
         self.is_greeted = is_greeted
@@ -124,6 +122,10 @@ class Channel:
 
     def __repr__(self) -> str:
         return f"<Channel fd={self._socket.fileno()} waiting={len(self._out)}>"
+
+    def read_only(self, classes: Sequence[type]) -> None:
+        """Messages may be made of these and plain values. To be said before the loop turns, for a side not trusted."""
+        self._classes = {(one.__module__, one.__qualname__): one for one in classes}
 
     def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Send a message of `control`; the descriptors are duplicated now. To a side that is gone: nothing."""

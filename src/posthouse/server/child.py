@@ -74,7 +74,8 @@ class Child:
         self._process = process
         self._on_message = on_message
         self._asked: list[tuple[tuple[type, ...], asyncio.Future[Any]]] = []
-        self.channel = Channel(connection, loop, self._hear, self._on_end, classes=FROM_WORKERS)
+        self.channel = Channel(connection, loop, self._hear, self._on_end)
+        self.channel.read_only(FROM_WORKERS)
         self.ended: asyncio.Task[int] = loop.create_task(self._wait())
 
     def __repr__(self) -> str:
@@ -147,6 +148,11 @@ class Child:
         return code
 
 
+def ended(code: int) -> str:
+    """How a process ended, from its exit code."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
 class Launch:
     """How workers are started: by exec of this interpreter, never by forking a process that has a loop and threads.
 
@@ -198,8 +204,3 @@ def obituary(child: Child, code: int, times: int) -> str:
     """One line about the last one that ended before it served."""
     why = child.trouble or ended(code)
     return f"worker {child.slot} ended {times} times before it served: {why}"
-
-
-def ended(code: int) -> str:
-    """How a process ended, from its exit code."""
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

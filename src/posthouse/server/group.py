@@ -88,15 +88,20 @@ class Group:
             is_case_sensitive=options.is_case_sensitive,
             secret=secrets.token_bytes(32),
         )
-        try:
-            return asyncio.run(self._run(loaded, settings))
-        finally:
-            self.log.close()
-
-    async def _run(self, loaded: Adapted, settings: Settings) -> int:
         self._supervisor = Supervisor(loaded, settings, self)
         self._place = settings.admin
-        return await self._supervisor.run()
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            return loop.run_until_complete(self._supervisor.run())
+        finally:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.run_until_complete(asyncio.sleep(0))
+            self.log.close()
+            # Not asyncio.run(), which would wait for the thread that reads a configuration, however long that takes.
+            loop.close()
+            asyncio.set_event_loop(None)
 
     async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
         """See `parts.SupervisorParts`."""

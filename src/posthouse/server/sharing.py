@@ -114,12 +114,13 @@ class Sharing:
 
     def prepare(self, generation: int, config: Config) -> None:
         """All will be asked to build this configuration."""
-        self._give(generation, [key for pool in pools_of(config) for key in keys_of(pool)])
+        # Looked for only here, since it costs O(n): rows become free after a reload.
+        freed = () if self.block is None else self._retire(self.block)
+        self._give(generation, [key for pool in pools_of(config) for key in keys_of(pool)], freed)
 
-    def _give(self, generation: int, keys: Iterable[RowKey]) -> None:
+    def _give(self, generation: int, keys: Iterable[RowKey], freed: tuple[RowKey, ...] = ()) -> None:
         if self.block is None:
             return
-        freed = self._retire(self.block)
         given = Given(self._rows.give(generation, keys), self._rows.size, freed)
         self.block.grow(self._rows.size)
         if given.rows or given.freed:

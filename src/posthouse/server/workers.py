@@ -150,6 +150,8 @@ class Workers:
         """Have all that serve build a configuration. Raises ConfigError or StartError, and then nobody has it."""
         self._sharing.prepare(prepare.number, prepare.config)
         serving = [child for child in self.children() if child.is_serving]
+        if not serving:
+            raise StartError("no worker serves at the moment")
         asked = (child.ask(prepare, Prepared, Refused) for child in serving)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         try:
@@ -386,6 +388,9 @@ class Workers:
         self.is_stopping = True
         self._tasks.cancel()
         children = self.children()
+        for child in children:
+            if not child.is_serving:  # it has nothing to lose
+                child.kill()
         if children:
             await asyncio.wait([child.ended for child in children], timeout=FAREWELL_SECONDS)
         for child in self.children():

@@ -24,9 +24,9 @@ class End:
         self.heard: list[tuple[object, list[int]]] = []
         self.ended: list[str] = []
         loop = asyncio.get_running_loop()
-        self.channel = Channel(
-            connection, loop, self._hear, self.ended.append, is_greeted=is_greeted, classes=classes
-        )
+        self.channel = Channel(connection, loop, self._hear, self.ended.append, is_greeted=is_greeted)
+        if classes is not None:
+            self.channel.read_only(classes)
 
     def _hear(self, message: object, descriptors: list[int]) -> None:
         self.heard.append((message, descriptors))

@@ -99,12 +99,16 @@ def test_before_it_is_told_of_a_block_it_is_alone(scene: Scene) -> None:
 def test_a_wake_asks_those_who_wait(scene: Scene) -> None:
     pool = join(scene, "a")
     asked: list[int] = []
-    waiter = SimpleNamespace(pool=pool, since=1.0, take=lambda: bool(asked.append(1)))
 
     class Waiter:
-        pool = waiter.pool
         since = 1.0
-        take = staticmethod(waiter.take)
+
+        def __init__(self) -> None:
+            self.pool = pool
+
+        def take(self) -> bool:
+            asked.append(1)
+            return False
 
     pool.queue.join(Waiter())
     asked.clear()

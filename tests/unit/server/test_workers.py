@@ -346,3 +346,23 @@ def test_a_log_that_was_put_aside_is_left_by_the_others(play: Play) -> None:
 
 def test_how_a_process_ended() -> None:
     assert (ended(-9), ended(3)) == ("signal 9", "exit code 3")
+
+
+def test_with_nobody_who_serves_nothing_is_changed(play: Play) -> None:
+    async def conversation(scene: Scene) -> None:
+        await scene.start()
+        scene.workers.children()[0].is_serving = False
+        with pytest.raises(StartError, match="no worker serves at the moment"):
+            await scene.reload()
+        scene.workers.children()[0].is_serving = True
+
+    play(conversation, count=1)
+
+
+def test_who_does_not_serve_yet_is_ended_without_ado(play: Play) -> None:
+    async def conversation(scene: Scene) -> None:
+        await scene.workers.start()
+        await scene.workers.bury()
+        assert [player.process.signals for player in scene.cast.players] == [[9], [9]]
+
+    play(conversation)
