@@ -50,6 +50,8 @@ STARTED = re.compile(
     r"INFO started pid=(\d+) workers=(\d+) sites=1 generation=1 predecessor=(\d+)$", re.MULTILINE
 )
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+PAUSE_SECONDS = 0.003
+"""Between two requests of a client: what is to start needs some of the processor as well."""
 HANGS = "import os, time\nwhile os.path.exists({!r}):\n    time.sleep(0.01)\n"
 
 
@@ -188,7 +190,7 @@ class Crowd:
             thread.join(20)
 
     def _ask(self, is_kept: bool) -> None:
-        while not self._is_over.is_set():
+        while not self._is_over.wait(PAUSE_SECONDS):
             try:
                 self._connection(50 if is_kept else 1)
             except (OSError, BadMessage, Truncated) as error:
@@ -202,7 +204,7 @@ class Crowd:
                 self.answered += 1
                 if answer.status != 200:
                     self.failures.append(f"status {answer.status}")
-                if (b"Connection", b"close") in answer.fields:
+                if (b"Connection", b"close") in answer.fields or self._is_over.wait(PAUSE_SECONDS):
                     return
 
     def go_on(self, count: int = 30) -> None:
