@@ -411,7 +411,6 @@ http://127.0.0.1:PORT, http://*.test:PORT {
         header_upstream +X-A {request_id}
         websocket
     }
-    proxy /found srv://localhost
 }
 """
 
@@ -440,7 +439,6 @@ def test_nothing_is_imported_after_the_ready_line(
         "/old",
         "/secret",
         "/app",
-        "/found",
         "/syslog",
         "/json",
     ):
