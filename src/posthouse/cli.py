@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from posthouse.commands import COMMANDS, find, v1_flags
+from posthouse.commands import COMMANDS, find, succession, v1_flags
 from posthouse.commands.command_line import UsageError
 from posthouse.commands.ending import end
 from posthouse.commands.report import complain, complain_of_mistakes
@@ -32,15 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.disable()
     try:
         return _dispatch(words)
-    except UsageError as error:
-        complain(f"{error} (see `posthouse help`)")
-        return WRONG_USAGE
-    except ConfigError as error:
-        complain_of_mistakes(error)
-        return FAILED
-    except StartError as error:
-        complain(str(error))
-        return FAILED
+    except (UsageError, ConfigError, StartError) as error:
+        succession.refuse(error)
+        return _complain(error)
     except BrokenPipeError:
         _discard_stdout()
         return FAILED
@@ -64,6 +58,18 @@ def _dispatch(words: list[str]) -> int:
     if first.startswith("-") or v1_flags.is_line(first):
         return _without_command(words)
     raise UsageError(v1_flags.no_command(first))
+
+
+def _complain(error: UsageError | ConfigError | StartError) -> int:
+    """Say what is wrong; the exit code."""
+    if isinstance(error, UsageError):
+        complain(f"{error} (see `posthouse help`)")
+        return WRONG_USAGE
+    if isinstance(error, ConfigError):
+        complain_of_mistakes(error)
+    else:
+        complain(str(error))
+    return FAILED
 
 
 def _without_command(words: list[str]) -> int:

@@ -186,13 +186,6 @@ def test_who_waits_in_the_queue_is_served_while_stopping(
     assert running.wait() == 0
 
 
-def test_usr2_is_refused_and_does_no_harm(start_posthouse: Start, backend: ScriptedBackend) -> None:
-    running = start_posthouse(ONE_SITE, BACKEND=backend.address)
-    running.signal(signal.SIGUSR2)
-    running.wait_stderr("WARN .*not in this release")
-    assert ask(running.port).status == 200
-
-
 # --- reload
 
 
@@ -459,6 +452,10 @@ def test_a_configuration_from_stdin(backend: ScriptedBackend) -> None:
         assert ask(started.port).status == 200
         started.process.send_signal(signal.SIGHUP)
         started.wait("nothing to reload")
+        started.process.send_signal(signal.SIGUSR2)
+        started.wait(
+            'upgrade refused cause=USR2 reason="the configuration came from stdin, and cannot be read again'
+        )
         assert ask(started.port).status == 200
 
 

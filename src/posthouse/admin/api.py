@@ -42,6 +42,9 @@ class Functions(Protocol):
     async def reload(self) -> Report:
         """Reload the configuration; how it went, with `error` where the old one stays."""
 
+    async def upgrade(self) -> Report:
+        """Have another process take over; how it went, with `error` where this one stays."""
+
     async def order(self, asked: Mapping[str, str]) -> Report:
         """Order something of a backend; what was ordered, with `error` where nothing was. asked: the query."""
 
@@ -65,6 +68,7 @@ def _reads(act: Act) -> Mapping[str, Act]:
 ENDPOINTS: Final[Mapping[str, Mapping[str, Act]]] = {
     "/status": {"GET": lambda functions, head: functions.status()},
     "/reload": {"POST": lambda functions, head: functions.reload()},
+    "/upgrade": {"POST": lambda functions, head: functions.upgrade()},
     "/backend": {"POST": lambda functions, head: functions.order(query_of(head))},
     "/metrics": _reads(lambda functions, head: functions.metrics(head.fields.value(b"accept"))),
     "/health": _reads(lambda functions, head: functions.health()),

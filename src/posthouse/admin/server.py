@@ -16,7 +16,7 @@ from posthouse.errors import StartError
 from posthouse.protocol.h1 import Codec
 
 REQUEST_SECONDS: Final = 5.0
-"""For sending a request, and again for taking its answer. Making it may take longer: reloads wait for names."""
+"""For sending a request, and again for taking its answer. Making it may take longer: upgrades and reloads do."""
 MOST_AT_ONCE: Final = 16
 """Connections of one server; one more is cut. Whoever asks, asks for one thing at a time."""
 

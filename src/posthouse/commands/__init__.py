@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from posthouse.commands.command_line import Command
 
 COMMANDS = (
-    *("run", "proxy", "demo", "status", "backend", "reload", "validate", "plan", "fmt", "adapt", "version"),
-    "help",
+    *("run", "proxy", "demo", "status", "backend", "reload", "upgrade", "validate", "plan", "fmt"),
+    *("adapt", "version", "help"),
 )
 """In the order that `posthouse help` lists them. A command is imported when it is asked for: most of start-up
 is imports."""

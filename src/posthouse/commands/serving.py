@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from posthouse.commands import admin_place, configuration
+from posthouse.commands import admin_place, configuration, succession
 from posthouse.commands.command_line import Given, Option, UsageError
 from posthouse.commands.report import complain_of_mistakes
 from posthouse.errors import ConfigError, StartError
@@ -141,6 +141,7 @@ def serve(
         bound=bound or _given(loaded.config),
         admin=admin_place.of(given, config),
         admin_listen=admin_place.listen_of(given),
+        predecessor=succession.predecessor(),
     )
     values = configuration.environment(given.last("--env-file"))
     options = Options(
@@ -154,10 +155,12 @@ def serve(
         "json" if given.last("--log-format") == "json" else "text",
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),
         identity=identity_of(given.last("--user")) if given.has("--user") else None,
+        origin=succession.origin(given, has_sockets=bound is not None),
     )
     try:
         return Group(options, reload).serve(loaded, settings)
     except ConfigError as error:
+        succession.refuse(error, loaded.sources)
         complain_of_mistakes(error, loaded.sources)
         return 1
 
@@ -168,7 +171,8 @@ def _given(config: Config) -> Mapping[ListenKey, Sequence[socket.socket]]:
     from posthouse.server.bindings import listen_keys
 
     try:
-        given = service_manager.given_sockets(os.environ)
+        predecessor = succession.predecessor()
+        given = service_manager.given_sockets(os.environ) if predecessor is None else predecessor.given
         service_manager.forget_sockets(os.environ)
         return service_manager.by_address(given, listen_keys(config))
     except ValueError as wrong:

@@ -1,4 +1,4 @@
-"""What the admin socket can be asked, put together: status, reload, orders, metrics, health, readiness."""
+"""What the admin socket can be asked, put together: status, reload, upgrade, orders, metrics, health, readiness."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Reporting(Protocol):
 
     async def status(self) -> Report: ...
     async def reload(self) -> Report: ...
+    async def upgrade(self) -> Report: ...
     async def order(self, asked: Mapping[str, str]) -> Report: ...
 
 
@@ -31,6 +32,9 @@ class AdminFunctions:
 
     async def reload(self) -> Report:
         return await self._reporting.reload()
+
+    async def upgrade(self) -> Report:
+        return await self._reporting.upgrade()
 
     async def order(self, asked: Mapping[str, str]) -> Report:
         return await self._reporting.order(asked)

@@ -88,12 +88,13 @@ class Channel:
 
     on_end      called once when the other side is gone, with why: "" or one line (another version)
     is_greeted  whether both have said hello (see `greet`)
+    other       the version that the other side is of, if that is not ours
     """
 
     __slots__ = (
         *("_classes", "_frames", "_hear", "_is_keeping_room", "_is_writing", "_loop", "_on_end", "_out"),
         *("_socket", "_spare"),
-        "is_greeted",
+        *("is_greeted", "other"),
     )
 
     def __init__(
@@ -117,6 +118,7 @@ class Channel:
         self._spare: int | None = None
         self._is_keeping_room = False
         self.is_greeted = is_greeted
+        self.other = ""
         loop.add_reader(connection.fileno(), self._on_readable)
         if not is_greeted:
             self._put(HELLO, ())
@@ -221,6 +223,7 @@ class Channel:
             elif frame == HELLO:
                 self.is_greeted = True
             else:
+                self.other = version_of(frame)
                 self._end(another_version(frame))
 
     def _read(self, frame: bytes, descriptors: list[int]) -> None:
@@ -257,6 +260,11 @@ def another_version(hello: bytes) -> str:
     """One line about a hello that is not ours."""
     theirs = hello[:64].decode("ascii", "replace")
     return f"supervisor and worker are of two versions: {HELLO.decode()}, and {theirs!r} answered"
+
+
+def version_of(hello: bytes) -> str:
+    """The version in a hello, for people."""
+    return hello[:64].decode("ascii", "replace").removeprefix("posthouse ")
 
 
 def _read_frame(connection: socket.socket, frames: Frames) -> bytes:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +54,7 @@ class Child:
     is_serving  whether it serves a configuration
     ended       done when it is gone and waited for; its exit code
     trouble     why the channel broke, if not because it ended
+    other       the version that it is of, if that is not ours
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Child:
         self.in_flight = 0
         self.is_serving = False
         self.trouble = ""
+        self.other = ""
         self._process = process
         self._on_message = on_message
         self._asked: list[tuple[tuple[type, ...], asyncio.Future[Any]]] = []
@@ -132,7 +134,7 @@ class Child:
     def _on_end(self, why: str) -> None:
         """It closed its end: it is about to be gone, or can't be talked to, which is as good."""
         if why:
-            self.trouble = why
+            self.trouble, self.other = why, self.channel.other
             self.kill()
         self._forsake()
 
@@ -186,3 +188,19 @@ class Launch:
         child = Child(welcome.slot, process, ours, on_message)
         child.send(welcome)
         return child
+
+
+async def ask_all(
+    children: Iterable[Child], message: object, answer: type[Answer], patience: float
+) -> list[tuple[Child, Answer]]:
+    """Ask all of these at once; what those answer that do so in time. patience: seconds."""
+    asked = [(child, asyncio.ensure_future(child.ask(message, answer))) for child in children]
+    if asked:
+        await asyncio.wait([future for _, future in asked], timeout=patience)
+    answers = []
+    for child, future in asked:
+        if not future.done():
+            future.cancel()
+        elif future.exception() is None:
+            answers.append((child, future.result()))
+    return answers

@@ -17,11 +17,12 @@ from posthouse.config.specs import Config
 from posthouse.errors import StartError
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import Format, ProcessLog
-from posthouse.server import loops
+from posthouse.server import later, loops
 from posthouse.server.child import Child, Identity, Launch
 from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
+from posthouse.server.origin import UNKNOWN, Origin
 from posthouse.server.parts import Admin
 from posthouse.server.pressure import Limits
 from posthouse.server.service_manager import ServiceManager
@@ -42,6 +43,7 @@ class Options:
 
     env       the environment with the values of the env file: what commands of the configuration get
     identity  whom workers run as; None: as we do
+    origin    how this process was started
     """
 
     env: Mapping[str, str]
@@ -50,6 +52,7 @@ class Options:
     log_format: Format = "text"
     is_case_sensitive: bool = False
     identity: Identity | None = None
+    origin: Origin = UNKNOWN
 
 
 class Group:
@@ -71,6 +74,8 @@ class Group:
         self._launch = Launch(os.environ, options.identity)
         self._options = options
         self.admin: Admin | None = None
+        self.origin = options.origin
+        self.env = dict(os.environ)
 
     def serve(self, loaded: Adapted, settings: Settings) -> int:
         """Serve until stopped; the exit code. Raises ConfigError or StartError. Can be called once."""
@@ -125,6 +130,7 @@ class Group:
         from posthouse.server.admin_functions import AdminFunctions
         from posthouse.server.group_status import GroupStatus
 
+        later.import_all()
         self._process = process
         supervisor, settings, places = self._supervisor, self._settings, list[Place]()
         config = None

@@ -15,10 +15,12 @@ from typing import Any, Final, Protocol
 from posthouse import __version__
 from posthouse.balance.orders import Order
 from posthouse.config.specs import Config
+from posthouse.server.child import ask_all
 from posthouse.server.control import AskStatus, StatusReport
 from posthouse.server.ordering import Ordering, Wish, described
 from posthouse.server.reloads import Outcome
 from posthouse.server.status import Moment
+from posthouse.server.upgrades import Upgraded
 from posthouse.server.workers import Workers
 
 ANSWER_SECONDS: Final = 2.0
@@ -41,6 +43,7 @@ class Supervising(Protocol):
     @property
     def ordering(self) -> Ordering: ...
     def reload(self, cause: str) -> Awaitable[Outcome]: ...
+    def upgrade(self, cause: str) -> Awaitable[Upgraded]: ...
 
 
 class GroupStatus:
@@ -69,7 +72,8 @@ class GroupStatus:
     async def status(self) -> Report:
         """Everything, as of now."""
         supervisor = self._supervisor
-        answers = await supervisor.workers.ask_all(AskStatus(), StatusReport, ANSWER_SECONDS)
+        serving = [child for child in supervisor.workers.children() if child.is_serving]
+        answers = await ask_all(serving, AskStatus(), StatusReport, ANSWER_SECONDS)
         moment = Moment(self._clock(), self._wall())
         reports: list[Report] = [dict(answer.report) for _, answer in answers]
         workers = [
@@ -96,6 +100,10 @@ class GroupStatus:
             "pools": merged_pools([one["pools"] for one in reports]),
             "orders": [_order(*one, moment) for one in supervisor.ordering.orders.all()],
         }
+
+    async def upgrade(self) -> Report:
+        """Have another process take over; how that went."""
+        return (await self._supervisor.upgrade("admin")).report()
 
     async def order(self, asked: Mapping[str, str]) -> Report:
         """Have all workers obey an order; what was ordered, or `error`. asked: order, pool, backend, weight."""

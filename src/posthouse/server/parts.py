@@ -17,6 +17,7 @@ from posthouse.observe.snapshot import Snapshot
 from posthouse.server.child import Child
 from posthouse.server.control import Collected, Prepare, ReopenLog
 from posthouse.server.listeners import Listener
+from posthouse.server.origin import Origin
 from posthouse.server.pressure import Relief
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
@@ -73,6 +74,14 @@ class SupervisorParts(Protocol):
     def hooks(self) -> Commands: ...
     @property
     def admin(self) -> Admin | None: ...
+    @property
+    def origin(self) -> Origin:
+        """How we were started."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment that we were started in."""
+
     async def start_worker(self, slot: int, on_message: Callable[[Child, object], None], /) -> Child:
         """A new worker for a slot, and who hears what it says. Raises StartError."""
 

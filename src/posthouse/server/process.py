@@ -19,7 +19,7 @@ from posthouse.errors import ConfigError, Mistake, StartError
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import ProcessLog
 from posthouse.observe.snapshot import Snapshot
-from posthouse.server import generation, loops
+from posthouse.server import generation, later, loops
 from posthouse.server.asked_group import AskedGroup
 from posthouse.server.built_site import key_files_of
 from posthouse.server.channel import Channel
@@ -42,6 +42,7 @@ class Process:
     """
 
     def __init__(self, welcome: Welcome, connection: socket.socket, loop: str) -> None:
+        later.import_all()
         self._descriptor = welcome.descriptor
         about = {"worker": welcome.slot} if welcome.workers > 1 else {}
         output = Output(welcome.log, self._descriptor) if self._descriptor >= 0 else welcome.log

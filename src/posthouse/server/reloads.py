@@ -76,6 +76,11 @@ class Reloads:
         self._running = False
         self._waiting: tuple[str, asyncio.Future[Outcome]] | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether one is under way."""
+        return self._running
+
     def ask(self, cause: str) -> asyncio.Future[Outcome]:
         """Reload, now or after the one that runs, so that the last word of the file counts."""
         if self._running:

@@ -43,6 +43,11 @@ class ServiceManager:
         """A reload begins."""
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
+    def hand_over(self, pid: int) -> None:
+        """Another process is the main one. We must say so ourselves: only the main one is listened to."""
+        self._tell(f"MAINPID={pid}")
+        self.close()
+
     def stopping(self) -> None:
         """We drain."""
         self._tell("STOPPING=1")

@@ -17,7 +17,7 @@ class Controlled(Protocol):
     def reload(self, cause: str) -> object:
         """Read the configuration again and reopen the logs."""
 
-    def upgrade(self, cause: str) -> None:
+    def upgrade(self, cause: str) -> object:
         """Hand over to a new program."""
 
 

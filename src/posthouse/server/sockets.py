@@ -47,6 +47,25 @@ def bind_slots(key: ListenKey, slots: int, share: Sequence[socket.socket] = ()) 
     return tuple(made)
 
 
+def for_slots(key: ListenKey, listening: Sequence[socket.socket], slots: int) -> tuple[socket.socket, ...]:
+    """One for each slot, of sockets that listen on `key` already: the first ones, or all and new ones beside them.
+
+    Raises StartError, one line that names the address.
+    """
+    made: list[socket.socket] = []
+    try:
+        for one in listening if len(listening) < slots else ():
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        address = listening[0].getsockname()[:2]
+        while len(listening) + len(made) < slots:
+            made.append(_listen(listening[0].family, address, True, True))
+    except OSError as error:
+        for one in made:
+            one.close()
+        raise StartError(f"cannot listen on {show(key)}: {_reason(error, key)}") from None
+    return (*listening[:slots], *made)
+
+
 def _resolve(host: str, port: int) -> tuple[int, tuple[str, int]]:
     if host in _EVERY_HOST:
         return (socket.AF_INET6, ("::", port)) if _has_ipv6() else (socket.AF_INET, ("0.0.0.0", port))

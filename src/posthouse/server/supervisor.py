@@ -20,18 +20,21 @@ from typing import Any
 
 from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config, HookEvent, HookSpec
-from posthouse.server import bugs, memory, pidfile, signals
+from posthouse.server import bugs, memory, signals
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.child import Child
 from posthouse.server.control import Prepare
 from posthouse.server.group_metrics import GroupMetrics
+from posthouse.server.insignia import Insignia
 from posthouse.server.ordering import Ordering
 from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
+from posthouse.server.predecessor import Predecessor
 from posthouse.server.ready import ready_line
 from posthouse.server.reloads import Outcome, Reloads, refused
 from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
+from posthouse.server.upgrades import Upgraded, Upgrades
 from posthouse.server.watch import Watch, look
 from posthouse.server.workers import Workers
 
@@ -55,6 +58,7 @@ class Settings:
     admin      where the admin socket is to be; None: there is none
     admin_listen  IP address and port for metrics, health and readiness; None: nowhere
     bound      sockets that listen already, by address: one for each slot, or one for all
+    predecessor  whose place it takes; None: nobody's
     """
 
     workers: int = 1
@@ -66,6 +70,7 @@ class Settings:
     bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
     admin: AdminPlace | None = None
     admin_listen: tuple[str, int] | None = None
+    predecessor: Predecessor | None = None
 
 
 class Supervisor:
@@ -83,7 +88,9 @@ class Supervisor:
         self._parts = parts
         self._log = parts.log
         self._number = 0
-        self._bindings = Bindings(settings.workers, settings.bound)
+        self._predecessor = settings.predecessor
+        inherited = self._predecessor.sockets if self._predecessor is not None else None
+        self._bindings = Bindings(settings.workers, settings.bound, inherited)
         self._workers = Workers(
             self._start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
@@ -94,6 +101,8 @@ class Supervisor:
         self.began = time.monotonic()
         self._is_stopping = False
         self._is_aborting = False
+        self._insignia = Insignia(parts, settings.pidfile)
+        self._upgrades = Upgrades(self, self._workers, self._bindings, self._insignia, parts)
 
     def __repr__(self) -> str:
         return f"<Supervisor pid={os.getpid()} generation={self._number} {self._workers!r}>"
@@ -105,6 +114,7 @@ class Supervisor:
         self._exit: asyncio.Future[int] = self._loop.create_future()
         self._reloads = Reloads(self._reload, self._loop, self._tasks.spawn)
         self._workers.on_lost = self._on_lost
+        self._workers.on_changed = self._upgrades.is_last_resort
         watch = None
         try:
             if not await self._start():
@@ -118,11 +128,7 @@ class Supervisor:
                 watch.stop()
             await self._workers.bury()
             self._bindings.close()
-            self._parts.manager.close()
-            if self._parts.admin is not None:
-                self._parts.admin.close()
-            if self._settings.pidfile:
-                pidfile.remove(self._settings.pidfile)
+            self._insignia.close()
 
     @property
     def workers(self) -> Workers:
@@ -163,26 +169,47 @@ class Supervisor:
             return False
         fresh = self._bindings.bind(listen_keys(config))
         self._bindings.take(fresh)
-        if self._parts.admin is not None:
-            self._parts.admin.claim()
-            await self._parts.admin.serve()
-        if self._settings.pidfile:
-            pidfile.write(self._settings.pidfile)
+        if self._predecessor is None:
+            self._insignia.take()
+            await self._insignia.serve()
         self._tell_notices(config)
-        hooks = hooks_of(config, "startup")
+        hooks = hooks_of(config, "startup") if self._predecessor is None else []
         if hooks and not await self._unless_stopped(self._parts.hooks.start_up(hooks)):
             return False
         await self._workers.commit(prepare, fresh, {})
         self._number = 1
         self.metrics.reloads.start(time.time())
+        if self._predecessor is not None:
+            return await self._succeed(self._predecessor)
+        self._tell_start(config)
+        return True
+
+    async def _succeed(self, predecessor: Predecessor) -> bool:
+        """We serve beside it: take what only one of us can have. As `_start`."""
+        if not await self._unless_stopped(predecessor.release()):
+            return False
+        self._insignia.take()
+        await self._insignia.serve()
+        self._tell_start(self._config, predecessor=predecessor.pid)
+        await predecessor.settle()
+        return True
+
+    def _tell_start(self, config: Config, predecessor: int = 0) -> None:
         count = len(self._workers)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))
-        self._log.info("started", pid=os.getpid(), workers=count, sites=len(config.sites), generation=1)
+        facts: dict[str, Any] = {
+            "pid": os.getpid(),
+            "workers": count,
+            "sites": len(config.sites),
+            "generation": 1,
+        }
+        if predecessor:
+            facts["predecessor"] = predecessor
+        self._log.info("started", **facts)
         self._parts.manager.ready()
-        return True
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+    async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
         """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""
         running = self._loop.create_task(work)
         await asyncio.wait((running, self._exit), return_when=asyncio.FIRST_COMPLETED)
@@ -210,7 +237,7 @@ class Supervisor:
             ended = self._loop.create_future()
             ended.set_result(Outcome(refusal=STOPPING if self._is_stopping else "it is starting"))
             return ended
-        return self._reloads.ask(cause)
+        return self._upgrades.postponed(cause) or self._reloads.ask(cause)
 
     async def _reload(self, cause: str) -> Outcome:
         sources: Mapping[str, str] = {}
@@ -312,7 +339,9 @@ class Supervisor:
             self._tasks.spawn(self._drain(cause))
 
     async def _drain(self, cause: str) -> None:
-        self._parts.manager.stopping()
+        await self._upgrades.cancel()
+        if not self._upgrades.is_done:
+            self._parts.manager.stopping()
         grace = self._settings.grace
 
         def tell(in_flight: int) -> None:
@@ -328,7 +357,8 @@ class Supervisor:
         try:
             cut = await self._workers.stop(cause, tell, grace)
             if not self._is_aborting:
-                await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
+                if not self._upgrades.is_done:
+                    await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
                 self._log.flush()  # how many lines were held back: the last line says that it is over
                 self._log.info("stopped", cut=cut)
         finally:
@@ -346,9 +376,17 @@ class Supervisor:
         if not self._exit.done():
             self._exit.set_result(code)
 
-    def upgrade(self, cause: str) -> None:
-        """Not in this release; saying so is better than dying, which is the signal's default."""
-        self._log.warn("upgrade by signal is not in this release yet; nothing was done", signal=cause)
+    # --- upgrade
+
+    def upgrade(self, cause: str) -> asyncio.Future[Upgraded]:
+        """Have another process take over, of the version that is installed now; how that went, once it is known."""
+        return self._upgrades.ask(cause)
+
+    def why_not(self) -> str:
+        """Why nobody can take over now, one line; "": somebody can."""
+        if self._is_stopping or not self._number:
+            return STOPPING if self._is_stopping else "nothing is served yet"
+        return "a reload is under way" if self._reloads.is_running else ""
 
 
 def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:

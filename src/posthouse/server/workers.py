@@ -11,21 +11,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from posthouse.config.delta import Delta, whole
 from posthouse.errors import ConfigError, StartError
 from posthouse.observe.process_log import ProcessLog
-from posthouse.server.backoff import Backoff
+from posthouse.server.backoff import MOST_SECONDS
 from posthouse.server.bindings import Bindings, Bound, close
 from posthouse.server.channel import MOST_DESCRIPTORS
-from posthouse.server.child import Answer, Child, Gone
+from posthouse.server.child import Child, Gone
 from posthouse.server.control import (
     Abandon,
     Abort,
     Commit,
-    Empty,
     Ended,
     LogMoved,
     Ping,
@@ -44,6 +43,7 @@ from posthouse.server.control import (
 from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
 from posthouse.server.moved_logs import MovedLogs
 from posthouse.server.sharing import Sharing
+from posthouse.server.slot import Slot, hand_down
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 from posthouse.server.verdicts import ended, judge, obituary
@@ -56,24 +56,16 @@ FAREWELL_SECONDS: Final = 4.0
 """From a worker's last word to its end: it writes its logs, which waits 2 s for slow readers."""
 OVERTIME_SECONDS: Final = 5.0
 """After the grace, a worker that has not ended is killed."""
+HAND_DOWN_SECONDS: Final = 0.05
+"""How often who comes to a slot without a worker is taken over: a client notices no such wait."""
 
 Start = Callable[[int, Callable[[Child, object], None]], Awaitable[Child]]
 """A new worker for a slot, and who hears what it says. Raises StartError."""
 
 
-@dataclass(slots=True)
-class Slot:
-    """A place in the group."""
-
-    number: int
-    child: Child | None = None
-    backoff: Backoff = field(default_factory=Backoff)
-    heartbeat: Heartbeat | None = None
-    stillborn: int = 0
-
-
 class Workers:
     """on_lost     told in one line that nobody serves any more and nobody will
+    on_changed  asked what to do when nobody serves because the files on disk are another version's; False: nothing
     on_message  told what a worker says that concerns others than us
     on_death    told that the worker of a slot is dead, another one will come
     heartbeat   seconds; 0 = none
@@ -83,6 +75,7 @@ class Workers:
         self, start: Start, bindings: Bindings, log: ProcessLog, count: int, heartbeat: float
     ) -> None:
         self.on_lost: Callable[[str], None] = lambda reason: None
+        self.on_changed: Callable[[], bool] = lambda: False
         self.on_message: Callable[[Child, object], None] = lambda child, message: None
         self.on_death: Callable[[int], None] = lambda slot: None
         self.is_stopping = False
@@ -93,6 +86,7 @@ class Workers:
         self._slots = [Slot(number) for number in range(count)]
         self._serving: Prepare | None = None
         self._changing = asyncio.Lock()
+        self._may_start = True
         self._tasks = Tasks()
         self._moved_logs = MovedLogs(self.children)
         self._sharing = Sharing(count, self.children)
@@ -218,12 +212,17 @@ class Workers:
     def hand_down(self, bound: Bound) -> None:
         """Have somebody serve who waits at those of these sockets whose slot has nobody."""
         heirs = [child for child in self.children() if child.is_serving]
-        orphans = {slot.number for slot in self._slots} - {child.slot for child in heirs}
-        for number in sorted(orphans) if heirs else ():
-            for key, listening in bound.items():
-                heirs[number % len(heirs)].send(Empty((key,)), [listening[number].fileno()])
+        hand_down(bound, heirs, {slot.number for slot in self._slots} - {child.slot for child in heirs})
 
     # --- replacement
+
+    def hold(self) -> None:
+        """Start no worker until `resume`: an upgrade may be putting other files in the place of ours."""
+        self._may_start = False
+
+    def resume(self) -> None:
+        """Replace again who ended."""
+        self._may_start = True
 
     async def _keep(self, slot: Slot) -> None:
         """See to it that the slot has a worker that serves, until we stop."""
@@ -234,10 +233,10 @@ class Workers:
             self._sharing.bury(slot.number)
             if self.is_stopping:
                 return
-            if slot.stillborn >= MOST_STILLBORN and not any(one.is_serving for one in self.children()):
-                self.on_lost(obituary(child, code, MOST_STILLBORN))
+            if self._is_hopeless(slot, child):
+                self.on_lost(obituary(child, code, slot.stillborn))
                 return
-            await asyncio.sleep(self._mourn(slot, child, code))
+            await self._rest(self._mourn(slot, child, code))
             slot.stillborn += 1
             try:
                 child = await self._give_birth(slot)
@@ -251,11 +250,27 @@ class Workers:
                 slot.stillborn = 0
                 self._log.info("worker replaced", worker=slot.number, pid=child.pid)
 
+    async def _rest(self, seconds: float) -> None:
+        """Until the next one may be started; meanwhile whoever comes to the slot is served by the others."""
+        now = asyncio.get_running_loop().time
+        until = now() + seconds
+        while (left := until - now()) > 0 or not self._may_start:
+            self.hand_down(self._bindings.all())
+            await asyncio.sleep(min(left, HAND_DOWN_SECONDS) if left > 0 else HAND_DOWN_SECONDS)
+
+    def _is_hopeless(self, slot: Slot, child: Child) -> bool:
+        """Whether nobody serves, and the next one would not either."""
+        if any(one.is_serving for one in self.children()):
+            return False
+        return not self.on_changed() if child.other else slot.stillborn >= MOST_STILLBORN
+
     def _mourn(self, slot: Slot, child: Child, code: int) -> float:
         """Tell that it ended; seconds until the next one."""
         self._moved_logs.forget(child)
         self.on_death(slot.number)
         delay = slot.backoff.after_death(asyncio.get_running_loop().time())
+        if child.other:  # the next one would be as well: files are not put back within seconds
+            delay = MOST_SECONDS
         self._log.error(
             "worker ended",
             worker=slot.number,
@@ -264,6 +279,8 @@ class Workers:
             cut=child.in_flight,
             next=f"{delay:g}s",
         )
+        if child.other:
+            self._log.error("another version is installed, upgrade with SIGUSR2", installed=child.other)
         return delay
 
     async def _bring_up(self, child: Child) -> None:
@@ -313,25 +330,6 @@ class Workers:
                 self._moved_logs.hear(child, message)
             case _:
                 self.on_message(child, message)
-
-    async def ask_all(
-        self, message: object, answer: type[Answer], patience: float
-    ) -> list[tuple[Child, Answer]]:
-        """Ask all that serve; what those answer that do so in time."""
-        asked = [
-            (child, asyncio.ensure_future(child.ask(message, answer)))
-            for child in self.children()
-            if child.is_serving
-        ]
-        if asked:
-            await asyncio.wait([future for _, future in asked], timeout=patience)
-        answers = []
-        for child, future in asked:
-            if not future.done():
-                future.cancel()
-            elif future.exception() is None:
-                answers.append((child, future.result()))
-        return answers
 
     # --- logs
 

@@ -20,6 +20,9 @@ class Functions:
     async def order(self, asked: Mapping[str, str]) -> api.Report:
         return {"error": "no", "hint": None} if not asked else dict(asked)
 
+    async def upgrade(self) -> dict[str, object]:
+        return {"error": "not now"}
+
     async def metrics(self, accept: bytes | None) -> api.Text:
         await asyncio.sleep(0)
         return api.Text(200, "text/plain", b"for " + (accept or b"anybody"))
@@ -73,7 +76,7 @@ def test_reload() -> None:
 @pytest.mark.parametrize(
     ("head", "status", "said"),
     [
-        ("GET / HTTP/1.1\nHost: x", 404, "there is no '/'; there are /status, /reload, /backend"),
+        ("GET / HTTP/1.1\nHost: x", 404, "there is no '/'; there are /status, /reload, /upgrade, /backend"),
         ("GET /status? HTTP/1.1\nHost: x", 404, "there is no '/status?'"),
         ("GET //status HTTP/1.1\nHost: x", 404, "there is no '//status'"),
         ("POST /status HTTP/1.1\nHost: x", 405, "/status takes GET"),
@@ -130,3 +133,11 @@ def test_what_is_public_tells_and_changes_nothing() -> None:
             assert b"there are /metrics, /health, /ready" in body
     for path in api.PUBLIC:
         assert set(api.ENDPOINTS[path]) == {"GET", "HEAD"}
+
+
+def test_what_was_not_done_is_no_200() -> None:
+    status, _, body = ask("POST /upgrade HTTP/1.1\nHost: a")
+    assert status.startswith(b"HTTP/1.1 422 ")
+    assert body == {"error": "not now"}
+    status, fields, _ = ask("GET /upgrade HTTP/1.1\nHost: a")
+    assert status.startswith(b"HTTP/1.1 405 ") and b"Allow: POST" in fields

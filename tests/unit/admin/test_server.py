@@ -44,6 +44,9 @@ class Functions:
         await asyncio.sleep(0.05)
         return {"generation": 2}
 
+    async def upgrade(self) -> dict[str, object]:
+        return {"error": "not now"}
+
 
 class Log:
     def __init__(self) -> None:

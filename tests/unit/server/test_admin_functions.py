@@ -29,6 +29,9 @@ class Reporting:
     async def reload(self) -> Report:
         return {"generation": 2}
 
+    async def upgrade(self) -> Report:
+        return {"error": "not now"}
+
     async def order(self, asked: Mapping[str, str]) -> Report:
         return dict(asked)
 
@@ -41,6 +44,7 @@ def test_everything_that_can_be_asked() -> None:
     made = functions(Group())
     assert asyncio.run(made.status()) == {"well": True}
     assert asyncio.run(made.reload()) == {"generation": 2}
+    assert asyncio.run(made.upgrade()) == {"error": "not now"}
     assert asyncio.run(made.order({"order": "drain"})) == {"order": "drain"}
     assert made.health() == Text(200, "text/plain; charset=utf-8", b"alive\n")
     assert made.ready() == Text(503, "text/plain; charset=utf-8", b"not ready\n")

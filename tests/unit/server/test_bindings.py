@@ -84,3 +84,50 @@ def test_one_port_on_every_address_and_on_one() -> None:
 def test_addresses_of_a_configuration_come_once_in_its_order() -> None:
     sites = (*config_for(81, 80).sites, *config_for(81).sites)
     assert listen_keys(Config(sites)) == (("127.0.0.1", 81), ("127.0.0.1", 80))
+
+
+def inherited(count: int) -> tuple[ListenKey, list[socket.socket]]:
+    key = ("127.0.0.1", free_port())
+    return key, list(sockets.bind_slots(key, count))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_sockets_of_a_predecessor_are_gone_on_with(slots: int) -> None:
+    key, before = inherited(2)
+    gone, unwanted = inherited(1)
+    ours = Bindings(slots, inherited={key: before, gone: unwanted})
+    ours.take(ours.bind([key]))
+    made = [ours.of(slot)[key] for slot in range(slots)]
+    assert len(set(made)) == slots
+    assert {sockets.port_of(one) for one in made} == {key[1]}
+    assert made[:2] == before[:slots]
+    assert [one.fileno() < 0 for one in before] == [slots < 1, slots < 2], "who is surplus is closed"
+    assert unwanted[0].fileno() < 0, "so is what no site listens on"
+    with socket.create_connection(key):
+        pass
+    ours.close()
+    assert all(one.fileno() < 0 for one in made)
+
+
+def test_a_start_that_fails_closes_what_was_inherited() -> None:
+    key, before = inherited(1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ours = Bindings(1, inherited={key: before})
+        with pytest.raises(StartError, match="already in use"):
+            ours.bind([key, ("127.0.0.1", other.getsockname()[1])])
+        assert before[0].fileno() >= 0
+        ours.close()
+    assert before[0].fileno() < 0
+
+
+def test_a_successor_is_offered_everything() -> None:
+    given = sockets.bind(A)
+    later = sockets.bind(A)
+    ours = Bindings(2, {("", 1): [given], ("", 2): [later]})
+    ours.take(ours.bind([("", 1), A]))
+    told = {one.key: (one.is_given, len(one.sockets)) for one in ours.offered()}
+    assert told == {("", 1): (True, 1), A: (False, 2), ("", 2): (True, 1)}
+    assert ours.all() == {("", 1): (given, given), A: (ours.of(0)[A], ours.of(1)[A])}
+    bindings.close(ours.leave([A]))
+    assert [(one.key, one.is_given) for one in ours.offered()] == [(A, False), (("", 2), True)]
+    ours.close()

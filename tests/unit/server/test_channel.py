@@ -91,6 +91,7 @@ def test_another_version_is_refused(loop: asyncio.AbstractEventLoop) -> None:
         ours_is = module.HELLO.decode()
         expected = f"supervisor and worker are of two versions: {ours_is}, and 'posthouse 9.9\\n' answered"
         assert end.ended == [expected]
+        assert module.version_of(b"posthouse 9.9") == "9.9"
         theirs.close()
 
     loop.run_until_complete(conversation())

@@ -67,10 +67,11 @@ def test_one_that_cannot_be_talked_to_is_as_good_as_gone(
         cast = Cast(log)
         child = await cast.start_worker(0, lambda child, message: None)
         waiting = child.expect(Pong)
+        child.channel.other = "9.9"
         child._on_end("supervisor and worker are of two versions")
         with pytest.raises(Gone):
             await waiting
-        assert child.trouble.endswith("two versions")
+        assert child.trouble.endswith("two versions") and child.other == "9.9"
         await cast.players[0].clear()
 
     loop.run_until_complete(conversation())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
+from posthouse import __version__
 from posthouse.adapt import adapt
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.bindings import Bindings, listen_keys
@@ -12,6 +14,7 @@ from posthouse.server.control import Prepare
 from posthouse.server.group_status import GroupStatus, merged_pools
 from posthouse.server.ordering import Ordering
 from posthouse.server.reloads import Outcome
+from posthouse.server.upgrades import Upgraded
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering
 from unit.server.troupe import Cast, config_for
@@ -56,6 +59,9 @@ class Supervising:
     async def reload(self, cause: str) -> Outcome:
         assert cause == "admin"
         return Outcome(2, 1, 1, 5)
+
+    async def upgrade(self, cause: str) -> Upgraded:
+        return Upgraded(7, "2.0") if cause == "admin" else Upgraded(1, "1.0", "no")
 
 
 def test_a_reload_is_reported(log: Remembering) -> None:
@@ -103,3 +109,10 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
             await player.clear()
 
     loop.run_until_complete(asyncio.wait_for(conversation(), 20))
+
+
+def test_an_upgrade_tells_who_serves(log: Remembering) -> None:
+    workers = Workers(Cast(log).start_worker, Bindings(1), log, 1, 0.0)
+    report = asyncio.run(GroupStatus(Supervising(workers), None).upgrade())
+    assert (report["pid"], report["version"]) == (7, "2.0")
+    assert report["before"] == {"pid": os.getpid(), "version": __version__}

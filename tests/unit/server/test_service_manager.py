@@ -36,6 +36,24 @@ def test_it_is_told_of_each_state(systemd: socket.socket) -> None:
     assert told[2] == "STOPPING=1"
 
 
+def test_the_successor_becomes_the_main_process(
+    systemd: socket.socket, loop: asyncio.AbstractEventLoop
+) -> None:
+    env = {"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "20000"}
+    manager = ServiceManager(env)
+
+    async def hand_over() -> None:
+        manager.ready()
+        manager.hand_over(4711)
+        await asyncio.sleep(0.05)
+
+    loop.run_until_complete(hand_over())
+    told = [systemd.recv(1000) for _ in range(3)]
+    assert told[1:] == [b"WATCHDOG=1", b"MAINPID=4711"]
+    with pytest.raises(BlockingIOError):
+        systemd.recv(1000)
+
+
 def test_an_abstract_address() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"\0posthouse-test-{os.getpid()}")

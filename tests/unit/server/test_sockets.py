@@ -153,3 +153,16 @@ def test_whoever_waits_is_taken_and_those_who_left_do_no_harm() -> None:
         for one in (*clients, *taken):
             one.close()
         assert sockets.take_waiting(listening) == []
+
+
+def test_more_slots_than_sockets_and_fewer() -> None:
+    (first,) = sockets.bind_slots(("127.0.0.1", 0), 1)
+    key = ("127.0.0.1", sockets.port_of(first))
+    both = sockets.for_slots(key, [first], 2)
+    assert both[0] is first and sockets.port_of(both[1]) == key[1]
+    assert sockets.for_slots(key, both, 1) == (first,)
+    assert sockets.for_slots(key, both, 2) == both
+    for one in both:
+        one.close()
+    with pytest.raises(StartError, match=r"cannot listen on 127\.0\.0\.1"):
+        sockets.for_slots(key, [first], 2)

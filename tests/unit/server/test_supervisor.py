@@ -17,6 +17,9 @@ import pytest
 from posthouse.config.specs import Config, HookSpec
 from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, StartError
 from posthouse.server import listeners, sockets, supervisor, watch
+from posthouse.server.handover import Handover
+from posthouse.server.origin import UNKNOWN
+from posthouse.server.predecessor import Predecessor
 from posthouse.server.supervisor import Settings, Supervisor
 from unit.server.fakes import Remembering, until
 from unit.server.troupe import SIGNALS, Cast, Loaded, config_for
@@ -287,12 +290,45 @@ def test_a_second_signal_is_2(stage: Stage) -> None:
 def test_signals_reach_the_worker(stage: Stage) -> None:
     async def conversation() -> None:
         os.kill(os.getpid(), signal.SIGUSR2)
-        line = await stage.wait_for("upgrade by signal is not in this release yet; nothing was done")
-        assert line["signal"] == "USR2"
+        line = await stage.wait_for("upgrade refused")
+        assert (line["cause"], line["reason"]) == ("USR2", UNKNOWN.refusal)
         os.kill(os.getpid(), signal.SIGINT)
         await stage.wait_for("stopping")
 
     assert stage.play(conversation) == 2
+
+
+def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
+    stage: Stage, tmp_path: Path
+) -> None:
+    ours, theirs = socket.socketpair()
+    predecessor = Predecessor(Handover(theirs))
+    predecessor.pid = 4711
+    listening = sockets.bind(("127.0.0.1", 0))
+    port = sockets.port_of(listening)
+    predecessor.sockets = {("127.0.0.1", 0): [listening]}
+    path = tmp_path / "pid"
+    path.write_text("4711\n")
+    stage.hooks = HOOKS
+
+    async def play() -> None:
+        line = Handover(ours)
+        assert (await line.hear()).what == "serving"
+        assert (path.read_text(), stage.cast.ready) == ("4711\n", ""), "the names are not free yet"
+        assert stage.cast.story == ["start 1"]
+        await line.say("released")
+        assert (await line.hear()).what == "settled"
+        line.close()
+
+    async def conversation() -> None:
+        await playing
+        assert path.read_text() == f"{os.getpid()}\n"
+        assert stage.port == port
+        assert stage.cast.commanded == []
+
+    playing = stage.loop.create_task(play())
+    assert stage.play(conversation, predecessor=predecessor, pidfile=str(path)) == 0
+    assert stage.log.of("started")[0]["predecessor"] == 4711
 
 
 def test_notices_are_told_once_wherever_they_move(stage: Stage) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
+import select
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -15,6 +18,7 @@ from posthouse.server import heartbeat, listeners
 from posthouse.server import workers as module
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.control import LogMoved, Prepare
+from posthouse.server.sockets import ListenKey
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering, until
 from unit.server.troupe import Cast, Player, config_for
@@ -195,7 +199,73 @@ def test_with_nobody_left_it_is_the_end(play: Play, log: Remembering) -> None:
         assert scene.lost == [], "the other one serves"
         scene.cast.players[1].end(-9)
         await until(lambda: scene.lost)
-        assert scene.lost[0].endswith("ended 3 times before it served: exit code 77")
+        assert re.fullmatch(r"worker \d ended \d times before it served: exit code 77", scene.lost[0])
+
+    play(conversation)
+
+
+def test_nobody_is_started_while_an_upgrade_is_under_way(play: Play, log: Remembering) -> None:
+    async def conversation(scene: Scene) -> None:
+        await scene.start()
+        scene.workers.hold()
+        scene.cast.players[0].end(-9)
+        await until(lambda: log.of("worker ended"))
+        reader, writer = await asyncio.open_connection(sock=_client_of(scene.bindings.of(0)))
+        writer.write(b"x")
+        assert await reader.read(1) == b"1", "who comes to the slot is served by the other one"
+        writer.close()
+        assert len(scene.cast.players) == 2
+        scene.workers.resume()
+        await until(lambda: log.of("worker replaced"))
+
+    play(conversation)
+
+
+def _client_of(bound: dict[ListenKey, socket.socket]) -> socket.socket:
+    """A client that waits in the queue of this very socket: it alone listens meanwhile."""
+    (listening,) = bound.values()
+    client = socket.socket()
+    while True:
+        client.connect(listening.getsockname())
+        if select.select([listening], [], [], 0)[0]:
+            client.setblocking(False)
+            return client
+        client.close()
+        client = socket.socket()
+
+
+def test_workers_of_another_version_are_no_replacement(
+    play: Play, log: Remembering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def answer(is_there_a_way: bool) -> bool:
+        asked.append(is_there_a_way)
+        return is_there_a_way
+
+    async def conversation(scene: Scene) -> None:
+        await scene.start()
+        scene.workers.on_changed = lambda: answer(True)
+        monkeypatch.setattr(module, "MOST_SECONDS", 0.01)
+        born = scene.cast.start_worker
+
+        async def start(slot: int, on_message: Any) -> Any:
+            child = await born(slot, on_message)
+            child.trouble, child.other = "of two versions", "9.9"
+            scene.cast.players[-1].end(1)
+            return child
+
+        scene.workers._start = start
+        scene.cast.players[0].end(-9)
+        await until(lambda: log.of("another version is installed, upgrade with SIGUSR2"))
+        assert log.of("another version is installed, upgrade with SIGUSR2")[0]["installed"] == "9.9"
+        assert (asked, scene.lost) == ([], []), "the other one serves"
+        scene.cast.players[1].end(-9)
+        await until(lambda: asked)
+        assert scene.lost == []
+        scene.workers.on_changed = lambda: answer(False)
+        await until(lambda: scene.lost)
+        assert scene.lost[0].endswith("before it served: of two versions")
 
     play(conversation)
 

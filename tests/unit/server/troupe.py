@@ -19,6 +19,7 @@ from posthouse.observe.snapshot import Snapshot
 from posthouse.server.channel import Channel
 from posthouse.server.child import Child
 from posthouse.server.control import Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.origin import UNKNOWN, Origin
 from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
@@ -212,6 +213,8 @@ class Cast:
         self.admin: Admin | None = None
         self.commanded: list[HookSpec] = []
         self.manager = ServiceManager({})
+        self.origin: Origin = UNKNOWN
+        self.env: Mapping[str, str] = {}
         self.preparing: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.startup: Callable[[], Coroutine[Any, Any, None]] | None = None
         self.on_birth: Callable[[Player], None] = lambda player: None
