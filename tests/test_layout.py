@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "caddyfile": set(),
     "config": set(),
-    "directives": {"caddyfile", "config"},
+    "endpoints": {"caddyfile", "config"},
+    "directives": {"caddyfile", "config", "endpoints"},
     "reuse": {"caddyfile", "config"},
     "adapt": {"caddyfile", "directives", "config", "reuse"},
     "protocol": set(),
@@ -38,7 +39,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": {"protocol", "observe", "config.specs", "config.step_specs", "config.patterns"}
     | {"proxy.answer", "proxy.reply"},
     "admin": {"protocol"},
-    "server": {"adapt", "caddyfile", "config", "directives", "protocol", "balance", "observe", "proxy"}
+    "server": {
+        "adapt",
+        "caddyfile",
+        "config",
+        "directives",
+        "endpoints",
+        "protocol",
+        "balance",
+        "observe",
+        "proxy",
+    }
     | {"net", "files", "probe", "discovery", "steps", "admin", "__version__"},
     "_build": {"server.loops"},
     "commands": {"server", "adapt", "config", "caddyfile", "admin", "_build", "__version__"},
@@ -48,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Rules without I/O: no event loop, no socket, no clock. They are handed what they need.
-PURE = {"errors", "caddyfile", "config", "directives", "protocol", "balance", "steps"}
+PURE = {"errors", "caddyfile", "config", "endpoints", "directives", "protocol", "balance", "steps"}
 IMPURE_MODULES = {
     "asyncio",
     "socket",

@@ -26,7 +26,7 @@ from posthouse.directives.arguments import (
     whole_percent,
 )
 from posthouse.directives.draft import SiteDraft
-from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
+from posthouse.endpoints import BadEndpoint, parse_endpoints
 from posthouse.directives.foreign import BESIDE_PROXY
 from posthouse.directives.header_rules import header_rule, rule_notices
 from posthouse.directives.route_draft import RouteDraft

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from posthouse.caddyfile.messages import quote
 from posthouse.config.hosts import is_ip
 from posthouse.config.specs import EndpointSpec, Scheme, SourceSpec
-from posthouse.directives.endpoints import PORTS, BadEndpoint, parse_endpoints
+from posthouse.endpoints import PORTS, BadEndpoint, parse_endpoints
 from posthouse.errors import Place
 
 _FILE: Final = "file:"

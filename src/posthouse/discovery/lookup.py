@@ -95,9 +95,18 @@ def parse_servers(text: str) -> list[Server]:
 
 
 def _load() -> Any:
+    # With all that dnspython itself would load only with the answer that needs it: by then its files may be another
+    # version's.
+    import dns._asyncio_backend
     import dns.asyncresolver
     import dns.exception
     import dns.nameserver
+    import dns.rdtypes.ANY.CNAME
+    import dns.rdtypes.ANY.OPT
+    import dns.rdtypes.ANY.SOA
+    import dns.rdtypes.IN.A
+    import dns.rdtypes.IN.AAAA
+    import dns.rdtypes.IN.SRV
     import dns.resolver
 
     return dns

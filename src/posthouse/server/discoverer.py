@@ -11,6 +11,7 @@ from posthouse.config.specs import EndpointSpec, PoolSpec, SourceSpec
 from posthouse.discovery.lookup import Lookup, Server, parse_servers
 from posthouse.discovery.ports import Members, Question
 from posthouse.discovery.sources import SOURCES
+from posthouse.endpoints import parse_endpoints
 from posthouse.errors import Place, StartError
 from posthouse.observe.process_log import ProcessLog
 
@@ -191,9 +192,6 @@ class Discoverer:
         return await self.loop.run_in_executor(None, work)
 
     def parse(self, text: str, place: Place) -> list[EndpointSpec]:
-        # Not needed by those who have no file of backends, and a tenth of a worker's start.
-        from posthouse.directives.endpoints import parse_endpoints
-
         return parse_endpoints(text, place)
 
 

@@ -11,7 +11,14 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Final
 
-MODULES: Final = ("re2", "bcrypt", "encodings.idna")
+MODULES: Final = (
+    "re2",
+    "bcrypt",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.utf_8_sig",
+)
 
 
 def import_all() -> None:

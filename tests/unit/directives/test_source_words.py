@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.directives.endpoints import BadEndpoint
 from posthouse.directives.source_words import certified_name, parse_source
+from posthouse.endpoints import BadEndpoint
 from posthouse.errors import NOWHERE, Place
 
 HERE = Place("Caddyfile", 2, 9)

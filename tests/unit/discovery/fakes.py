@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.config.specs import EndpointSpec, SourceKind, SourceSpec
-from posthouse.directives.endpoints import parse_endpoints
 from posthouse.directives.source_words import parse_source
 from posthouse.discovery.ports import Answer, Question, Unanswered
+from posthouse.endpoints import parse_endpoints
 from posthouse.errors import NOWHERE, Place
 from posthouse.testing import Hourglass
 

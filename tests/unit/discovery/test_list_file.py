@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.config.specs import EndpointSpec
-from posthouse.directives.endpoints import parse_endpoints
 from posthouse.discovery.list_file import MOST_MEMBERS, BrokenList, parse_list
+from posthouse.endpoints import parse_endpoints
 
 COMMON = EndpointSpec("file:list", "http", "", 0, max_conns=7, role="fallback")
 

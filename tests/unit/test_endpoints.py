@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.config.specs import EndpointSpec
-from posthouse.directives.endpoints import BadEndpoint, parse_endpoints
+from posthouse.endpoints import BadEndpoint, parse_endpoints
 from posthouse.errors import NOWHERE, Place
 
 
