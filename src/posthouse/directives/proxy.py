@@ -26,13 +26,13 @@ from posthouse.directives.arguments import (
     whole_percent,
 )
 from posthouse.directives.draft import SiteDraft
-from posthouse.endpoints import BadEndpoint, parse_endpoints
 from posthouse.directives.foreign import BESIDE_PROXY
 from posthouse.directives.header_rules import header_rule, rule_notices
 from posthouse.directives.route_draft import RouteDraft
 from posthouse.directives.source_words import parse_source
 from posthouse.directives.tcp import keepalive
 from posthouse.directives.upstream_options import source_with_options, with_options
+from posthouse.endpoints import BadEndpoint, parse_endpoints
 from posthouse.errors import NOWHERE
 
 USAGE = "proxy FROM TO..."
