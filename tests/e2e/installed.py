@@ -27,14 +27,14 @@ http://127.0.0.1:PORT {
 }
 """
 STARTED = re.compile(
-    r"INFO started pid=(\d+) workers=(\d+) sites=1 generation=1 predecessor=(\d+)$", re.MULTILINE
+    r"INFO started pid=(\d+) workers=(\d+) sites=\d+ generation=1 predecessor=(\d+)$", re.MULTILINE
 )
 PAUSE_SECONDS = 0.003
 """Between two requests of a client: what is to start needs some of the processor as well."""
 HANGS = "import os, time\nwhile os.path.exists({!r}):\n    time.sleep(0.01)\n"
 
 
-def until(is_so: Callable[[], object], timeout: float = 15.0) -> None:
+def until(is_so: Callable[[], object], timeout: float = 60.0) -> None:
     """Look again and again; AssertionError when it does not become so."""
     deadline = time.monotonic() + timeout
     while not is_so():
@@ -53,6 +53,26 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def install(folder: Path) -> None:
+    """Two versions in this folder, of which 1.0 is `current`."""
+    for version in ("1.0", "2.0"):
+        shutil.copytree(SOURCE, folder / version / "posthouse", ignore=shutil.ignore_patterns("__pycache__"))
+        mark(folder, version)
+    switch(folder, "1.0")
+
+
+def mark(folder: Path, version: str, mistake: str = "") -> None:
+    """Give a copy its version, or something that is wrong with it."""
+    (folder / version / "posthouse" / "__init__.py").write_text(f'__version__ = "{version}"\n{mistake}')
+
+
+def switch(folder: Path, version: str) -> None:
+    """From now on this one is installed."""
+    fresh = folder / "fresh"
+    fresh.symlink_to(version)
+    fresh.replace(folder / "current")
+
+
 class Installed:
     """An environment with Posthouse in it, whose version can be switched; and one Posthouse that runs from it.
 
@@ -63,10 +83,7 @@ class Installed:
         self, folder: Path, backend: ScriptedBackend, caddyfile: str = CADDYFILE, **options: object
     ) -> None:
         self.folder = folder
-        for version in ("1.0", "2.0"):
-            shutil.copytree(SOURCE, folder / version / "posthouse")
-            self.mark(version)
-        self.switch("1.0")
+        install(folder)
         env = {"PYTHONPATH": str(folder / "current"), "PWD": ""}
         options = {"workers": 2, "arguments": ("--pidfile", "pid"), **options}
         self.first = Posthouse(caddyfile, BACKEND=backend.address, env=env, **options)  # type: ignore[arg-type]
@@ -88,16 +105,10 @@ class Installed:
         self.first.stop()
 
     def mark(self, version: str, mistake: str = "") -> None:
-        """Give a copy its version, or something that is wrong with it."""
-        (self.folder / version / "posthouse" / "__init__.py").write_text(
-            f'__version__ = "{version}"\n{mistake}'
-        )
+        mark(self.folder, version, mistake)
 
     def switch(self, version: str) -> None:
-        """From now on this one is installed."""
-        fresh = self.folder / "fresh"
-        fresh.symlink_to(version)
-        fresh.replace(self.folder / "current")
+        switch(self.folder, version)
 
     def successors(self) -> list[int]:
         return [int(found[1]) for found in STARTED.finditer(self.first.stderr())]
@@ -122,7 +133,7 @@ class Installed:
         return found[0]
 
     def told(self, pattern: str) -> None:
-        self.first.wait_stderr(pattern, 15)
+        self.first.wait_stderr(pattern, 60)
 
     def upgrade(self) -> int:
         """USR2, and wait until another process serves; its id."""
@@ -189,4 +200,4 @@ class Crowd:
     def go_on(self, count: int = 30) -> None:
         """Wait until so many more requests were answered."""
         before = self.answered
-        until(lambda: self.answered >= before + count, 20)
+        until(lambda: self.answered >= before + count)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.systemd import Systemd
 from kit import Posthouse, ScriptedBackend, get, workers_of
 
 Start = Callable[..., Posthouse]
@@ -79,36 +80,6 @@ def test_workers_have_other_rights_and_get_what_only_root_may_read(
     while log.read_text().count("supervisor gone, draining") < 2:
         assert time.monotonic() < deadline + 15, log.read_text()
         time.sleep(0.02)
-
-
-class Systemd:
-    """What systemd is to a service: a socket that is told, and sockets that it opened."""
-
-    def __init__(self, folder: Path) -> None:
-        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notified.bind(str(folder / "notify"))
-        self.notified.settimeout(10)
-        self.env = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "XDG_RUNTIME_DIR": str(folder)}
-
-    def heard(self, what: str) -> str:
-        """The next message that begins so; others are passed over."""
-        while True:
-            message = self.notified.recv(4096).decode()
-            if message.startswith(what):
-                return message
-
-    def start(self, folder: Path, listening: socket.socket | None, **env: str) -> subprocess.Popen[bytes]:
-        """Start it as descriptor 3 wants it: LISTEN_PID is known only after the fork."""
-        fds = "os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))"
-        setting = (
-            f"import os, sys; {fds if listening else 'pass'}; os.environ['WATCHDOG_PID'] = str(os.getpid())"
-        )
-        run = "os.execv(sys.executable, [sys.executable, '-m', 'posthouse', 'run', '--workers', '2'])"
-        command = [sys.executable, "-c", f"{setting}; {run}", str(listening.fileno() if listening else 0)]
-        fds_kept = (listening.fileno(),) if listening else ()
-        return subprocess.Popen(
-            command, cwd=folder, env={**self.env, **env}, pass_fds=fds_kept, stderr=subprocess.PIPE
-        )
 
 
 def test_systemd_is_told_and_gives_the_socket(tmp_path: Path, backend: ScriptedBackend) -> None:

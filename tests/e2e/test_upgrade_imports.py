@@ -150,11 +150,11 @@ def use(running: Posthouse) -> None:
     fetch(admin, "/status")
     for order in ("drain", "undrain", "nonsense"):
         ask(admin, "POST", f"/backend?order={order}&pool=many&backend=localhost:1")
-    for target in (b"/metrics", b"/health", b"/ready", b"/nowhere"):
+    for page in (b"/metrics", b"/health", b"/ready", b"/nowhere"):
         with socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(10)
             asking.connect(admin)
-            asking.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            asking.sendall(b"GET " + page + b" HTTP/1.1\r\nHost: x\r\n\r\n")
             assert asking.recv(100).startswith(b"HTTP/1.1 ")
     assert ask(admin, "POST", "/reload")[0] == 200
 

@@ -41,6 +41,13 @@ class Place(Protocol):
     def claim(self) -> socket.socket:
         """A socket that listens there. Raises StartError."""
 
+    @property
+    def listening(self) -> tuple[tuple[str, int], socket.socket] | None:
+        """Address and socket, where another process could go on with it; None: it has to claim its own."""
+
+    def give_up(self) -> None:
+        """Let another process have it. Idempotent; to have it again is to `claim` it."""
+
     def remove(self) -> None:
         """Leave nothing behind. Idempotent."""
 
@@ -76,15 +83,28 @@ class AdminServer:
             start = asyncio.start_unix_server if is_unix else asyncio.start_server
             self._server = await start(self._answer_one, sock=self._socket, limit=api.HEAD_BYTES)
 
+    @property
+    def listening(self) -> tuple[tuple[str, int], socket.socket] | None:
+        """See `Place`."""
+        return self._place.listening
+
+    def give_up(self) -> None:
+        """Answer nobody new, so that another process can: who was heard is answered. Idempotent."""
+        self._stop()
+        self._place.give_up()
+
     def close(self) -> None:
         """Stop listening and remove the file. Idempotent."""
+        self._stop()
+        self._place.remove()
+
+    def _stop(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        self._place.remove()
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._open >= MOST_AT_ONCE:
@@ -131,6 +151,15 @@ class AdminServers:
         """Answer from now on."""
         for server in self._servers:
             await server.serve()
+
+    def listening(self) -> dict[tuple[str, int], socket.socket]:
+        """The TCP sockets, by address."""
+        return dict(one for server in self._servers if (one := server.listening) is not None)
+
+    def give_up(self) -> None:
+        """See `AdminServer`."""
+        for server in self._servers:
+            server.give_up()
 
     def close(self) -> None:
         """Stop listening everywhere. Idempotent."""

@@ -69,6 +69,15 @@ class SocketFile:
             reason = error.strerror or str(error)
             raise StartError(f"cannot make the admin socket {self.path}: {reason}") from None
 
+    @property
+    def listening(self) -> None:
+        """A file belongs to who made it."""
+        return None
+
+    def give_up(self) -> None:
+        """See `server.Place`."""
+        self.remove()
+
     def remove(self) -> None:
         """Remove the file, if it is still the one that was made here."""
         made, self._made = self._made, None

@@ -138,7 +138,8 @@ class Group:
             config = settings.admin.config
             places.append(SocketFile(settings.admin.path, is_default=not settings.admin.is_wanted))
         if settings.admin_listen is not None:
-            places.append(TCPPlace(*settings.admin_listen))
+            before = settings.predecessor.admin if settings.predecessor is not None else {}
+            places.append(TCPPlace(*settings.admin_listen, before.pop(settings.admin_listen, None)))
         functions = AdminFunctions(GroupStatus(supervisor, config), supervisor.metrics)
         self.admin = AdminServers([AdminServer(place, functions, self.log) for place in places])
         gc.collect()

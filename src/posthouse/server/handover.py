@@ -6,12 +6,13 @@ additions. Who hears a word, or a key, that it does not know ignores it.
     frame    length (4 bytes) · number of descriptors (2 bytes) · that many bytes
     message  JSON, an object with "say"; descriptors travel with the first byte of their frame
 
-    predecessor  offer     version, pid
+    predecessor  offer     version, pid, orders: [row, …] (see `order_rows`)
                  sockets   sockets: [[host, port, count, is_given], …], whose descriptors come along in this order
+                 admin     addresses: [[host, port], …], where it answers on TCP, whose descriptors come along
                  begin     that was all
     successor    serving   version, pid: its workers serve; or
                  failed    reason: one line, shown: [text, …], each mistake as a person is told of it
-    predecessor  released  the names (admin socket, pid file) are free
+    predecessor  released  the insignia (admin socket, pid file) are free; orders: as they are now
     successor    settled   it has them: the predecessor may go
 
 The predecessor serves until it hears `settled`. If the line ends before, it stays; a successor that serves and is not

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Mapping
+
 from posthouse.server import pidfile
 from posthouse.server.parts import SupervisorParts
 
@@ -30,14 +33,25 @@ class Insignia:
         if self._parts.admin is not None:
             await self._parts.admin.serve()
 
-    def give_up(self, successor: int) -> None:
-        """Let the process of that id have them; the pid file is replaced by whoever writes the next one."""
+    def listening(self) -> Mapping[tuple[str, int], socket.socket]:
+        """The TCP sockets for questions, by address: a successor's as well, so that nobody is refused meanwhile."""
+        return self._parts.admin.listening() if self._parts.admin is not None else {}
+
+    def give_up(self) -> None:
+        """Let another process have them; the pid file is replaced by whoever writes the next one."""
         if self._parts.admin is not None:
-            self._parts.admin.close()
+            self._parts.admin.give_up()
+
+    def hand_over(self, successor: int) -> None:
+        """The process of that id has them, and is the main one from now on.
+
+        Not before: a service manager ends the whole service when its main process ends, and until now this one may be
+        told to.
+        """
         self._parts.manager.hand_over(successor)
 
     async def take_back(self) -> None:
-        """It is gone. Raises StartError."""
+        """Nobody has them. Raises StartError."""
         self.take()
         await self.serve()
         self._parts.manager.ready()

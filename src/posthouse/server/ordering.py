@@ -1,7 +1,7 @@
 """Ordering: the orders of whoever runs us (`balance/orders.py`), held by the supervisor and obeyed by all workers.
 
-They live as long as this process: a worker that takes another's place is told of them before it builds anything, and a
-reload drops those for what it takes away.
+They live as long as this process, and go to the one that takes its place: a worker is told of them before it builds
+anything, and a reload drops those for what it takes away.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from posthouse.config.specs import Config, PoolSpec
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.control import Obey, Obeyed
 from posthouse.server.names import MOST_CANDIDATES, Unclear, find, site_of, without_scheme
+from posthouse.server.order_rows import Row, from_rows, to_rows
 
 OBEY_SECONDS: Final = 2.0
 """A worker that takes longer obeys as soon as its loop turns; the answer says so."""
@@ -51,7 +52,9 @@ class Refusal(Exception):
 
 
 class Ordering:
-    """children  the workers that run now"""
+    """children  the workers that run now
+    refusal   why nothing can be ordered here now, one line; "": it can
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Ordering:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.orders = Orders()
+        self.refusal = ""
         self._children = children
         self._log = log
         self._clock = clock
@@ -72,7 +76,15 @@ class Ordering:
         if self.orders.by_pool:
             self._tell(worker)
 
-    def keep(self, config: Config) -> None:
+    def rows(self) -> list[Row]:
+        """All, for another process."""
+        return to_rows(self.orders, self._clock())
+
+    def inherit(self, rows: Iterable[object]) -> None:
+        """Exactly these were ordered of another process, whose place we take."""
+        self._use(from_rows(rows, self._clock()))
+
+    def keep(self, config: Config, cause: str = "reload") -> None:
         """That is served from now on: what it has not is not ordered about any more."""
         before = self.orders
         self._use(before.kept(route.pool for site in config.sites for route in site.routes))
@@ -80,7 +92,9 @@ class Ordering:
             left = self.orders.of(pool, backend)
             if left != order:
                 dropped = order.kind if left.is_nothing and order.kind else WEIGHT
-                self._log.info("order dropped by the reload", pool=pool, upstream=backend, order=str(dropped))
+                self._log.info(
+                    f"order dropped by the {cause}", pool=pool, upstream=backend, order=str(dropped)
+                )
 
     async def give(
         self, wish: Wish, config: Config, found: Callable[[str], Awaitable[Sequence[str]]]
@@ -112,6 +126,8 @@ class Ordering:
         }
 
     def _changed(self, before: Order, wish: Wish, in_file: int | None) -> Order:
+        if self.refusal:
+            raise Refusal(self.refusal)
         act = wish.act
         if act == WEIGHT:
             weight = None if wish.weight == DEFAULT else _weight(wish.weight)

@@ -4,6 +4,7 @@ real ones, tests have their own."""
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -62,6 +63,12 @@ class Admin(Protocol):
         """Make the socket. Raises StartError."""
 
     async def serve(self) -> None: ...
+    def listening(self) -> Mapping[tuple[str, int], socket.socket]:
+        """Where it answers on TCP, by address."""
+
+    def give_up(self) -> None:
+        """Answer no more; another process may."""
+
     def close(self) -> None: ...
 
 

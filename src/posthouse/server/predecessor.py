@@ -17,7 +17,7 @@ from posthouse.server.sockets import ListenKey
 OFFER_SECONDS: Final = 10.0
 """For what it says first, which it says at once."""
 RELEASE_SECONDS: Final = 10.0
-"""Until it has given up the names."""
+"""Until it has given up the insignia."""
 
 
 class Predecessor:
@@ -25,6 +25,8 @@ class Predecessor:
 
     sockets  by address, one for each of its workers
     given    those that the service manager opened for it
+    admin    where it answers on TCP, by address; whoever takes one takes it out
+    orders   what it was ordered, as `server/order_rows.py` writes it
     """
 
     def __init__(self, line: Handover) -> None:
@@ -32,6 +34,8 @@ class Predecessor:
         self.version = ""
         self.sockets: dict[ListenKey, list[socket.socket]] = {}
         self.given: list[tuple[str, socket.socket]] = []
+        self.admin: dict[tuple[str, int], socket.socket] = {}
+        self.orders: list[object] = []
         self._line = line
 
     def __repr__(self) -> str:
@@ -47,9 +51,12 @@ class Predecessor:
 
     async def _take(self) -> None:
         async with asyncio.timeout(OFFER_SECONDS):
-            while (said := await self._line.expect("offer", "sockets", "begin")).what != "begin":
+            while (said := await self._line.expect("offer", "sockets", "admin", "begin")).what != "begin":
                 if said.what == "offer":
                     self.version, self.pid = str(said.about["version"]), int(said.about["pid"])
+                    self._hear_orders(said)
+                elif said.what == "admin":
+                    self._take_admin(said)
                 else:
                     self._take_sockets(said)
 
@@ -64,12 +71,22 @@ class Predecessor:
             else:
                 self.sockets.setdefault((host, port), []).extend(made)
 
+    def _take_admin(self, said: Said) -> None:
+        for (host, port), descriptor in zip(said.about["addresses"], said.descriptors, strict=True):
+            self.admin[host, port] = socket.socket(fileno=descriptor)
+            self.admin[host, port].setblocking(False)
+
+    def _hear_orders(self, said: Said) -> None:
+        orders = said.about.get("orders")
+        if isinstance(orders, list):
+            self.orders = orders
+
     async def release(self) -> bool:
-        """We serve: it shall give up the names. False: it is gone, and so is its hold on them."""
+        """We serve: it shall give up the insignia. False: it is gone, and so is its hold on them."""
         try:
             await self._line.say("serving", version=__version__, pid=os.getpid())
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._line.expect("released")
+                self._hear_orders(await self._line.expect("released"))
         except (EOFError, OSError):  # TimeoutError is one: it hangs
             return False
         return True
@@ -81,6 +98,9 @@ class Predecessor:
         except OSError:
             pass
         self._line.close()
+        for listening in self.admin.values():
+            listening.close()
+        self.admin.clear()
 
     def refuse(self, reason: str, shown: Sequence[str] = ()) -> None:
         """We don't take its place."""

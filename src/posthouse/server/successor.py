@@ -8,23 +8,37 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from posthouse import __version__
 from posthouse.errors import StartError
 from posthouse.server.bindings import Offered
 from posthouse.server.handover import MOST_DESCRIPTORS, VARIABLE, Handover, Said
+from posthouse.server.order_rows import Row
 from posthouse.server.origin import Origin
 
 SERVE_SECONDS: Final = 60.0
 """From its start until it serves. A large configuration takes seconds, names that don't resolve some more."""
 SETTLE_SECONDS: Final = 10.0
-"""From then on until it has the names, which is two files."""
+"""From then on until it has the insignia, which is two files."""
 END_SECONDS: Final = 5.0
 """After TERM, until one that did not make it is killed."""
 _LOOK_SECONDS: Final = 0.02
 
 _NOT_FOR_A_SUCCESSOR: Final = ("WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+
+
+class Bequest(NamedTuple):
+    """What it gets of us.
+
+    sockets  those that clients come to
+    admin    those where we answer on TCP, by address
+    orders   what was ordered of backends
+    """
+
+    sockets: Sequence[Offered] = ()
+    admin: Mapping[tuple[str, int], socket.socket] = {}
+    orders: Sequence[Row] = ()
 
 
 class Refused(StartError):
@@ -50,11 +64,11 @@ class Successor:
     def __repr__(self) -> str:
         return f"<Successor pid={self.pid} version={self.version!r}>"
 
-    async def serve(self, offered: Sequence[Offered], seconds: float) -> None:
-        """Have it serve at these sockets. Raises Refused."""
+    async def serve(self, bequest: Bequest, seconds: float) -> None:
+        """Have it serve with all that. Raises Refused."""
         try:
             async with asyncio.timeout(seconds):
-                await self._offer(offered)
+                await self._offer(bequest)
                 said = await self._line.expect("serving", "failed")
         except TimeoutError:
             raise Refused(f"it did not serve within {seconds:g}s") from None
@@ -64,11 +78,11 @@ class Successor:
             raise _refusal(said)
         self.version = str(said.about.get("version", "unknown"))
 
-    async def settle(self, seconds: float) -> None:
-        """Have it take the names, which are free now. Raises Refused."""
+    async def settle(self, orders: Sequence[Row], seconds: float) -> None:
+        """Have it take the insignia, which are free now; orders: as they are at last. Raises Refused."""
         try:
             async with asyncio.timeout(seconds):
-                await self._line.say("released")
+                await self._line.say("released", orders=orders)
                 said = await self._line.expect("settled", "failed")
         except TimeoutError:
             raise Refused(f"it did not settle within {seconds:g}s") from None
@@ -90,12 +104,14 @@ class Successor:
         """It has taken over: let go of it."""
         self._line.close()
 
-    async def _offer(self, offered: Sequence[Offered]) -> None:
-        await self._line.say("offer", version=__version__, pid=os.getpid())
-        for one in offered:
+    async def _offer(self, bequest: Bequest) -> None:
+        await self._line.say("offer", version=__version__, pid=os.getpid(), orders=bequest.orders)
+        for one in bequest.sockets:
             for first in range(0, len(one.sockets), MOST_DESCRIPTORS):
                 some = [each.fileno() for each in one.sockets[first : first + MOST_DESCRIPTORS]]
                 await self._line.say("sockets", some, sockets=[[*one.key, len(some), one.is_given]])
+        for address, listening in bequest.admin.items():
+            await self._line.say("admin", [listening.fileno()], addresses=[address])
         await self._line.say("begin")
 
     async def _how_it_ended(self, error: Exception) -> str:

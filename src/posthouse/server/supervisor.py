@@ -95,6 +95,8 @@ class Supervisor:
             self._start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
         self.ordering = Ordering(self._workers.children, parts.log)
+        if self._predecessor is not None:
+            self.ordering.inherit(self._predecessor.orders)
         self.metrics = GroupMetrics(self, self._workers)
         self.metrics.is_counting = settings.admin_listen is not None
         self._tasks = Tasks()
@@ -147,9 +149,9 @@ class Supervisor:
 
     @property
     def is_ready(self) -> bool:
-        """Whether anybody serves, and we are not about to stop."""
+        """Whether anybody serves here: we, unless we are about to stop, or who has taken our place."""
         serving = any(child.is_serving for child in self._workers.children())
-        return self._number > 0 and not self._is_stopping and serving
+        return self._upgrades.is_done or (self._number > 0 and not self._is_stopping and serving)
 
     # --- start
 
@@ -182,16 +184,20 @@ class Supervisor:
         if self._predecessor is not None:
             return await self._succeed(self._predecessor)
         self._tell_start(config)
+        self._parts.manager.ready()
         return True
 
     async def _succeed(self, predecessor: Predecessor) -> bool:
         """We serve beside it: take what only one of us can have. As `_start`."""
         if not await self._unless_stopped(predecessor.release()):
             return False
+        self.ordering.inherit(predecessor.orders)
+        self.ordering.keep(self._config, "upgrade")
         self._insignia.take()
         await self._insignia.serve()
         self._tell_start(self._config, predecessor=predecessor.pid)
         await predecessor.settle()
+        self._parts.manager.ready()
         return True
 
     def _tell_start(self, config: Config, predecessor: int = 0) -> None:
@@ -207,7 +213,6 @@ class Supervisor:
         if predecessor:
             facts["predecessor"] = predecessor
         self._log.info("started", **facts)
-        self._parts.manager.ready()
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
         """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""

@@ -20,9 +20,18 @@ from typing import Protocol
 from posthouse import __version__
 from posthouse.server.bindings import Bindings
 from posthouse.server.insignia import Insignia
+from posthouse.server.ordering import Ordering
 from posthouse.server.parts import SupervisorParts
 from posthouse.server.reloads import Outcome
-from posthouse.server.successor import END_SECONDS, SERVE_SECONDS, SETTLE_SECONDS, Refused, Successor, launch
+from posthouse.server.successor import (
+    END_SECONDS,
+    SERVE_SECONDS,
+    SETTLE_SECONDS,
+    Bequest,
+    Refused,
+    Successor,
+    launch,
+)
 from posthouse.server.workers import Workers
 
 UNDER_WAY = "an upgrade is under way"
@@ -52,6 +61,9 @@ class Upgraded:
 
 class Replaced(Protocol):
     """What is asked of `server.supervisor.Supervisor`."""
+
+    @property
+    def ordering(self) -> Ordering: ...
 
     def why_not(self) -> str:
         """Why it can't be replaced now, one line; "": it can."""
@@ -171,14 +183,16 @@ class Upgrades:
         successor = None
         try:
             successor = self._successor = launch(self._origin, self._env)
-            await successor.serve(self._bindings.offered(), serve)
+            await successor.serve(self._bequest(), serve)
             has_let_go = True
-            self._insignia.give_up(successor.pid)
-            await successor.settle(settle)
+            self._replaced.ordering.refusal = UNDER_WAY
+            self._insignia.give_up()
+            await successor.settle(self._replaced.ordering.rows(), settle)
         except BaseException as error:
             if successor is not None:
                 await successor.end(end)
             if has_let_go:
+                self._replaced.ordering.refusal = ""
                 await self._insignia.take_back()
             if isinstance(error, Refused):
                 for one in error.shown:
@@ -187,9 +201,13 @@ class Upgrades:
             raise
         finally:
             self._successor = None
+        self._insignia.hand_over(successor.pid)
         successor.close()
         self._log.info("upgraded", cause=cause, successor=successor.pid, version=successor.version)
         return Upgraded(successor.pid, successor.version)
+
+    def _bequest(self) -> Bequest:
+        return Bequest(self._bindings.offered(), self._insignia.listening(), self._replaced.ordering.rows())
 
 
 def _answer(waiting: asyncio.Future[Outcome], ended: asyncio.Future[Outcome]) -> None:

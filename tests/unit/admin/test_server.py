@@ -15,8 +15,9 @@ import pytest
 
 from posthouse.admin import server
 from posthouse.admin.api import HEAD_BYTES, Text
-from posthouse.admin.server import MOST_AT_ONCE, AdminServer
+from posthouse.admin.server import MOST_AT_ONCE, AdminServer, AdminServers
 from posthouse.admin.socket_file import SocketFile
+from posthouse.admin.tcp_place import TCPPlace
 from posthouse.errors import StartError
 from unit.server.fakes import until
 
@@ -196,3 +197,29 @@ def test_an_answer_may_take_longer_than_a_question(tmp_path: Path, monkeypatch: 
             assert answer.startswith(b"HTTP/1.1 200 ")
 
     asyncio.run(main())
+
+
+def test_given_up_and_taken_back_nobody_on_tcp_is_refused(tmp_path: Path) -> None:
+    """As when an upgrade fails at the last moment: a socket file is gone meanwhile, who comes over TCP waits."""
+
+    async def talk() -> None:
+        file, port = SocketFile(str(tmp_path / "a.sock"), is_default=False), TCPPlace("127.0.0.1", 0)
+        admin = AdminServers([AdminServer(place, Functions(), Log()) for place in (file, port)])
+        admin.claim()
+        await admin.serve()
+        ((address, _),) = admin.listening().items()
+        for _ in range(2):
+            admin.give_up()
+        assert not os.path.exists(file.path)  # noqa: ASYNC240
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        admin.claim()
+        await admin.serve()
+        assert (await reader.read()).endswith(b"alive\n")
+        await leave(writer)
+        assert (await ask(tmp_path / "a.sock", ASK)).startswith(b"HTTP/1.1 200")
+        admin.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(*address)
+
+    asyncio.run(talk())

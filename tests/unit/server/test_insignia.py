@@ -23,6 +23,12 @@ class Parts:
     async def serve(self) -> None:
         self.story.append("serve")
 
+    def listening(self) -> dict[tuple[str, int], str]:
+        return {("::1", 9): "a socket"}
+
+    def give_up(self) -> None:
+        self.story.append("give up")
+
     def close(self) -> None:
         self.story.append("close")
 
@@ -40,12 +46,15 @@ def test_taken_given_up_and_taken_back(tmp_path: Path) -> None:
     insignia.take()
     asyncio.run(insignia.serve())
     assert path.read_text() == f"{os.getpid()}\n"
-    insignia.give_up(4711)
-    assert parts.story == ["claim", "serve", "close", "hand over to 4711"]
+    assert list(insignia.listening()) == [("::1", 9)]
+    insignia.give_up()
+    assert parts.story == ["claim", "serve", "give up"], "systemd is told when nothing can go wrong any more"
     path.write_text("4711\n")
     asyncio.run(insignia.take_back())
     assert path.read_text() == f"{os.getpid()}\n"
-    assert parts.story[4:] == ["claim", "serve", "ready"]
+    assert parts.story[3:] == ["claim", "serve", "ready"]
+    insignia.hand_over(4711)
+    assert parts.story[6:] == ["hand over to 4711"]
     insignia.close()
     assert not path.exists()
 
@@ -61,6 +70,7 @@ def test_without_any_and_with_somebody_elses(tmp_path: Path) -> None:
     without = Insignia(cast("Any", parts), "")
     without.take()
     asyncio.run(without.serve())
-    without.give_up(1)
+    without.give_up()
+    assert without.listening() == {}
     without.close()
     assert repr(without) == "<Insignia None ''>"

@@ -195,3 +195,23 @@ def test_a_reload_drops_what_is_for_nothing(stage: Stage, log: Remembering) -> N
         ]
 
     run(conversation())
+
+
+def test_another_process_goes_on_with_them(stage: Stage, log: Remembering) -> None:
+    heir = Stage(log, Worker())
+
+    async def conversation() -> None:
+        await stage.give("drain", "p", "a:1")
+        heir.ordering.inherit(stage.ordering.rows())
+        assert heir.ordering.orders == stage.ordering.orders
+        assert [one.of("p", "http://a:1").kind for one in heir.workers[0].told] == [Kind.DRAIN]
+        heir.ordering.inherit(stage.ordering.rows())
+        assert len(heir.workers[0].told) == 1, "nothing new"
+        heir.ordering.keep(config("a.test:80 {\n proxy / a:1\n}\n"), "upgrade")
+        assert log.of("order dropped by the upgrade")
+        stage.ordering.refusal = "an upgrade is under way"
+        told = await stage.give("undrain", "p", "a:1")
+        assert told["error"] == "an upgrade is under way"
+        assert stage.ordering.orders.of("p", "http://a:1").kind is Kind.DRAIN, "it would be lost"
+
+    run(conversation())

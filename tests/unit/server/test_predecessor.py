@@ -25,10 +25,11 @@ def test_it_takes_what_is_offered() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         async def offer() -> None:
-            await ours.say("offer", version="1.0", pid=4711, novelty=1)
+            await ours.say("offer", version="1.0", pid=4711, novelty=1, orders=[{"pool": "p"}])
             await ours.say("sockets", [listening.fileno()] * 2, sockets=[["", 80, 2, False]])
             await ours.say("sockets", [listening.fileno()], sockets=[["", 80, 1, False]])
             await ours.say("sockets", [listening.fileno()], sockets=[["::1", 81, 1, True]])
+            await ours.say("admin", [listening.fileno()], addresses=[["::1", 9]])
             await ours.say("begin")
 
         asyncio.run(offer())
@@ -36,7 +37,8 @@ def test_it_takes_what_is_offered() -> None:
         assert (taking.pid, taking.version) == (4711, "1.0")
         assert [len(made) for made in taking.sockets.values()] == [3]
         assert [name for name, _ in taking.given] == ["::1:81"]
-        made = [*taking.sockets["", 80], taking.given[0][1]]
+        assert taking.orders == [{"pool": "p"}]
+        made = [*taking.sockets["", 80], taking.given[0][1], taking.admin["::1", 9]]
         assert {one.getsockname() for one in made} == {listening.getsockname()}
         assert repr(taking) == "<Predecessor pid=4711 version='1.0'>"
         for one in made:
@@ -70,10 +72,13 @@ def test_it_lets_go(loop: asyncio.AbstractEventLoop) -> None:
         said = await ours.hear()
         assert (said.what, said.about) == ("serving", {"version": __version__, "pid": os.getpid()})
         assert not releasing.done()
-        await ours.say("released")
+        await ours.say("released", orders=[{"pool": "q"}])
         assert await releasing
+        assert taking.orders == [{"pool": "q"}], "as they are at last"
+        taking.admin["::1", 9] = unwanted = socket.socket()
         await taking.settle()
         assert (await ours.hear()).what == "settled"
+        assert unwanted.fileno() < 0
         ours.close()
 
     loop.run_until_complete(conversation())

@@ -16,7 +16,9 @@ from posthouse import __version__
 from posthouse.server.bindings import Offered
 from posthouse.server.handover import VARIABLE, Handover
 from posthouse.server.origin import Origin
-from posthouse.server.successor import Refused, Successor, launch
+from posthouse.server.successor import Bequest, Refused, Successor, launch
+
+ROW = {"pool": "p", "backend": "b", "order": "drain"}
 
 
 class Process:
@@ -59,21 +61,29 @@ def test_it_is_offered_all_and_takes_over(loop: asyncio.AbstractEventLoop) -> No
     async def conversation(scene: Scene) -> None:
         with socket.socket() as one, socket.socket() as other:
             offered = [Offered(("", 80), False, (one,) * 201), Offered(("::1", 81), True, (other,))]
-            serving = asyncio.ensure_future(scene.successor.serve(offered, 5))
+            serving = asyncio.ensure_future(
+                scene.successor.serve(Bequest(offered, {("::1", 9): other}, [ROW]), 5)
+            )
             said = await scene.line.hear()
-            assert (said.what, said.about) == ("offer", {"version": __version__, "pid": os.getpid()})
+            assert (said.what, said.about) == (
+                "offer",
+                {"version": __version__, "pid": os.getpid(), "orders": [ROW]},
+            )
             counts = []
             while (said := await scene.line.hear()).what == "sockets":
                 counts += said.about["sockets"]
                 for each in said.descriptors:
                     os.close(each)
             assert counts == [["", 80, 200, False], ["", 80, 1, False], ["::1", 81, 1, True]]
-            assert said.what == "begin"
+            assert (said.what, said.about) == ("admin", {"addresses": [["::1", 9]]})
+            os.close(*said.descriptors)
+            assert (await scene.line.hear()).what == "begin"
         await scene.line.say("serving", version="9.9")
         await serving
         assert repr(scene.successor) == "<Successor pid=4711 version='9.9'>"
-        settling = asyncio.ensure_future(scene.successor.settle(5))
-        assert (await scene.line.hear()).what == "released"
+        settling = asyncio.ensure_future(scene.successor.settle([], 5))
+        said = await scene.line.hear()
+        assert (said.what, said.about) == ("released", {"orders": []})
         await scene.line.say("settled")
         await settling
         scene.successor.close()
@@ -86,11 +96,11 @@ def test_it_says_why_not(loop: asyncio.AbstractEventLoop) -> None:
     async def conversation(scene: Scene) -> None:
         await scene.line.say("failed", reason="2 mistakes", shown=["a", "b"])
         with pytest.raises(Refused, match="2 mistakes") as refused:
-            await scene.successor.serve([], 5)
+            await scene.successor.serve(Bequest(), 5)
         assert refused.value.shown == ("a", "b")
         await scene.line.say("failed")
         with pytest.raises(Refused, match="it said no"):
-            await scene.successor.settle(5)
+            await scene.successor.settle([], 5)
 
     play(loop, conversation)
 
@@ -101,9 +111,9 @@ def test_it_ends_without_a_word(loop: asyncio.AbstractEventLoop, code: int, told
         scene.process.code = code
         scene.line.close()
         with pytest.raises(Refused, match=f"it ended with {told}; what it said is on stderr"):
-            await scene.successor.serve([], 5)
+            await scene.successor.serve(Bequest(), 5)
         with pytest.raises(Refused, match=told):
-            await scene.successor.settle(5)
+            await scene.successor.settle([], 5)
 
     play(loop, conversation)
 
@@ -111,11 +121,11 @@ def test_it_ends_without_a_word(loop: asyncio.AbstractEventLoop, code: int, told
 def test_its_time_is_limited(loop: asyncio.AbstractEventLoop) -> None:
     async def conversation(scene: Scene) -> None:
         with pytest.raises(Refused, match=r"it did not serve within 0\.01s"):
-            await scene.successor.serve([], 0.01)
+            await scene.successor.serve(Bequest(), 0.01)
         with pytest.raises(Refused, match=r"it did not settle within 0\.01s"):
-            await scene.successor.settle(0.01)
+            await scene.successor.settle([], 0.01)
         await scene.line.say("serving", version="1")
-        await scene.successor.serve([], 5)
+        await scene.successor.serve(Bequest(), 5)
 
     play(loop, conversation)
 
@@ -146,7 +156,7 @@ def test_what_it_is_started_with(loop: asyncio.AbstractEventLoop, tmp_path: Any)
     folder = os.path.realpath(tmp_path)
     env = {"A": "b", "WATCHDOG_PID": "1", "LISTEN_FDS": "2"}
     successor = launch(Origin((sys.executable, "-c", script, folder), folder), env)
-    loop.run_until_complete(successor.serve([], 30))
+    loop.run_until_complete(successor.serve(Bequest(), 30))
     assert successor.version == "7"
     loop.run_until_complete(successor.end(5))
 

@@ -307,6 +307,8 @@ def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
     listening = sockets.bind(("127.0.0.1", 0))
     port = sockets.port_of(listening)
     predecessor.sockets = {("127.0.0.1", 0): [listening]}
+    drain = {"pool": "gone", "backend": "b", "order": "drain"}
+    predecessor.orders = [drain]
     path = tmp_path / "pid"
     path.write_text("4711\n")
     stage.hooks = HOOKS
@@ -316,7 +318,9 @@ def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
         assert (await line.hear()).what == "serving"
         assert (path.read_text(), stage.cast.ready) == ("4711\n", ""), "the names are not free yet"
         assert stage.cast.story == ["start 1"]
-        await line.say("released")
+        (worker,) = stage.cast.players
+        assert [str(orders.of("gone", "b").kind) for orders in worker.orders] == ["drain"]
+        await line.say("released", orders=[drain, {**drain, "backend": "c"}])
         assert (await line.hear()).what == "settled"
         line.close()
 
@@ -329,6 +333,8 @@ def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
     playing = stage.loop.create_task(play())
     assert stage.play(conversation, predecessor=predecessor, pidfile=str(path)) == 0
     assert stage.log.of("started")[0]["predecessor"] == 4711
+    dropped = [line["upstream"] for line in stage.log.of("order dropped by the upgrade")]
+    assert dropped == ["b", "c"], "its configuration has no such pool"
 
 
 def test_notices_are_told_once_wherever_they_move(stage: Stage) -> None:
@@ -408,6 +414,12 @@ class RecordingAdmin:
 
     async def serve(self) -> None:
         self.story.append("serve")
+
+    def listening(self) -> dict[tuple[str, int], socket.socket]:
+        return {}
+
+    def give_up(self) -> None:
+        self.story.append("give up")
 
     def close(self) -> None:
         self.story.append("close")

@@ -18,6 +18,8 @@ from posthouse.server.successor import Refused
 from posthouse.server.upgrades import Upgraded, Upgrades
 from unit.server.fakes import Remembering, until
 
+ROW = {"pool": "p", "backend": "b", "order": "drain"}
+
 
 class Scene:
     """Everything that an upgrade touches, played: it says how far the successor gets."""
@@ -31,6 +33,7 @@ class Scene:
         self.origin = Origin(("posthouse",), "/")
         self.env: dict[str, str] = {}
         self.refusal = ""
+        self.ordering = cast("Any", self)
         self.serving: Exception | None = None
         self.settling: Exception | None = None
         self.may_serve = asyncio.Event()
@@ -62,21 +65,33 @@ class Scene:
     def offered(self) -> list[Any]:
         return []
 
-    def give_up(self, pid: int) -> None:
-        self.story.append(f"give up to {pid}")
+    def listening(self) -> dict[Any, Any]:
+        return {}
+
+    def rows(self) -> list[Any]:
+        return [ROW]
+
+    def give_up(self) -> None:
+        self.story.append("give up")
+
+    def hand_over(self, pid: int) -> None:
+        self.story.append(f"hand over to {pid}")
 
     async def take_back(self) -> None:
         self.story.append("take back")
 
     # the successor
 
-    async def serve(self, offered: list[Any], seconds: float) -> None:
+    async def serve(self, bequest: Any, seconds: float) -> None:
+        assert tuple(bequest) == ([], {}, [ROW])
         await self.may_serve.wait()
         if self.serving is not None:
             raise self.serving
         self.story.append("it serves")
 
-    async def settle(self, seconds: float) -> None:
+    async def settle(self, orders: list[Any], seconds: float) -> None:
+        assert orders == [ROW]
+        assert self.ordering.refusal == "an upgrade is under way", "an order would be lost"
         if self.settling is not None:
             raise self.settling
         self.story.append("it has settled")
@@ -114,7 +129,8 @@ def test_the_order_of_things(play: Play, log: Remembering) -> None:
     async def conversation(scene: Scene) -> None:
         assert await scene.upgrades.ask("USR2") == Upgraded(4711, "9.9")
         await until(lambda: "stop for USR2" in scene.story)
-        taken = ["hold", "it serves", "give up to 4711", "it has settled", "let go of it", "stop for USR2"]
+        taken = ["hold", "it serves", "give up", "it has settled", "hand over to 4711", "let go of it"]
+        taken += ["stop for USR2"]
         assert scene.story == taken
         assert scene.upgrades.is_done and scene.upgrades.is_last_resort()
         assert await scene.upgrades.ask("USR2") == stays("another process has taken over")
@@ -147,7 +163,8 @@ def test_one_that_serves_and_does_not_settle(play: Play) -> None:
     async def conversation(scene: Scene) -> None:
         scene.settling = Refused("it ended")
         assert await scene.upgrades.ask("USR2") == stays("it ended")
-        assert scene.story == ["hold", "it serves", "give up to 4711", "end it", "take back", "resume"]
+        assert scene.story == ["hold", "it serves", "give up", "end it", "take back", "resume"]
+        assert scene.refusal == "", "orders are taken again"
         assert not scene.upgrades.is_done and scene.upgrades.postponed("USR1") is None
 
     play(conversation)

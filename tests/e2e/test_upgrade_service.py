@@ -1,0 +1,195 @@
+"""Upgrade in place, and what else a process has than its clients: orders, admin addresses, introduced clients, other
+rights for its workers, sockets of the service manager and its attention."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from e2e.installed import Crowd, Installed, install, is_running, switch, until
+from e2e.systemd import Systemd
+from e2e.test_service import ROOT_ONLY, is_readable_by_all, status_of
+from kit import RawClient, ScriptedBackend, get, request, workers_of
+from kit.posthouse import free_port
+
+CADDYFILE = """
+http://127.0.0.1:PORT {
+    bind 127.0.0.1
+    proxy_protocol 127.0.0.2
+    proxy / BACKEND OTHER {
+        name main
+        policy round_robin
+        header_upstream X-Client {client_ip}
+    }
+}
+"""
+INTRODUCTION = b"PROXY TCP4 10.1.1.1 10.1.1.2 1234 80\r\n"
+
+
+@contextmanager
+def asked(address: tuple[str, int], target: bytes) -> Iterator[list[bytes]]:
+    """Somebody asks there again and again, each time on a new connection; the answers, or what failed."""
+    answers: list[bytes] = []
+    is_over = threading.Event()
+
+    def ask() -> None:
+        while not is_over.wait(0.002):
+            try:
+                with socket.create_connection(address, 60) as asking:
+                    asking.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+                    answers.append(asking.recv(12))
+            except OSError as error:
+                answers.append(repr(error).encode())
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        is_over.set()
+        thread.join(60)
+
+
+def introduced(port: int) -> RawClient:
+    """A client behind another proxy, which has introduced it."""
+    client = RawClient(port, timeout=60)
+    client.socket.close()
+    client.socket = socket.create_connection(("127.0.0.1", port), 60, source_address=("127.0.0.2", 0))
+    client.send(INTRODUCTION)
+    return client
+
+
+def test_orders_admin_addresses_and_introduced_clients(tmp_path: Path, backend: ScriptedBackend) -> None:
+    admin = ("127.0.0.1", free_port())
+    arguments = ("--pidfile", "pid", "--admin-listen", f"127.0.0.1:{admin[1]}")
+    with (
+        ScriptedBackend() as other,
+        Installed(tmp_path, backend, CADDYFILE, OTHER=other.address, arguments=arguments) as here,
+        Crowd(here.port) as crowd,
+        asked(admin, b"/ready") as answers,
+        introduced(here.port) as kept,
+    ):
+        kept.send(request("GET", "/", host="127.0.0.1"))
+        assert kept.read_response().status == 200
+        assert here.command("backend", "drain", "main", backend.address).returncode == 0
+        assert here.command("backend", "weight", "main", other.address, "7").returncode == 0
+        ordered = json.loads(here.command("status", "--json").stdout)["orders"]
+        assert [(one["order"], one["weight"]) for one in ordered] == [("drain", None), (None, 7)]
+        crowd.go_on()  # what was under way has ended
+        count, old, before = len(backend.requests), here.pid, datetime.now(UTC).isoformat()
+        kept.send(request("GET", "/slow", host="127.0.0.1")[:-2])
+        here.switch("2.0")
+        here.upgrade()
+        crowd.go_on()
+        kept.send(b"\r\n")
+        assert kept.read_response().status == 200, "its head was half there"
+        with introduced(here.port) as fresh:
+            fresh.send(request("GET", "/", host="127.0.0.1"))
+            assert fresh.read_response().status == 200
+        with socket.create_connection(
+            ("127.0.0.1", here.port), 60, source_address=("127.0.0.2", 0)
+        ) as unknown:
+            unknown.sendall(request("GET", "/", host="127.0.0.1"))
+            assert unknown.recv(100) == b"", "who has to be introduced still has to"
+        crowd.go_on()
+        report = json.loads(here.command("status", "--json").stdout)
+        assert (report["version"], len(report["orders"])) == ("2.0", 2)
+        assert [(one["order"], one["weight"]) for one in report["orders"]] == [("drain", None), (None, 7)]
+        assert report["orders"][0]["since"] < before, "it stands as long as it does"
+        assert len(backend.requests) == count, "drained before, drained after, and at no time between"
+        assert here.command("backend", "undrain", "main", backend.address).returncode == 0
+        until(lambda: len(backend.requests) > count)
+        until(lambda: not is_running(old))
+    assert crowd.failures == []
+    assert set(answers) == {b"HTTP/1.1 200"} and len(answers) > 10
+
+
+def test_systemd_keeps_its_socket_and_follows_the_main_process(
+    tmp_path: Path, backend: ScriptedBackend
+) -> None:
+    install(tmp_path)
+    systemd = Systemd(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        (tmp_path / "Caddyfile").write_text(
+            f"http://127.0.0.1:{port} {{\n bind 127.0.0.1\n proxy / {backend.address}\n}}\n"
+        )
+        env = {"PYTHONPATH": str(tmp_path / "current"), "WATCHDOG_USEC": "200000"}
+        process = systemd.start(tmp_path, listening, **env)
+        pids = [process.pid]
+        try:
+            systemd.heard("READY=1")
+            with Crowd(port) as crowd:
+                for version in ("2.0", "1.0"):  # the second one was given the socket by the first
+                    switch(tmp_path, version)
+                    os.kill(systemd.main, signal.SIGUSR2)
+                    systemd.heard("MAINPID=")
+                    assert systemd.main not in pids
+                    pids.append(systemd.main)
+                    systemd.heard("WATCHDOG=1")
+                    crowd.go_on()
+                assert crowd.failures == []
+            assert process.wait(60) == 0
+            os.kill(systemd.main, signal.SIGUSR1)
+            systemd.heard("RELOADING=1")
+            systemd.heard("READY=1")
+            assert get(port, host="127.0.0.1").status == 200
+            os.kill(systemd.main, signal.SIGTERM)
+            systemd.heard("STOPPING=1")
+            until(lambda: not is_running(systemd.main))
+            assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), (
+                "the manager's copy lives on"
+            )
+        finally:
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.communicate()
+            systemd.notified.close()
+
+
+@ROOT_ONLY
+def test_workers_with_other_rights(backend: ScriptedBackend) -> None:
+    if not is_readable_by_all(sys.executable):
+        pytest.skip("nobody may read this interpreter or its packages")
+    nobody = str(pwd.getpwnam("nobody").pw_uid)
+    folder = Path(tempfile.mkdtemp(prefix="posthouse-test-"))
+    folder.chmod(0o755)
+    passwords = folder / "htpasswd"
+    passwords.write_text("me:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n")  # "test"
+    passwords.chmod(0o600)
+    caddyfile = f"""
+http://127.0.0.1:PORT {{
+    bind 127.0.0.1
+    basicauth /secret me htpasswd={passwords}
+    proxy / BACKEND
+}}
+"""
+    arguments = ("--pidfile", "pid", "--user", "nobody")
+    allowed = [("Authorization", "Basic bWU6dGVzdA==")]
+    try:
+        with Installed(folder, backend, caddyfile, arguments=arguments) as here, Crowd(here.port) as crowd:
+            here.switch("2.0")
+            here.upgrade()
+            crowd.go_on()
+            assert status_of(here.pid)["Uid"] == ["0"] * 4
+            assert [status_of(pid)["Uid"] for pid in workers_of(here.pid)] == [[nobody] * 4] * 2
+            assert get(here.port, "/secret", allowed, host="127.0.0.1").status == 200
+            assert get(here.port, "/secret", host="127.0.0.1").status == 401
+            until(lambda: here.first.process.poll() is not None)
+        assert crowd.failures == []
+    finally:
+        shutil.rmtree(folder)
