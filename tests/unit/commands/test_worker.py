@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import socket
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from posthouse import __version__
 from posthouse.commands import worker
+from posthouse.server import block
 from posthouse.server.channel import _HEADER, HELLO
 from posthouse.server.control import Abort, Ended, Ping, Pong, Welcome
+from posthouse.server.sharing import Shared
 
 COMMAND = [sys.executable, "-m", "posthouse.commands.worker"]
 
@@ -80,6 +84,32 @@ def test_another_version_is_refused(started: Started) -> None:
     assert code == 1
     expected = f"supervisor and worker are of two versions: {HELLO.decode()}, and 'posthouse 0.0.1' answered"
     assert written.decode() == f"posthouse: worker: {expected}\n"
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_block_of_another_version_is_refused(started: Started, is_ours: bool) -> None:
+    started.say(HELLO)
+    started.say(Welcome(0, 2))
+    assert started.hear() == HELLO
+    memory, wakes = block.create(2, __version__ if is_ours else "0.0.1"), [os.eventfd(0) for _ in range(2)]
+    data = pickle.dumps(Shared())
+    frame = _HEADER.pack(len(data), 3) + data
+    socket.send_fds(started.ours, [frame], [memory.fd, *wakes])
+    for one in wakes:
+        os.close(one)
+    memory.close()
+    if is_ours:
+        started.say(Ping())
+        assert pickle.loads(started.hear()) == Pong(0)
+        started.say(Abort())
+    assert pickle.loads(started.hear()) == Ended(0)
+    code, written = started.end()
+    assert code == 2
+    said = (
+        "worker can't work with the others" in written.decode()
+        and "is of Posthouse 0.0.1" in written.decode()
+    )
+    assert said is not is_ours, written
 
 
 def test_a_supervisor_that_has_ended_is_no_mistake(started: Started) -> None:
