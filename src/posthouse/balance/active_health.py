@@ -50,17 +50,28 @@ class Finding:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What the findings about one backend came to. since: monotonic seconds"""
+
+    state: State
+    reason: str
+    since: float
+
+
 class ActiveHealth:
     """What the findings about one backend come to.
+
+    state  what was believed of it before
 
     passes, fails  of the findings, how many in a row were no FAIL, or were one; one of the two is 0
     """
 
     __slots__ = ("_is_draining", "_is_up", "fails", "passes")
 
-    def __init__(self) -> None:
-        self._is_up = True
-        self._is_draining = False
+    def __init__(self, state: State = State.UP) -> None:
+        self._is_up = state is not State.DOWN
+        self._is_draining = state is State.DRAINING
         self.passes = 0
         self.fails = 0
 

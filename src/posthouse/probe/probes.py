@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from posthouse.balance.active_health import ActiveHealth, State, first_pause
+from posthouse.balance.active_health import ActiveHealth, Belief, State, first_pause
 from posthouse.balance.backend import Backend
 from posthouse.probe.check import Check
 from posthouse.probe.ports import Services
@@ -14,17 +14,37 @@ from posthouse.probe.prober import Last, Prober, tell_change
 class Probes:
     """All probers of one worker, by backend."""
 
-    __slots__ = ("_probers", "_services")
+    __slots__ = ("_expected", "_probers", "_services")
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._probers: dict[Backend, Prober] = {}
+        self._expected: Mapping[tuple[str, str], Belief] = {}
 
     def __repr__(self) -> str:
         return f"<Probes of {len(self._probers)} backends>"
 
     def __len__(self) -> int:
         return len(self._probers)
+
+    def expect(self, beliefs: Mapping[tuple[str, str], Belief]) -> None:
+        """What another process has found, by the names of pool and backend: the checks that begin next go on from it.
+
+        Only those: whoever comes later would get what was true of a backend of that name once.
+        """
+        self._expected = beliefs
+
+    def beliefs(self) -> dict[tuple[str, str], Belief]:
+        """Of backends that are not up, for `expect`."""
+        return {
+            (prober.check.pool, backend.name): Belief(
+                prober.health.state,
+                backend.reason,
+                self._services.clock() if backend.since is None else backend.since,
+            )
+            for backend, prober in self._probers.items()
+            if prober.health.state is not State.UP
+        }
 
     def change(self, gone: Iterable[Backend], came: Iterable[Check]) -> None:
         """These checks begin, those of `gone` end; a backend may be in both. O(those).
@@ -42,7 +62,7 @@ class Probes:
                 del old[backend]
                 continue
             is_same = prober is not None and prober.check.asks_the_same(check)
-            health = prober.health if prober is not None and is_same else ActiveHealth()
+            health = prober.health if prober is not None and is_same else self._first(check)
             fresh.append(Prober(check, self._services, health))
             if prober is not None and is_same:
                 fresh[-1].last = prober.last
@@ -53,6 +73,16 @@ class Probes:
             probers[prober.check.backend] = prober
             prober.start(first_pause(prober.check.spec, len(fresh), self._services.chance()))
         self._forget(old)
+        if wanted:
+            self._expected = {}
+
+    def _first(self, check: Check) -> ActiveHealth:
+        backend = check.backend
+        belief = self._expected.get((check.pool, backend.name))
+        if belief is None:
+            return ActiveHealth()
+        backend.believe(belief.state, belief.reason, belief.since)
+        return ActiveHealth(belief.state)
 
     def last(self, backend: Backend) -> Last | None:
         """The last check of a backend; None if it is not checked, or not yet."""

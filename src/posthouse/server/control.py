@@ -138,6 +138,18 @@ class Obey:
 
 
 @dataclass(frozen=True, slots=True)
+class AskBeliefs:
+    """What do health checks say of backends that are not up? Answered by `Beliefs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """Also to a worker, before its first configuration: those of another process. See `server/beliefs.py`."""
+
+    found: tuple[tuple[object, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Answered by `Pong`: a worker that does not is not turning its loop."""
 
@@ -275,7 +287,7 @@ def pieces(delta: Delta) -> tuple[list[Ahead], Delta]:
 
 
 FROM_WORKERS: Final = (
-    *(Prepared, Refused, Serving, Stopping, Ended, Pong, Obeyed, StatusReport, LogMoved, Reopened),
+    *(Prepared, Refused, Serving, Stopping, Ended, Pong, Obeyed, Beliefs, StatusReport, LogMoved, Reopened),
     *(Measured, Collect, Snapshot, Histogram),
     *(Failed, Tripped, Wanted, Oldest),
     *(Mistake, Place, Phase),

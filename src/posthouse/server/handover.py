@@ -6,7 +6,7 @@ additions. Who hears a word, or a key, that it does not know ignores it.
     frame    length (4 bytes) · number of descriptors (2 bytes) · that many bytes
     message  JSON, an object with "say"; descriptors travel with the first byte of their frame
 
-    predecessor  offer     version, pid, orders: [row, …] (see `order_rows`)
+    predecessor  offer     version, pid, orders: [row, …] (see `order_rows`), beliefs: [row, …] (see `beliefs`)
                  sockets   sockets: [[host, port, count, is_given], …], whose descriptors come along in this order
                  admin     addresses: [[host, port], …], where it answers on TCP, whose descriptors come along
                  begin     that was all

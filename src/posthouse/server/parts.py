@@ -16,7 +16,7 @@ from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
 from posthouse.observe.snapshot import Snapshot
 from posthouse.server.child import Child
-from posthouse.server.control import Collected, Prepare, ReopenLog
+from posthouse.server.control import Beliefs, Collected, Prepare, ReopenLog
 from posthouse.server.listeners import Listener
 from posthouse.server.origin import Origin
 from posthouse.server.pressure import Relief
@@ -173,6 +173,12 @@ class WorkerParts(Protocol):
 
     def obey(self, orders: Orders) -> None:
         """These are the orders for backends from now on."""
+
+    def expect(self, message: Beliefs) -> None:
+        """What another process believed of backends."""
+
+    def beliefs(self) -> Beliefs:
+        """What we believe of them."""
 
     def tidy_log(self, path: str) -> None:
         """Nobody writes to the files put aside from this one."""

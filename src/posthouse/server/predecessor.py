@@ -6,11 +6,13 @@ import asyncio
 import os
 import socket
 import stat
+import time
 from collections.abc import MutableMapping, Sequence
 from typing import Final
 
 from posthouse import __version__
 from posthouse.errors import StartError
+from posthouse.server.beliefs import Known, from_rows
 from posthouse.server.handover import VARIABLE, Handover, Said
 from posthouse.server.sockets import ListenKey
 
@@ -27,6 +29,7 @@ class Predecessor:
     given    those that the service manager opened for it
     admin    where it answers on TCP, by address; whoever takes one takes it out
     orders   what it was ordered, as `server/order_rows.py` writes it
+    beliefs  what its health checks said of backends when we were started
     """
 
     def __init__(self, line: Handover) -> None:
@@ -36,6 +39,7 @@ class Predecessor:
         self.given: list[tuple[str, socket.socket]] = []
         self.admin: dict[tuple[str, int], socket.socket] = {}
         self.orders: list[object] = []
+        self.beliefs: Known = {}
         self._line = line
 
     def __repr__(self) -> str:
@@ -55,6 +59,8 @@ class Predecessor:
                 if said.what == "offer":
                     self.version, self.pid = str(said.about["version"]), int(said.about["pid"])
                     self._hear_orders(said)
+                    beliefs = said.about.get("beliefs")
+                    self.beliefs = from_rows(beliefs if isinstance(beliefs, list) else (), time.monotonic())
                 elif said.what == "admin":
                     self._take_admin(said)
                 else:

@@ -21,10 +21,11 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.observe.snapshot import Snapshot
 from posthouse.server import generation, later, loops
 from posthouse.server.asked_group import AskedGroup
+from posthouse.server.beliefs import from_plain, to_plain
 from posthouse.server.built_site import key_files_of
 from posthouse.server.channel import Channel
 from posthouse.server.colleagues import Colleagues
-from posthouse.server.control import Abort, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.control import Abort, Beliefs, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import DryLogs
@@ -130,6 +131,14 @@ class Process:
         if serving is not None:
             serving.obey({**before.by_pool, **orders.by_pool})
         self.tell(Obeyed())
+
+    def expect(self, message: Beliefs) -> None:
+        """See `parts.WorkerParts`."""
+        self._runtime.probes.expect(from_plain(message.found))
+
+    def beliefs(self) -> Beliefs:
+        """See `parts.WorkerParts`."""
+        return Beliefs(to_plain(self._runtime.probes.beliefs()))
 
     def tidy_log(self, path: str) -> None:
         """See `parts.WorkerParts`."""

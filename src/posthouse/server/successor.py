@@ -34,11 +34,13 @@ class Bequest(NamedTuple):
     sockets  those that clients come to
     admin    those where we answer on TCP, by address
     orders   what was ordered of backends
+    beliefs  what health checks say of those that are not up
     """
 
     sockets: Sequence[Offered] = ()
     admin: Mapping[tuple[str, int], socket.socket] = {}
     orders: Sequence[Row] = ()
+    beliefs: Sequence[Row] = ()
 
 
 class Refused(StartError):
@@ -105,7 +107,8 @@ class Successor:
         self._line.close()
 
     async def _offer(self, bequest: Bequest) -> None:
-        await self._line.say("offer", version=__version__, pid=os.getpid(), orders=bequest.orders)
+        orders, beliefs = bequest.orders, bequest.beliefs
+        await self._line.say("offer", version=__version__, pid=os.getpid(), orders=orders, beliefs=beliefs)
         for one in bequest.sockets:
             for first in range(0, len(one.sockets), MOST_DESCRIPTORS):
                 some = [each.fileno() for each in one.sockets[first : first + MOST_DESCRIPTORS]]

@@ -21,9 +21,10 @@ from typing import Any
 from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.server import bugs, memory, signals
+from posthouse.server.beliefs import to_plain
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.child import Child
-from posthouse.server.control import Prepare
+from posthouse.server.control import Beliefs, Prepare
 from posthouse.server.group_metrics import GroupMetrics
 from posthouse.server.insignia import Insignia
 from posthouse.server.ordering import Ordering
@@ -158,6 +159,8 @@ class Supervisor:
     async def _start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
         child = await self._parts.start_worker(slot, on_message)
         self.ordering.welcome(child)
+        if self._predecessor is not None and not self._number:
+            child.send(Beliefs(to_plain(self._predecessor.beliefs)))
         return child
 
     async def _start(self) -> bool:
@@ -204,15 +207,9 @@ class Supervisor:
         count = len(self._workers)
         if not self._settings.is_quiet:
             self._parts.announce(ready_line(config, self._bindings.ports(), os.getpid(), workers=count))
-        facts: dict[str, Any] = {
-            "pid": os.getpid(),
-            "workers": count,
-            "sites": len(config.sites),
-            "generation": 1,
-        }
-        if predecessor:
-            facts["predecessor"] = predecessor
-        self._log.info("started", **facts)
+        more: dict[str, Any] = {"predecessor": predecessor} if predecessor else {}
+        sites = len(config.sites)
+        self._log.info("started", pid=os.getpid(), workers=count, sites=sites, generation=1, **more)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> bool:
         """Whether to go on: False if a signal stopped us meanwhile. Raises what the work raises."""

@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from posthouse import __version__
+from posthouse.server.beliefs import gather, to_rows
 from posthouse.server.bindings import Bindings
 from posthouse.server.insignia import Insignia
 from posthouse.server.ordering import Ordering
@@ -183,7 +185,7 @@ class Upgrades:
         successor = None
         try:
             successor = self._successor = launch(self._origin, self._env)
-            await successor.serve(self._bequest(), serve)
+            await successor.serve(await self._bequest(), serve)
             has_let_go = True
             self._replaced.ordering.refusal = UNDER_WAY
             self._insignia.give_up()
@@ -206,8 +208,11 @@ class Upgrades:
         self._log.info("upgraded", cause=cause, successor=successor.pid, version=successor.version)
         return Upgraded(successor.pid, successor.version)
 
-    def _bequest(self) -> Bequest:
-        return Bequest(self._bindings.offered(), self._insignia.listening(), self._replaced.ordering.rows())
+    async def _bequest(self) -> Bequest:
+        known = await gather(child for child in self._workers.children() if child.is_serving)
+        beliefs = to_rows(known, time.monotonic())
+        orders = self._replaced.ordering.rows()
+        return Bequest(self._bindings.offered(), self._insignia.listening(), orders, beliefs)
 
 
 def _answer(waiting: asyncio.Future[Outcome], ended: asyncio.Future[Outcome]) -> None:

@@ -156,3 +156,31 @@ def test_the_last_check_of_each_backend() -> None:
     run.replace([slower])
     assert run.probes.last(run.backends[0]) == last, "only the pace has changed"
     assert run.probes.last(run.backends[1]) is None, "it is not checked any more"
+
+
+def test_what_another_process_has_found_is_believed_until_it_is_asked() -> None:
+    before = Run(2)
+    before.bench.advance(1.0)
+    before.bench.dials[0].answer(OK)
+    before.bench.dials[1].answer(BAD)
+    known = before.probes.beliefs()
+    assert [(key[1], one.state, one.reason) for key, one in known.items()] == [
+        (before.backends[1].name, State.DOWN, "status 503")
+    ]
+    run = Run(0)
+    run.probes.expect(known)
+    checks = [check(backend(f"b{number}"), interval=1.0, down_interval=1.0, passes=2) for number in range(2)]
+    run.replace(checks)
+    fresh = [one.backend for one in checks]
+    assert [one.state for one in fresh] == [State.UP, State.DOWN]
+    assert (fresh[1].reason, fresh[1].since) == ("status 503", before.backends[1].since)
+    assert run.probes.beliefs() == known
+    for lines in ([], ["info backend up was=down status 200"]):
+        run.bench.advance(1.0)
+        for dial in run.bench.dials:
+            if dial.is_pending:
+                dial.answer(OK)
+        assert run.bench.take_lines() == lines, "as many good answers as after a failure of its own"
+    assert run.probes.beliefs() == {}
+    run.replace([check(backend("b1"))])
+    assert run.checked[0].state is State.UP, "that was true once"

@@ -9,10 +9,13 @@ import socket
 import pytest
 
 from posthouse import __version__
+from posthouse.balance.active_health import State
 from posthouse.errors import StartError
 from posthouse.server import predecessor
 from posthouse.server.handover import VARIABLE, Handover
 from posthouse.server.predecessor import Predecessor, find
+
+BELIEF = {"pool": "p", "backend": "b", "state": "down", "reason": "status 503", "for_s": 7.0}
 
 
 def lines() -> tuple[Handover, Predecessor]:
@@ -25,7 +28,9 @@ def test_it_takes_what_is_offered() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         async def offer() -> None:
-            await ours.say("offer", version="1.0", pid=4711, novelty=1, orders=[{"pool": "p"}])
+            await ours.say(
+                "offer", version="1.0", pid=4711, novelty=1, orders=[{"pool": "p"}], beliefs=[BELIEF]
+            )
             await ours.say("sockets", [listening.fileno()] * 2, sockets=[["", 80, 2, False]])
             await ours.say("sockets", [listening.fileno()], sockets=[["", 80, 1, False]])
             await ours.say("sockets", [listening.fileno()], sockets=[["::1", 81, 1, True]])
@@ -38,6 +43,7 @@ def test_it_takes_what_is_offered() -> None:
         assert [len(made) for made in taking.sockets.values()] == [3]
         assert [name for name, _ in taking.given] == ["::1:81"]
         assert taking.orders == [{"pool": "p"}]
+        assert [(key, one.state) for key, one in taking.beliefs.items()] == [(("p", "b"), State.DOWN)]
         made = [*taking.sockets["", 80], taking.given[0][1], taking.admin["::1", 9]]
         assert {one.getsockname() for one in made} == {listening.getsockname()}
         assert repr(taking) == "<Predecessor pid=4711 version='1.0'>"

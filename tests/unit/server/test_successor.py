@@ -18,6 +18,7 @@ from posthouse.server.handover import VARIABLE, Handover
 from posthouse.server.origin import Origin
 from posthouse.server.successor import Bequest, Refused, Successor, launch
 
+BELIEF = {"pool": "p", "backend": "b", "state": "down"}
 ROW = {"pool": "p", "backend": "b", "order": "drain"}
 
 
@@ -62,12 +63,12 @@ def test_it_is_offered_all_and_takes_over(loop: asyncio.AbstractEventLoop) -> No
         with socket.socket() as one, socket.socket() as other:
             offered = [Offered(("", 80), False, (one,) * 201), Offered(("::1", 81), True, (other,))]
             serving = asyncio.ensure_future(
-                scene.successor.serve(Bequest(offered, {("::1", 9): other}, [ROW]), 5)
+                scene.successor.serve(Bequest(offered, {("::1", 9): other}, [ROW], [BELIEF]), 5)
             )
             said = await scene.line.hear()
             assert (said.what, said.about) == (
                 "offer",
-                {"version": __version__, "pid": os.getpid(), "orders": [ROW]},
+                {"version": __version__, "pid": os.getpid(), "orders": [ROW], "beliefs": [BELIEF]},
             )
             counts = []
             while (said := await scene.line.hear()).what == "sockets":

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.balance.active_health import Belief, State
 from posthouse.config.specs import Config, HookSpec
 from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, StartError
 from posthouse.server import listeners, sockets, supervisor, watch
@@ -309,6 +310,7 @@ def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
     predecessor.sockets = {("127.0.0.1", 0): [listening]}
     drain = {"pool": "gone", "backend": "b", "order": "drain"}
     predecessor.orders = [drain]
+    predecessor.beliefs = {("p", "b"): Belief(State.DOWN, "status 503", 1.0)}
     path = tmp_path / "pid"
     path.write_text("4711\n")
     stage.hooks = HOOKS
@@ -320,6 +322,7 @@ def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
         assert stage.cast.story == ["start 1"]
         (worker,) = stage.cast.players
         assert [str(orders.of("gone", "b").kind) for orders in worker.orders] == ["drain"]
+        assert worker.known == predecessor.beliefs
         await line.say("released", orders=[drain, {**drain, "backend": "c"}])
         assert (await line.hear()).what == "settled"
         line.close()

@@ -62,6 +62,9 @@ class Scene:
     def resume(self) -> None:
         self.story.append("resume")
 
+    def children(self) -> list[Any]:
+        return []
+
     def offered(self) -> list[Any]:
         return []
 
@@ -83,7 +86,7 @@ class Scene:
     # the successor
 
     async def serve(self, bequest: Any, seconds: float) -> None:
-        assert tuple(bequest) == ([], {}, [ROW])
+        assert tuple(bequest) == ([], {}, [ROW], [])
         await self.may_serve.wait()
         if self.serving is not None:
             raise self.serving

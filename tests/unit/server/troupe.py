@@ -16,9 +16,10 @@ from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta
 from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
 from posthouse.observe.snapshot import Snapshot
+from posthouse.server.beliefs import Known, from_plain, to_plain
 from posthouse.server.channel import Channel
 from posthouse.server.child import Child
-from posthouse.server.control import Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.control import Beliefs, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.origin import UNKNOWN, Origin
 from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
@@ -119,6 +120,7 @@ class Player:
         self.reopened = 0
         self.tidied: list[str] = []
         self.orders: list[Orders] = []
+        self.known: Known = {}
         self.report: dict[str, object] = {}
         self.of_group: list[object] = []
         self.is_deaf = False
@@ -185,6 +187,12 @@ class Player:
     def obey(self, orders: Orders) -> None:
         self.orders.append(orders)
         self.tell(Obeyed())
+
+    def expect(self, message: Beliefs) -> None:
+        self.known = from_plain(message.found)
+
+    def beliefs(self) -> Beliefs:
+        return Beliefs(to_plain(self.known))
 
     async def measure(self) -> Snapshot:
         return self.snapshot
