@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -22,7 +23,8 @@ import pytest
 from e2e.installed import Crowd, Installed, install, is_running, switch, until
 from e2e.systemd import Systemd
 from e2e.test_service import ROOT_ONLY, is_readable_by_all, status_of
-from kit import RawClient, ScriptedBackend, get, request, workers_of
+from kit import BackendConnection, RawClient, Request, ScriptedBackend, get, request, response, workers_of
+from kit.backend import answer_ok
 from kit.posthouse import free_port
 
 CADDYFILE = """
@@ -115,6 +117,57 @@ def test_orders_admin_addresses_and_introduced_clients(tmp_path: Path, backend: 
         until(lambda: not is_running(old))
     assert crowd.failures == []
     assert set(answers) == {b"HTTP/1.1 200"} and len(answers) > 10
+
+
+CHECKED = """
+http://127.0.0.1:PORT {
+    bind 127.0.0.1
+    proxy / BACKEND OTHER {
+        name main
+        policy round_robin
+        health_check /health
+        health_check_interval 20ms
+        health_check_timeout 5m
+    }
+}
+"""
+
+
+def test_what_health_checks_know(tmp_path: Path, backend: ScriptedBackend) -> None:
+    is_silent, is_over = threading.Event(), threading.Event()
+    asked: list[bytes] = []
+
+    def serve(question: Request, connection: BackendConnection) -> bytes | None:
+        asked.append(question.target)
+        if is_silent.is_set():  # so that the new process finds out nothing by itself
+            is_over.wait(60)
+        return response(503)
+
+    with (
+        ScriptedBackend() as other,
+        Installed(tmp_path, other, CHECKED, OTHER=backend.address) as here,
+    ):
+        assert get(here.port, host="127.0.0.1").status == 200
+        backend.on_request = serve
+        here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=0$")
+        here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=1$")
+        is_silent.set()
+        before = datetime.now(UTC).isoformat()
+        asked.clear()
+        with Crowd(here.port) as crowd:
+            crowd.go_on()
+            here.switch("2.0")
+            here.upgrade()
+            crowd.go_on(100)
+        assert crowd.failures == []
+        assert set(asked) <= {b"/health"}, "nobody was sent to a backend that is known to be down"
+        (pool,) = json.loads(here.command("status", "--json").stdout)["pools"]
+        (down,) = (one for one in pool["backends"] if backend.address in one["name"])
+        assert (down["state"], down["reason"]) == ("down", "status 503") and down["since"] < before
+        is_silent.clear()
+        is_over.set()
+        backend.on_request = answer_ok
+        here.told(rf"INFO backend up .*{re.escape(backend.address)}.*was=down")
 
 
 def test_systemd_keeps_its_socket_and_follows_the_main_process(

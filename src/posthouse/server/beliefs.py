@@ -3,7 +3,7 @@ first requests would go to a backend that is known to be down.
 
     plain  to and from a worker: (pool, backend, state, reason, since), monotonic seconds
     row    to a supervisor of another version (`server/handover.py`): an object with "pool", "backend", "state",
-           "reason" and "for_s", the seconds that it has been so
+           "reason" and "since", monotonic seconds, which are the same in all processes of a machine
 
 What is not understood of either is left out: then the backend is up until it has been asked.
 """
@@ -56,7 +56,7 @@ def from_plain(found: Iterable[object]) -> Known:
     return known
 
 
-def to_rows(known: Known, now: float) -> list[Row]:
+def to_rows(known: Known) -> list[Row]:
     """One for each backend."""
     return [
         {
@@ -64,18 +64,13 @@ def to_rows(known: Known, now: float) -> list[Row]:
             "backend": name,
             "state": str(one.state),
             "reason": one.reason,
-            "for_s": now - one.since,
+            "since": one.since,
         }
         for (pool, name), one in known.items()
     ]
 
 
-def from_rows(rows: Iterable[object], now: float) -> Known:
+def from_rows(rows: Iterable[object]) -> Known:
     """What can be understood of them."""
-    return from_plain(_plain(row, now) for row in rows if isinstance(row, dict))
-
-
-def _plain(row: Row, now: float) -> tuple[object, ...]:
-    for_s = row.get("for_s")
-    since = now - for_s if isinstance(for_s, (int, float)) else now
-    return (*(row.get(name) for name in ("pool", "backend", "state", "reason")), since)
+    names = ("pool", "backend", "state", "reason", "since")
+    return from_plain(tuple(row.get(name) for name in names) for row in rows if isinstance(row, dict))

@@ -1,8 +1,8 @@
 """Orders as plain data, for a supervisor of another version: what `server/handover.py` says of them.
 
-A row is an object with "pool", "backend", "order" (`drain`, `disable` or null), "for_s" (seconds that it has stood, or
-null), "weight" and "in_place_of" (numbers or null). What a version does not know of a row is left out, and a row of
-which nothing is left is no order.
+A row is an object with "pool", "backend", "order" (`drain`, `disable` or null), "since" (monotonic seconds, which are
+the same in all processes of a machine, or null), "weight" and "in_place_of" (numbers or null). What a version does not
+know of a row is left out, and a row of which nothing is left is no order.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Row = Mapping[str, Any]
 _T = TypeVar("_T")
 
 
-def to_rows(orders: Orders, now: float) -> list[Row]:
-    """One for each order. now: monotonic seconds, which mean nothing to another process."""
+def to_rows(orders: Orders) -> list[Row]:
+    """One for each order."""
     return [
         {
             "pool": pool,
             "backend": backend,
             "order": None if order.kind is None else str(order.kind),
-            "for_s": None if order.since is None else now - order.since,
+            "since": order.since,
             "weight": order.weight,
             "in_place_of": order.in_place_of,
         }
@@ -32,7 +32,7 @@ def to_rows(orders: Orders, now: float) -> list[Row]:
 
 
 def from_rows(rows: Iterable[object], now: float) -> Orders:
-    """What can be understood of them."""
+    """What can be understood of them. now: monotonic seconds, for one that says no time"""
     orders = Orders()
     for row in rows:
         if isinstance(row, dict):
@@ -45,11 +45,11 @@ def from_rows(rows: Iterable[object], now: float) -> Orders:
 def _order(row: Row, now: float) -> Order:
     word = row.get("order")
     kind = Kind(word) if isinstance(word, str) and word in list(Kind) else None
-    stood = _of(float, row.get("for_s"))
+    since = _of(float, row.get("since"))
     weight = _of(int, row.get("weight"))
     return Order(
         kind,
-        None if kind is None else now - (stood or 0.0),
+        None if kind is None else now if since is None else since,
         weight,
         None if weight is None else _of(int, row.get("in_place_of")),
     )

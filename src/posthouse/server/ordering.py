@@ -78,7 +78,7 @@ class Ordering:
 
     def rows(self) -> list[Row]:
         """All, for another process."""
-        return to_rows(self.orders, self._clock())
+        return to_rows(self.orders)
 
     def inherit(self, rows: Iterable[object]) -> None:
         """Exactly these were ordered of another process, whose place we take."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import stat
-import time
 from collections.abc import MutableMapping, Sequence
 from typing import Final
 
@@ -60,7 +59,7 @@ class Predecessor:
                     self.version, self.pid = str(said.about["version"]), int(said.about["pid"])
                     self._hear_orders(said)
                     beliefs = said.about.get("beliefs")
-                    self.beliefs = from_rows(beliefs if isinstance(beliefs, list) else (), time.monotonic())
+                    self.beliefs = from_rows(beliefs if isinstance(beliefs, list) else ())
                 elif said.what == "admin":
                     self._take_admin(said)
                 else:

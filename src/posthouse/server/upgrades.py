@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -210,7 +209,7 @@ class Upgrades:
 
     async def _bequest(self) -> Bequest:
         known = await gather(child for child in self._workers.children() if child.is_serving)
-        beliefs = to_rows(known, time.monotonic())
+        beliefs = to_rows(known)
         orders = self._replaced.ordering.rows()
         return Bequest(self._bindings.offered(), self._insignia.listening(), orders, beliefs)
 

@@ -20,23 +20,18 @@ KNOWN = {
 
 def test_there_and_back() -> None:
     assert from_plain(to_plain(KNOWN)) == KNOWN
-    rows = json.loads(json.dumps(to_rows(KNOWN, 50.0)))
+    rows = json.loads(json.dumps(to_rows(KNOWN)))
     assert rows[0] == {
-        "pool": "p", "backend": "http://a:1", "state": "down", "reason": "status 503", "for_s": 10.0
+        "pool": "p", "backend": "http://a:1", "state": "down", "reason": "status 503", "since": 40.0
     }  # fmt: skip
-    assert from_rows(rows, 50.0) == KNOWN
-    assert from_rows(rows, 1050.0)["p", "http://a:1"].since == 1040.0, "another clock"
+    assert from_rows(rows) == KNOWN
+    assert from_rows([{**rows[0], "novelty": 1}]) == {key: KNOWN[key] for key in list(KNOWN)[:1]}
 
 
 @pytest.mark.parametrize("row", [7, None, {}, {"pool": "p", "backend": "b", "state": "tired", "reason": ""}])
 def test_what_is_not_understood_is_left_out(row: object) -> None:
-    assert from_rows([row], 1.0) == {}
+    assert from_rows([row]) == {}
     assert from_plain([row, ("p", "b", "tired", "", 1.0), ("p", "b", "down", "", "long ago")]) == {}
-
-
-def test_without_a_time_it_is_so_since_now() -> None:
-    row = {"pool": "p", "backend": "b", "state": "down", "reason": "", "for_s": "long", "novelty": 1}
-    assert from_rows([row], 3.0) == {("p", "b"): Belief(State.DOWN, "", 3.0)}
 
 
 def test_where_they_differ_the_worst_counts() -> None:

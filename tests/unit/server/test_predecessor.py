@@ -15,7 +15,7 @@ from posthouse.server import predecessor
 from posthouse.server.handover import VARIABLE, Handover
 from posthouse.server.predecessor import Predecessor, find
 
-BELIEF = {"pool": "p", "backend": "b", "state": "down", "reason": "status 503", "for_s": 7.0}
+BELIEF = {"pool": "p", "backend": "b", "state": "down", "reason": "status 503", "since": 7.0}
 
 
 def lines() -> tuple[Handover, Predecessor]:
