@@ -1,11 +1,14 @@
-"""What probes need of their worker, as small protocols beside the code that uses them. `server/runtime.py` has them."""
+"""What probes need of who makes them, as small protocols beside the code that uses them: `server/runtime.py` has it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from posthouse.config.specs import EndpointSpec, UpstreamTimeouts
+
+if TYPE_CHECKING:
+    from posthouse.probe.check import Check
 
 
 class Connection(Protocol):
@@ -30,7 +33,7 @@ class Log(Protocol):
 
 
 class Services(Protocol):
-    """What a worker lends to its probes."""
+    """What is lent to probes."""
 
     @property
     def log(self) -> Log: ...
@@ -39,6 +42,9 @@ class Services(Protocol):
 
     def chance(self) -> float:
         """Uniform in [0, 1)."""
+
+    def believed(self, check: Check, /) -> None:
+        """Of the backend of this check something else is believed now; the line in the log comes afterwards."""
 
     def call_later(self, seconds: float, callback: Callable[[], None], /) -> Cancellable: ...
     def dial_for_probe(

@@ -91,6 +91,7 @@ class Prober:
         if not self.health.observe(finding, self.check.spec):
             return
         self.check.backend.believe(self.health.state, finding.reason, now)
+        self._services.believed(self.check)
         tell_change(self._services.log, self.check, before, finding.reason)
 
 

@@ -12,7 +12,7 @@ from posthouse.probe.prober import Last, Prober, tell_change
 
 
 class Probes:
-    """All probers of one worker, by backend."""
+    """All probers, by backend."""
 
     __slots__ = ("_expected", "_probers", "_services")
 
@@ -82,6 +82,7 @@ class Probes:
         if belief is None:
             return ActiveHealth()
         backend.believe(belief.state, belief.reason, belief.since)
+        self._services.believed(check)
         return ActiveHealth(belief.state)
 
     def last(self, backend: Backend) -> Last | None:
@@ -104,5 +105,6 @@ class Probes:
                 continue
             reason = "no longer checked" if now is None else "asked something else from now on"
             backend.believe(State.UP, reason, self._services.clock())
+            self._services.believed(prober.check)
             if now is not None:  # without a check it may well have left the pool
                 tell_change(self._services.log, now.check, before, reason)

@@ -106,7 +106,7 @@ class BuiltSite:
         gone = [check.backend for check in self._checks[route.pool.name]]
         self.pools[route.pool.name] = route.pool
         self._checks[route.pool.name] = checks_of(site, route)
-        self._runtime.probes.change(gone, self._checks[route.pool.name])
+        self._runtime.check(gone, self._checks[route.pool.name])
 
     def start(self) -> None:
         """It serves from now on: settings come into force."""
@@ -121,6 +121,7 @@ class BuiltSite:
                 pool.tell(partial(tell_breaker, self._runtime.log, pool.name))
             command(pool, self._runtime.orders)
             pool.start()
+            self._runtime.recall(pool)
 
     def obey(self, pools: Container[str]) -> None:
         """The orders for backends of these pools are other ones; it serves."""

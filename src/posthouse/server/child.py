@@ -12,7 +12,7 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from posthouse.errors import StartError
 from posthouse.server.channel import Channel
@@ -45,6 +45,37 @@ class Identity:
     groups: tuple[int, ...]
 
 
+class Running(Protocol):
+    """What is asked of a process."""
+
+    @property
+    def pid(self) -> int: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, signal: int, /) -> None:
+        """Raises ProcessLookupError: it has ended."""
+
+
+class Waited:
+    """A process whose end only `wait` learns: `Popen.send_signal` looks as well, before it sends, and where it is the
+    first to see the end, the exit code is 255 for everybody and Python writes a warning to our stderr."""
+
+    __slots__ = ("_process", "pid")
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def wait(self) -> int:
+        """Its exit code."""
+        return await self._process.wait()
+
+    def send_signal(self, signal: int, /) -> None:
+        """See `Running`."""
+        if self._process.returncode is not None:
+            raise ProcessLookupError
+        os.kill(self.pid, signal)
+
+
 class Child:
     """A worker process, from its start to its end.
 
@@ -60,7 +91,7 @@ class Child:
     def __init__(
         self,
         slot: int,
-        process: Process,
+        process: Running,
         connection: socket.socket,
         on_message: Callable[[Child, object], None],
     ) -> None:
@@ -185,7 +216,7 @@ class Launch:
             raise StartError(f"cannot start a worker: {error.strerror}: {sys.executable}") from None
         finally:
             theirs.close()
-        child = Child(welcome.slot, process, ours, on_message)
+        child = Child(welcome.slot, Waited(process), ours, on_message)
         child.send(welcome)
         return child
 

@@ -66,7 +66,7 @@ class Colleagues:
                 assert self._shares is not None
                 self._shares.know(rows, size, freed)
                 self._share_late(self._shares)
-            case news.Failed() | news.Tripped() | news.Believed():
+            case news.Failed() | news.Tripped():
                 news.apply(message, self._serving.pools, self._runtime.clock())
 
     def _share_late(self, shares: Shares) -> None:

@@ -25,6 +25,7 @@ from posthouse.server.news import Failed, Tripped
 from posthouse.server.pressure import Limits
 from posthouse.server.sharing import Oldest, Wanted
 from posthouse.server.sockets import ListenKey
+from posthouse.server.told import Noted
 
 # --- to a worker
 
@@ -135,18 +136,6 @@ class Obey:
     where it must not."""
 
     orders: Orders
-
-
-@dataclass(frozen=True, slots=True)
-class AskBeliefs:
-    """What do health checks say of backends that are not up? Answered by `Beliefs`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Beliefs:
-    """Also to a worker, before its first configuration: those of another process. See `server/beliefs.py`."""
-
-    found: tuple[tuple[object, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +276,7 @@ def pieces(delta: Delta) -> tuple[list[Ahead], Delta]:
 
 
 FROM_WORKERS: Final = (
-    *(Prepared, Refused, Serving, Stopping, Ended, Pong, Obeyed, Beliefs, StatusReport, LogMoved, Reopened),
+    *(Prepared, Refused, Serving, Stopping, Ended, Pong, Obeyed, Noted, StatusReport, LogMoved, Reopened),
     *(Measured, Collect, Snapshot, Histogram),
     *(Failed, Tripped, Wanted, Oldest),
     *(Mistake, Place, Phase),

@@ -91,10 +91,13 @@ class Watcher:
             await self._services.sleep(MEND_SECONDS)
 
     def _learn(self, members: Members) -> None:
+        is_news = self._since is None or members != self.members
         self.members = members
         if self._since is None:
             self._since = self._services.clock()
         self.is_heard.set()
+        if is_news:
+            self._services.on_found(self.spec, members)
         for tell in self.on_change:
             tell(self.spec)
 
@@ -113,7 +116,10 @@ class Watcher:
 
 
 class Discoverer:
-    """All watchers of one worker, by what they watch; the Services of their sources."""
+    """All watchers, by what they watch; the Services of their sources.
+
+    on_found  told of a source's members before those who follow it are
+    """
 
     def __init__(self, worker: Worker, servers: Iterable[Server] = ()) -> None:
         self.loop = worker.loop
@@ -121,6 +127,7 @@ class Discoverer:
         self.chance = worker.chance
         self._log = worker.log
         self.ask: Callable[[str, Question], Any] = Lookup(self.in_thread, tuple(servers)).ask
+        self.on_found: Callable[[SourceSpec, Members], None] = lambda source, members: None
         self._watchers: dict[SourceSpec, Watcher] = {}
 
     def __repr__(self) -> str:
@@ -133,24 +140,30 @@ class Discoverer:
 
     def expand(self, spec: PoolSpec) -> PoolSpec:
         """The pool with the members that its sources are known to have, each set where its TO stands."""
-        endpoints = list(spec.endpoints)
-        for source in reversed(spec.sources):
-            watcher = self._watchers.get(_key(source))
-            endpoints[source.position : source.position] = () if watcher is None else watcher.members
-        return replace(spec, endpoints=tuple(endpoints)) if spec.sources else spec
+        return expanded(spec, self.members)
+
+    def members(self, source: SourceSpec) -> Members:
+        """The last whole set; () while nothing is known."""
+        watcher = self._watchers.get(source)
+        return () if watcher is None else watcher.members
+
+    @property
+    def found(self) -> dict[SourceSpec, Members]:
+        """The members of every source that has said something."""
+        return {source: one.members for source, one in self._watchers.items() if one.heard.since is not None}
 
     def heard(self, source: SourceSpec) -> Heard:
         """What a source has said so far."""
-        watcher = self._watchers.get(_key(source))
+        watcher = self._watchers.get(key_of(source))
         return NOTHING_HEARD if watcher is None else watcher.heard
 
     async def prepare(self, sources: Iterable[SourceSpec]) -> None:
         """Begin to watch those that are new, and wait for their first word, at most FIRST_SECONDS."""
         fresh = []
         for source in sources:
-            if _key(source) not in self._watchers:
-                fresh.append(watcher := Watcher(_key(source), self, self._log))
-                self._watchers[_key(source)] = watcher
+            if key_of(source) not in self._watchers:
+                fresh.append(watcher := Watcher(key_of(source), self, self._log))
+                self._watchers[key_of(source)] = watcher
         if fresh:
             waiting = [self.loop.create_task(watcher.is_heard.wait()) for watcher in fresh]
             try:
@@ -164,7 +177,7 @@ class Discoverer:
         for watcher in self._watchers.values():
             watcher.on_change = []
         for tell, sources in followers.items():
-            for source in {_key(source) for source in sources}:
+            for source in {key_of(source) for source in sources}:
                 watcher = self._watchers.get(source) or Watcher(source, self, self._log)
                 self._watchers[source] = watcher
                 watcher.on_change.append(tell)
@@ -195,9 +208,17 @@ class Discoverer:
         return parse_endpoints(text, place)
 
 
-def _key(source: SourceSpec) -> SourceSpec:
+def key_of(source: SourceSpec) -> SourceSpec:
     """What makes two sources the same one: where in the pool it stands does not matter. The place is not compared."""
     return replace(source, position=0)
+
+
+def expanded(spec: PoolSpec, members: Callable[[SourceSpec], Members]) -> PoolSpec:
+    """The pool with the members of its sources, each set where its TO stands. members: of a source, by its key"""
+    endpoints = list(spec.endpoints)
+    for source in reversed(spec.sources):
+        endpoints[source.position : source.position] = members(key_of(source))
+    return replace(spec, endpoints=tuple(endpoints)) if spec.sources else spec
 
 
 def name_servers(text: str) -> list[Server]:

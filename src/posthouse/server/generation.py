@@ -79,13 +79,13 @@ class Generation:
         for key in self._rotated:
             runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
         gone = [check.backend for built in self.left for check in built.checks]
-        runtime.probes.change(gone, [check for built in self.fresh for check in built.checks])
+        runtime.check(gone, [check for built in self.fresh for check in built.checks])
         measuring = runtime.measuring
         if any(site.metrics is not None for site in self.config.sites):
             measuring.count()
         measuring.keep(self.config)
         memberships = [one for built in self.sites for one in built.memberships]
-        runtime.discoverer.follow({one.apply: one.sources for one in memberships})
+        runtime.follow({one.apply: one.sources for one in memberships})
         for built in self.fresh:
             built.obey(runtime.orders.by_pool)
             built.catch_up()
@@ -110,7 +110,7 @@ class Generation:
                 built.leave(routes)
             successor.left, successor.fresh = [], []
         else:
-            self._runtime.discoverer.drop_unfollowed()
+            self._runtime.drop_unfollowed()
         if not self.in_flight:
             self.on_last_finished()
 

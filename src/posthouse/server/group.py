@@ -8,7 +8,7 @@ import gc
 import os
 import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from posthouse.adapt import Adapted
@@ -23,7 +23,7 @@ from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
 from posthouse.server.origin import UNKNOWN, Origin
-from posthouse.server.parts import Admin
+from posthouse.server.parts import Admin, Scout
 from posthouse.server.pressure import Limits
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.supervisor import Settings, Supervisor
@@ -65,7 +65,7 @@ class Group:
     def __init__(self, options: Options, load: Callable[[], Adapted | None]) -> None:
         # What workers will read as well: said once, here, and not by each of them.
         loops.choose(os.environ.get("POSTHOUSE_LOOP", ""))
-        name_servers(os.environ.get(RESOLVER, ""))
+        self._name_servers = name_servers(os.environ.get(RESOLVER, ""))
         self._output = _open(options.log)
         self.log = ProcessLog(self._output, options.log_format)
         self.load = load
@@ -126,12 +126,12 @@ class Group:
         from posthouse.admin.server import AdminServer, AdminServers, Place
         from posthouse.admin.socket_file import SocketFile
         from posthouse.admin.tcp_place import TCPPlace
-        from posthouse.server import process
+        from posthouse.server import lookout, process
         from posthouse.server.admin_functions import AdminFunctions
         from posthouse.server.group_status import GroupStatus
 
         later.import_all()
-        self._process = process
+        self._process, self._lookout = process, lookout
         supervisor, settings, places = self._supervisor, self._settings, list[Place]()
         config = None
         if settings.admin is not None:
@@ -145,6 +145,16 @@ class Group:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+    def scout(self, children: Callable[[], Iterable[Child]]) -> Scout:
+        """See `parts.SupervisorParts`."""
+        return self._lookout.Lookout(
+            children,
+            self.log,
+            asyncio.get_running_loop(),
+            is_case_sensitive=self._options.is_case_sensitive,
+            name_servers=self._name_servers,
+        )
 
     def check(self, config: Config, delta: Delta) -> Mapping[str, bytes]:
         """See `parts.SupervisorParts`."""

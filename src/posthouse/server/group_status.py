@@ -1,7 +1,7 @@
 """What `GET /status` answers: the reports of all workers (`server/status.py`) as one.
 
-A reload is asked of the supervisor. What can be counted is summed. What a backend is believed to be is what the worker
-says that thinks least of it; each worker still has a belief of its own.
+A reload is asked of the supervisor. What can be counted is summed. Of a backend that workers see differently the
+report is that of the one that thinks least of it. What only the supervisor knows is laid over that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from posthouse.config.specs import Config
 from posthouse.server.child import ask_all
 from posthouse.server.control import AskStatus, StatusReport
 from posthouse.server.ordering import Ordering, Wish, described
+from posthouse.server.parts import Scout
 from posthouse.server.reloads import Outcome
 from posthouse.server.status import Moment
 from posthouse.server.upgrades import Upgraded
@@ -42,6 +43,8 @@ class Supervising(Protocol):
     def config(self) -> Config: ...
     @property
     def ordering(self) -> Ordering: ...
+    @property
+    def scout(self) -> Scout | None: ...
     def reload(self, cause: str) -> Awaitable[Outcome]: ...
     def upgrade(self, cause: str) -> Awaitable[Upgraded]: ...
 
@@ -97,7 +100,10 @@ class GroupStatus:
             "connections": sum(one["connections"] for one in reports),
             "workers": workers,
             "sites": reports[0]["sites"] if reports else [],
-            "pools": merged_pools([one["pools"] for one in reports]),
+            "pools": overlaid(
+                merged_pools([one["pools"] for one in reports]),
+                supervisor.scout.report() if supervisor.scout is not None else {},
+            ),
             "orders": [_order(*one, moment) for one in supervisor.ordering.orders.all()],
         }
 
@@ -125,6 +131,17 @@ def merged_pools(reports: Sequence[Sequence[Report]]) -> list[Report]:
     return [_pool(same) for same in _by_name(reports)]
 
 
+def overlaid(pools: Sequence[Report], found: Mapping[str, Mapping[str, Any]]) -> list[Report]:
+    """The pools with what only who asks backends and sources knows (`Scout.report`)."""
+    return [_overlaid(pool, found[pool["name"]]) if pool["name"] in found else pool for pool in pools]
+
+
+def _overlaid(pool: Report, found: Mapping[str, Any]) -> Report:
+    probes = found["probes"]
+    backends = [{**one, "probe": probes.get(one["name"])} for one in pool["backends"]]
+    return {**pool, "sources": found["sources"], "backends": backends}
+
+
 def _by_name(reports: Iterable[Sequence[Report]]) -> Iterable[list[Report]]:
     found: dict[str, list[Report]] = {}
     for report in reports:
@@ -146,10 +163,8 @@ def _pool(same: Sequence[Report]) -> Report:
 
 def _backend(same: Sequence[Report]) -> Report:
     worst = next((one for one in same if not one["is_usable"]), same[0])
-    probes = [one["probe"] for one in same if one["probe"] is not None]
     return {
         **worst,
         "in_flight": sum(one["in_flight"] for one in same),
         "fails": sum(one["fails"] for one in same),
-        "probe": max(probes, key=lambda probe: str(probe["at"]), default=None),
     }

@@ -44,6 +44,8 @@ class Membership:
         if spec == self.route.pool.spec:
             return
         before = put_in_place(spec, self._site, self.route, self._runtime, self._pools)
+        if self._runtime.told is not None:  # so are all workers: who tells has logged it
+            return
         pool = self.route.pool
         came, gone = difference(before, pool)
         self._runtime.log.info(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.breaker import Phase
 from posthouse.balance.identity import BackendKey
@@ -44,18 +43,7 @@ class Tripped:
     until: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Believed:
-    """What health checks, or whoever runs us, say of a backend from now on."""
-
-    pool: str
-    backend: BackendKey
-    state: State
-    reason: str
-    since: float | None
-
-
-News = Failed | Tripped | Believed
+News = Failed | Tripped
 
 
 def failed(pool: str, backend: Backend, expiry: float, reason: str) -> Failed:
@@ -81,15 +69,11 @@ def apply(news: News, pools: Mapping[str, Pool], now: float) -> None:
         return
     if isinstance(news, Failed):
         backend.remember(now, news.expiry, news.reason)
-    elif isinstance(news, Tripped):
+    else:
         backend.follow(news.phase, news.reason, news.since, news.until)
-    elif (backend.state, backend.reason, backend.since) != (news.state, news.reason, news.since):
-        backend.believe(news.state, news.reason, news.since)
 
 
-def _is_over(news: Tripped | Believed, now: float) -> bool:
-    if isinstance(news, Believed):
-        return news.state is State.UP
+def _is_over(news: Tripped, now: float) -> bool:
     return news.until is None or news.until < now - _TIDY_SECONDS
 
 
@@ -101,7 +85,7 @@ class Remembered:
     def __init__(self) -> None:
         self._tidy_at = _TIDY_LEAST
         self._failed: dict[tuple[str, BackendKey], list[Failed]] = {}
-        self._last: dict[tuple[type, str, BackendKey], Tripped | Believed] = {}
+        self._last: dict[tuple[str, BackendKey], Tripped] = {}
 
     def __repr__(self) -> str:
         return f"<Remembered failed={len(self._failed)} last={len(self._last)}>"
@@ -115,10 +99,9 @@ class Remembered:
             kept = [one for one in self._failed.get(key, ()) if one.expiry > now]
             self._failed[key] = [*kept[-MOST_FAILURES + 1 :], news]
             return
-        last = self._last.get((type(news), news.pool, news.backend))
-        if isinstance(news, Tripped) and isinstance(last, Tripped) and last.since >= news.since:
-            return
-        self._last[type(news), news.pool, news.backend] = news
+        last = self._last.get((news.pool, news.backend))
+        if last is None or last.since < news.since:
+            self._last[news.pool, news.backend] = news
 
     def _tidy(self, now: float) -> None:
         """Of backends that were found while we run, there is no end: forget what is as if it had not been."""

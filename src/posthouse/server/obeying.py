@@ -44,6 +44,7 @@ def put_in_place(spec: PoolSpec, site: SiteSpec, route: Route, runtime: Runtime,
         runtime.colleagues.share(pool)
     command(pool, runtime.orders)
     pool.start()
+    runtime.recall(pool)
     route.use(pool)
     pools.use(site, route)
     runtime.leave([before], [pool])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,13 +15,15 @@ from posthouse.config.delta import Delta
 from posthouse.config.specs import Config, HookSpec
 from posthouse.observe.process_log import ProcessLog
 from posthouse.observe.snapshot import Snapshot
+from posthouse.server.beliefs import Known
 from posthouse.server.child import Child
-from posthouse.server.control import Beliefs, Collected, Prepare, ReopenLog
+from posthouse.server.control import Collected, Prepare, ReopenLog
 from posthouse.server.listeners import Listener
 from posthouse.server.origin import Origin
 from posthouse.server.pressure import Relief
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
+from posthouse.server.told import Believed, Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,37 @@ class Admin(Protocol):
     def close(self) -> None: ...
 
 
+class Scout(Protocol):
+    """What a supervisor needs of `server.lookout.Lookout`."""
+
+    def welcome(self, child: Child) -> None:
+        """A worker has been started, and was told nothing else yet."""
+
+    def expect(self, beliefs: Known) -> None:
+        """What another process has found of backends: the first checks go on from it."""
+
+    def beliefs(self) -> Known:
+        """What is believed of backends that are not up."""
+
+    async def ask(self, config: Config) -> None:
+        """Ask the sources that are new, for a limited time, and tell the workers, before these build it."""
+
+    async def prepare(self, config: Config) -> None:
+        """Get ready to ask its backends. Raises ConfigError or StartError."""
+
+    def commit(self) -> None:
+        """What was prepared is served."""
+
+    def abandon(self) -> None:
+        """It will not be."""
+
+    def report(self) -> Mapping[str, Mapping[str, Any]]:
+        """By pool: its `sources`, and by backend the last `probes` (docs/admin.md)."""
+
+    def close(self) -> None:
+        """No more checks; what was to be logged is."""
+
+
 class SupervisorParts(Protocol):
     """What a supervisor is made of, and whom it tells: handed in by `server.group`."""
 
@@ -113,6 +146,9 @@ class SupervisorParts(Protocol):
         """Import what is not needed to start workers, while they start: later, the files on disk may be those of
         another version. `admin` is there afterwards."""
 
+    def scout(self, children: Callable[[], Iterable[Child]]) -> Scout:
+        """Who asks backends and sources for all workers; children: those that run. After `import_the_rest`."""
+
     def reopen_logs(self) -> Sequence[int]:
         """Open our own log again, by name; where it is open now, for the workers."""
 
@@ -149,9 +185,6 @@ class WorkerParts(Protocol):
     @property
     def relief(self) -> Relief: ...
 
-    async def prepare(self, config: Config) -> None:
-        """Ask for what is found at run time; waits a little for it, and for nothing for ever."""
-
     async def build(self, prepare: Prepare, config: Config, previous: Any) -> Built:
         """A generation that does not serve yet, of what is wanted, which is this configuration. Where another one
         serves, that gets its turns, and what is one object in both is not built again.
@@ -174,11 +207,8 @@ class WorkerParts(Protocol):
     def obey(self, orders: Orders) -> None:
         """These are the orders for backends from now on."""
 
-    def expect(self, message: Beliefs) -> None:
-        """What another process believed of backends."""
-
-    def beliefs(self) -> Beliefs:
-        """What we believe of them."""
+    def learn(self, told: Believed | Found) -> None:
+        """What the supervisor has found out about backends; it is answered."""
 
     def tidy_log(self, path: str) -> None:
         """Nobody writes to the files put aside from this one."""

@@ -21,16 +21,15 @@ from posthouse.observe.process_log import ProcessLog
 from posthouse.observe.snapshot import Snapshot
 from posthouse.server import generation, later, loops
 from posthouse.server.asked_group import AskedGroup
-from posthouse.server.beliefs import from_plain, to_plain
 from posthouse.server.built_site import key_files_of
 from posthouse.server.channel import Channel
 from posthouse.server.colleagues import Colleagues
-from posthouse.server.control import Abort, Beliefs, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
-from posthouse.server.discoverer import RESOLVER, name_servers
+from posthouse.server.control import Abort, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.key_files import KeyFiles
 from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
+from posthouse.server.told import Believed, Found, Noted
 from posthouse.server.worker import Worker
 
 
@@ -49,9 +48,8 @@ class Process:
         output = Output(welcome.log, self._descriptor) if self._descriptor >= 0 else welcome.log
         self.log = ProcessLog(output, welcome.log_format, about=about)
         self.loop = loops.factory(loops.choose(loop))()
-        servers = name_servers(os.environ.get(RESOLVER, ""))
         self._runtime = Runtime(
-            self.loop, self.log, is_case_sensitive=welcome.is_case_sensitive, name_servers=servers
+            self.loop, self.log, is_case_sensitive=welcome.is_case_sensitive, is_told=True
         )
         if welcome.secret:
             self._runtime.secret = welcome.secret
@@ -83,11 +81,6 @@ class Process:
             built = await generation.rebuild(config, self._runtime, previous)
         built.number = prepare.number
         return built
-
-    async def prepare(self, config: Config) -> None:
-        """See `parts.WorkerParts`."""
-        sources = [source for site in config.sites for route in site.routes for source in route.pool.sources]
-        await self._runtime.discoverer.prepare(sources)
 
     def reopen_logs(self, descriptors: Sequence[int]) -> None:
         """See `parts.WorkerParts`."""
@@ -132,13 +125,11 @@ class Process:
             serving.obey({**before.by_pool, **orders.by_pool})
         self.tell(Obeyed())
 
-    def expect(self, message: Beliefs) -> None:
+    def learn(self, told: Believed | Found) -> None:
         """See `parts.WorkerParts`."""
-        self._runtime.probes.expect(from_plain(message.found))
-
-    def beliefs(self) -> Beliefs:
-        """See `parts.WorkerParts`."""
-        return Beliefs(to_plain(self._runtime.probes.beliefs()))
+        assert self._runtime.told is not None
+        self._runtime.told.hear(told, self._worker.pools)
+        self.tell(Noted())
 
     def tidy_log(self, path: str) -> None:
         """See `parts.WorkerParts`."""

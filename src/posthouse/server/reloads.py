@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from posthouse.caddyfile.messages import render
+from posthouse.config.specs import Config
 from posthouse.errors import ConfigError, Mistake, StartError
+from posthouse.observe.process_log import ProcessLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,24 @@ def refused(error: Exception, sources: Mapping[str, str]) -> Outcome:
         texts = {**sources, **getattr(error, "sources", {})}
         return Outcome(refusal=reason, mistakes=error.mistakes, sources=texts)
     return Outcome(refusal=str(error) if isinstance(error, StartError) else repr(error))
+
+
+def tell_refusal(log: ProcessLog, outcome: Outcome, cause: str) -> None:
+    """The lines about a reload that changed nothing."""
+    for mistake in outcome.mistakes:
+        place = str(mistake.place)
+        what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
+        log.error("configuration", key=place, place=place, mistake=what)
+    reason = outcome.refusal
+    log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
+
+
+def tell_notices(log: ProcessLog, config: Config, before: Config | None = None) -> None:
+    """Those that are new: an edit that moves lines must not tell thousands again."""
+    known = {(one.place.file, one.message) for one in before.notices} if before is not None else set()
+    for notice in config.notices:
+        if (notice.place.file, notice.message) not in known:
+            log.warn("configuration", place=str(notice.place), notice=notice.message)
 
 
 class Reloads:

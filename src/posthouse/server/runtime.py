@@ -8,14 +8,14 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.lanes import warm_key
 from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
-from posthouse.config.specs import EndpointSpec, PoolSpec, UpstreamTimeouts
+from posthouse.config.specs import EndpointSpec, PoolSpec, SourceSpec, UpstreamTimeouts
 from posthouse.discovery.lookup import Server
 from posthouse.net.connector import Connector, Dialled, Opening, is_quiet
 from posthouse.net.idle import IdleConnections
@@ -25,6 +25,7 @@ from posthouse.net.tls import ClientTLS, Identities
 from posthouse.net.upstream_h1 import UpstreamH1
 from posthouse.observe.metrics import Metrics
 from posthouse.observe.process_log import ProcessLog
+from posthouse.probe.check import Check
 from posthouse.probe.probes import Probes
 from posthouse.protocol.h1 import Codec
 from posthouse.proxy.compression import Encoders
@@ -36,6 +37,7 @@ from posthouse.server.logs import Logs
 from posthouse.server.measuring import Measuring
 from posthouse.server.openings import Client, opening_for
 from posthouse.server.password_checks import PasswordChecks
+from posthouse.server.told import Told, ToldSources
 from posthouse.server.turns import Turns
 
 
@@ -49,8 +51,12 @@ class Runtime:
         *,
         is_case_sensitive: bool = False,
         name_servers: Sequence[Server] = (),
+        is_told: bool = False,
     ) -> None:
-        """name_servers: who is asked about `srv://` and `dns://`; none = those of the system."""
+        """name_servers: who is asked about `srv://` and `dns://`; none = those of the system.
+
+        is_told  somebody else asks backends and sources, and `told` hears what is found
+        """
         self.loop = loop
         self.log = log
         self.reactor = Reactor(loop, Codec(is_case_sensitive))
@@ -69,13 +75,41 @@ class Runtime:
         self.encoders = Encoders()
         self._connector = Connector(self.reactor, self.idle)
         self.logs = Logs(loop, log)
+        self.on_belief: Callable[[Check], None] = lambda check: None
         self.probes = Probes(self)
         self.discoverer = Discoverer(self, name_servers)
+        self.told = Told() if is_told else None
         self.metrics: Metrics | None = None
         self.measuring = Measuring(self)
         self._session_key = b""
         self.colleagues: Colleagues | None = None
         self.orders = Orders()
+
+    def believed(self, check: Check) -> None:
+        """See `probe.ports.Services`."""
+        self.on_belief(check)
+
+    def check(self, gone: Iterable[Backend], came: Iterable[Check]) -> None:
+        """See `Probes.change`; nothing where somebody else asks, who has the same configuration."""
+        if self.told is None:
+            self.probes.change(gone, came)
+
+    def follow(self, followers: Mapping[Callable[[SourceSpec], None], Iterable[SourceSpec]]) -> None:
+        """Those who are told of changes from now on, in the place of those before."""
+        self._members.follow(followers)
+
+    def drop_unfollowed(self) -> None:
+        """A configuration will not serve: its sources are nobody's."""
+        self._members.drop_unfollowed()
+
+    def recall(self, pool: Pool) -> None:
+        """This pool serves from now on: what we were told of its backends holds."""
+        if self.told is not None:
+            self.told.checks.recall(pool)
+
+    @property
+    def _members(self) -> Discoverer | ToldSources:
+        return self.discoverer if self.told is None else self.told.sources
 
     @property
     def full_clients(self) -> int:
@@ -142,7 +176,7 @@ class Runtime:
 
     def wanted(self, spec: PoolSpec) -> PoolSpec:
         """The pool with the members that sources have found, and the weights that were ordered."""
-        return self.orders.weighed(self.discoverer.expand(spec))
+        return self.orders.weighed(self._members.expand(spec))
 
     @property
     def accepted(self) -> int:

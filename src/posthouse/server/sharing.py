@@ -12,7 +12,7 @@ from posthouse import __version__
 from posthouse.config.specs import Config, PoolSpec
 from posthouse.errors import StartError
 from posthouse.server import block, wakes
-from posthouse.server.news import Believed, Failed, News, Remembered, Tripped
+from posthouse.server.news import Failed, News, Remembered, Tripped
 from posthouse.server.rows import RowKey, Rows, keys_of
 
 
@@ -50,7 +50,7 @@ class Oldest:
     generation: int
 
 
-GROUP_MESSAGES: Final = (Shared, Given, Failed, Tripped, Believed)
+GROUP_MESSAGES: Final = (Shared, Given, Failed, Tripped)
 """Those to a worker that are about its being one of several."""
 
 

@@ -17,7 +17,7 @@ from posthouse.balance.pool import Pool
 from posthouse.balance.standing import comes_back, standing
 from posthouse.config.specs import Config, SiteSpec, SourceSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
-from posthouse.probe.probes import Probes
+from posthouse.probe.prober import Last
 from posthouse.server.discoverer import Heard
 
 Report = dict[str, object]
@@ -49,6 +49,12 @@ class Working(Protocol):
     def connections(self) -> int: ...
 
 
+class Checks(Protocol):
+    """What is asked of `probe.probes.Probes`."""
+
+    def last(self, backend: Backend) -> Last | None: ...
+
+
 class Sources(Protocol):
     """What is asked of `server.discoverer.Discoverer`."""
 
@@ -78,7 +84,7 @@ class Status:
         self,
         worker: Working,
         config: str | None,
-        probes: Probes,
+        probes: Checks,
         moment: Callable[[], Moment],
         sources: Sources,
     ) -> None:
@@ -120,18 +126,8 @@ class Status:
                 "wait_s": pool.spec.queue.wait,
                 "oldest_ms": whole_ms(moment.now - first.since) if first is not None else None,
             },
-            "sources": [self._source(one, moment) for one in pool.spec.sources],
+            "sources": [source_report(one, self._sources.heard(one), moment) for one in pool.spec.sources],
             "backends": [self._backend(one, pool, moment) for one in pool.backends],
-        }
-
-    def _source(self, source: SourceSpec, moment: Moment) -> Report:
-        heard = self._sources.heard(source)
-        return {
-            "name": source.text,
-            "state": source_state(heard),
-            "members": heard.members,
-            "trouble": heard.trouble or None,
-            "since": moment.stamp(heard.since) if heard.since is not None else None,
         }
 
     def _backend(self, backend: Backend, pool: Pool, moment: Moment) -> Report:
@@ -150,14 +146,26 @@ class Status:
             "role": backend.endpoint.role,
             "fails": backend.failures(moment.now),
             "left_out_s": round(left_out, 3) if left_out > 0 else None,
-            "probe": self._probe(backend, moment),
+            "probe": probe_report(self._probes.last(backend), moment),
         }
 
-    def _probe(self, backend: Backend, moment: Moment) -> Report | None:
-        last = self._probes.last(backend)
-        if last is None:
-            return None
-        return {"at": moment.stamp(last.at), "verdict": last.verdict, "reason": last.reason}
+
+def probe_report(last: Last | None, moment: Moment) -> Report | None:
+    """The last health check of a backend."""
+    if last is None:
+        return None
+    return {"at": moment.stamp(last.at), "verdict": last.verdict, "reason": last.reason}
+
+
+def source_report(source: SourceSpec, heard: Heard, moment: Moment) -> Report:
+    """A source and what it has said."""
+    return {
+        "name": source.text,
+        "state": source_state(heard),
+        "members": heard.members,
+        "trouble": heard.trouble or None,
+        "since": moment.stamp(heard.since) if heard.since is not None else None,
+    }
 
 
 def source_state(heard: Heard) -> str:

@@ -19,19 +19,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from posthouse.config.delta import Delta, apply_delta, make_delta
-from posthouse.config.specs import Config, HookEvent, HookSpec
+from posthouse.config.specs import Config
 from posthouse.server import bugs, memory, signals
-from posthouse.server.beliefs import to_plain
-from posthouse.server.bindings import Bindings, listen_keys
+from posthouse.server.bindings import Bindings, Bound, listen_keys
 from posthouse.server.child import Child
-from posthouse.server.control import Beliefs, Prepare
+from posthouse.server.control import Prepare
 from posthouse.server.group_metrics import GroupMetrics
+from posthouse.server.hooks import hooks_of
 from posthouse.server.insignia import Insignia
 from posthouse.server.ordering import Ordering
-from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
+from posthouse.server.parts import AdminPlace, Loaded, Scout, SupervisorParts
 from posthouse.server.predecessor import Predecessor
 from posthouse.server.ready import ready_line
-from posthouse.server.reloads import Outcome, Reloads, refused
+from posthouse.server.reloads import Outcome, Reloads, refused, tell_notices, tell_refusal
 from posthouse.server.slices import in_thread
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
@@ -98,6 +98,7 @@ class Supervisor:
         self.ordering = Ordering(self._workers.children, parts.log)
         if self._predecessor is not None:
             self.ordering.inherit(self._predecessor.orders)
+        self.scout: Scout | None = None
         self.metrics = GroupMetrics(self, self._workers)
         self.metrics.is_counting = settings.admin_listen is not None
         self._tasks = Tasks()
@@ -129,6 +130,8 @@ class Supervisor:
         finally:
             if watch is not None:
                 watch.stop()
+            if self.scout is not None:
+                self.scout.close()
             await self._workers.bury()
             self._bindings.close()
             self._insignia.close()
@@ -159,8 +162,8 @@ class Supervisor:
     async def _start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
         child = await self._parts.start_worker(slot, on_message)
         self.ordering.welcome(child)
-        if self._predecessor is not None and not self._number:
-            child.send(Beliefs(to_plain(self._predecessor.beliefs)))
+        if self.scout is not None:
+            self.scout.welcome(child)
         return child
 
     async def _start(self) -> bool:
@@ -169,19 +172,26 @@ class Supervisor:
         await self._workers.start()
         self._parts.import_the_rest()
         config = self._config
+        self.scout = scout = self._parts.scout(self._workers.children)
+        if self._predecessor is not None:
+            scout.expect(self._predecessor.beliefs)
+        if not await self._unless_stopped(scout.ask(config)):
+            return False
         prepare = Prepare(1, config, self._parts.first_files(config))
         if not await self._unless_stopped(self._workers.first(prepare)):
             return False
+        await scout.prepare(config)
         fresh = self._bindings.bind(listen_keys(config))
         self._bindings.take(fresh)
         if self._predecessor is None:
             self._insignia.take()
             await self._insignia.serve()
-        self._tell_notices(config)
+        tell_notices(self._log, config)
         hooks = hooks_of(config, "startup") if self._predecessor is None else []
         if hooks and not await self._unless_stopped(self._parts.hooks.start_up(hooks)):
             return False
         await self._workers.commit(prepare, fresh, {})
+        scout.commit()
         self._number = 1
         self.metrics.reloads.start(time.time())
         if self._predecessor is not None:
@@ -263,7 +273,8 @@ class Supervisor:
             if self._is_stopping:
                 return Outcome(refusal=STOPPING)
             outcome = refused(error, sources)
-            self._tell_refusal(outcome, cause)
+            self.metrics.reloads.fail()
+            tell_refusal(self._log, outcome, cause)
             return outcome
         finally:
             if not self._is_stopping:
@@ -290,21 +301,18 @@ class Supervisor:
         files = await in_thread(self._loop, lambda: self._check(config, delta))
         async with self._workers.change():
             prepare = Prepare(self._number + 1, delta, files)
-            await self._workers.prepare(prepare)
-            if self._is_stopping:
-                return Outcome(refusal=STOPPING)
             keys = listen_keys(config)
-            try:
-                fresh = self._bindings.bind(keys)
-            except BaseException:
-                self._workers.abandon(prepare)
-                raise
+            fresh = await self._prepare(prepare, config, keys)
+            if fresh is None:
+                return Outcome(refusal=STOPPING)
             self._bindings.take(fresh)
-            self._tell_notices(config, self._config)
+            tell_notices(self._log, config, self._config)
             self._number, self._config = prepare.number, config
             self.metrics.keep(config)
             whole = replace(prepare, wanted=config)
             await self._workers.commit(whole, fresh, self._bindings.leave(keys))
+            assert self.scout is not None
+            self.scout.commit()
             self.ordering.keep(config)
         self.metrics.reloads.succeed(time.time())
         took = round((self._loop.time() - began) * 1000)
@@ -313,21 +321,18 @@ class Supervisor:
         self._log.info("reloaded", cause=cause, **facts)
         return outcome
 
-    def _tell_refusal(self, outcome: Outcome, cause: str) -> None:
-        self.metrics.reloads.fail()
-        for mistake in outcome.mistakes:
-            place = str(mistake.place)
-            what = f"{mistake.message} ({mistake.hint})" if mistake.hint else mistake.message
-            self._log.error("configuration", key=place, place=place, mistake=what)
-        reason = outcome.refusal
-        self._log.error("reload failed, the old configuration stays", key=reason, cause=cause, reason=reason)
-
-    def _tell_notices(self, config: Config, before: Config | None = None) -> None:
-        """Those that are new: an edit that moves lines must not tell thousands again."""
-        known = {(one.place.file, one.message) for one in before.notices} if before is not None else set()
-        for notice in config.notices:
-            if (notice.place.file, notice.message) not in known:
-                self._log.warn("configuration", place=str(notice.place), notice=notice.message)
+    async def _prepare(self, prepare: Prepare, config: Config, keys: Sequence[ListenKey]) -> Bound | None:
+        """Everything of a swap that can fail; the sockets of new addresses, or None: we are stopping."""
+        assert self.scout is not None
+        try:
+            await self.scout.ask(config)
+            await self.scout.prepare(config)
+            await self._workers.prepare(prepare)
+            return None if self._is_stopping else self._bindings.bind(keys)
+        except BaseException:
+            self._workers.abandon(prepare)
+            self.scout.abandon()
+            raise
 
     # --- stop
 
@@ -389,8 +394,3 @@ class Supervisor:
         if self._is_stopping or not self._number:
             return STOPPING if self._is_stopping else "nothing is served yet"
         return "a reload is under way" if self._reloads.is_running else ""
-
-
-def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
-    """The commands of all sites for an event, in the order of the file."""
-    return [hook for site in config.sites for hook in site.hooks if hook.event == event]

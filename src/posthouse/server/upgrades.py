@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from posthouse import __version__
-from posthouse.server.beliefs import gather, to_rows
+from posthouse.server.beliefs import to_rows
 from posthouse.server.bindings import Bindings
 from posthouse.server.insignia import Insignia
 from posthouse.server.ordering import Ordering
-from posthouse.server.parts import SupervisorParts
+from posthouse.server.parts import Scout, SupervisorParts
 from posthouse.server.reloads import Outcome
 from posthouse.server.successor import (
     END_SECONDS,
@@ -65,6 +65,8 @@ class Replaced(Protocol):
 
     @property
     def ordering(self) -> Ordering: ...
+    @property
+    def scout(self) -> Scout | None: ...
 
     def why_not(self) -> str:
         """Why it can't be replaced now, one line; "": it can."""
@@ -184,7 +186,7 @@ class Upgrades:
         successor = None
         try:
             successor = self._successor = launch(self._origin, self._env)
-            await successor.serve(await self._bequest(), serve)
+            await successor.serve(self._bequest(), serve)
             has_let_go = True
             self._replaced.ordering.refusal = UNDER_WAY
             self._insignia.give_up()
@@ -207,9 +209,9 @@ class Upgrades:
         self._log.info("upgraded", cause=cause, successor=successor.pid, version=successor.version)
         return Upgraded(successor.pid, successor.version)
 
-    async def _bequest(self) -> Bequest:
-        known = await gather(child for child in self._workers.children() if child.is_serving)
-        beliefs = to_rows(known)
+    def _bequest(self) -> Bequest:
+        scout = self._replaced.scout
+        beliefs = to_rows(scout.beliefs()) if scout is not None else []
         orders = self._replaced.ordering.rows()
         return Bequest(self._bindings.offered(), self._insignia.listening(), orders, beliefs)
 

@@ -30,9 +30,7 @@ from posthouse.server.control import (
     Abandon,
     Abort,
     Ahead,
-    AskBeliefs,
     AskStatus,
-    Beliefs,
     Collected,
     Commit,
     Empty,
@@ -64,6 +62,7 @@ from posthouse.server.sharing import GROUP_MESSAGES
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 from posthouse.server.tcp_settings import DEFAULT, tcp_settings
+from posthouse.server.told import Believed, Found
 
 DRAIN_LOOK_SECONDS = 0.02
 """How often a draining worker looks whether the last exchange is over."""
@@ -106,8 +105,7 @@ class Worker:
             ReopenLog: lambda message, _: parts.reopen_log(message),
             TidyLog: lambda message, _: parts.tidy_log(message.path),
             Obey: lambda message, _: parts.obey(message.orders),
-            Beliefs: lambda message, _: parts.expect(message),
-            AskBeliefs: lambda message, _: parts.tell(parts.beliefs()),
+            **dict.fromkeys((Believed, Found), lambda message, _: parts.learn(message)),
             Stop: lambda message, _: self._stop(),
             Abort: lambda message, _: self._end(STOPPED_TWICE, self._in_flight()),
             Ping: lambda message, _: parts.tell(Pong(self._in_flight())),
@@ -205,9 +203,6 @@ class Worker:
     async def _prepare(self, prepare: Prepare, wanted: Config | Delta) -> None:
         try:
             config = apply_delta(self._config, wanted) if isinstance(wanted, Delta) else wanted
-            await self._parts.prepare(config)
-            if self._is_stopping:
-                return
             built = await self._parts.build(prepare, config, self._generation)
             self._prepared = _Prepared(config, built, len(wanted.built) if isinstance(wanted, Delta) else 0)
             if self._is_stopping:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.watch import Watch
 from posthouse.config.specs import CheckSpec, EndpointSpec, HealthSpec, UpstreamTimeouts
@@ -87,6 +88,7 @@ class Bench:
         self.prefaces: list[bytes] = []
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
         self.chances: list[float] = []
+        self.told: list[tuple[str, State]] = []
         self._chance = chance
         self.log = self
 
@@ -113,6 +115,9 @@ class Bench:
         self.prefaces.append(preface)
         self.dials.append(Dial(self.stand, self.clock(), endpoint, on_done))
         return self.dials[-1]
+
+    def believed(self, check: Check, /) -> None:
+        self.told.append((check.backend.name, check.backend.state))
 
     def info(self, what: str, *, key: str | None = None, **fields: Any) -> None:
         self.lines.append(("info", what, fields))

@@ -11,13 +11,13 @@ from posthouse.adapt import adapt
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.control import Prepare
-from posthouse.server.group_status import GroupStatus, merged_pools
+from posthouse.server.group_status import GroupStatus, merged_pools, overlaid
 from posthouse.server.ordering import Ordering
 from posthouse.server.reloads import Outcome
 from posthouse.server.upgrades import Upgraded
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering
-from unit.server.troupe import Cast, config_for
+from unit.server.troupe import Cast, StandInScout, config_for
 
 
 def backend(name: str, **changes: Any) -> dict[str, Any]:
@@ -30,17 +30,23 @@ def pool(name: str, *backends: dict[str, Any], length: int = 0, oldest: int | No
 
 
 def test_counts_are_summed_and_the_worst_is_believed() -> None:
-    early, late = {"at": "2026-01-01T00:00:01.000Z"}, {"at": "2026-01-01T00:00:02.000Z"}
-    first = [pool("p", backend("a", probe=late), backend("b"), length=2, oldest=30), pool("q")]
-    second = [
-        pool("p", backend("a", probe=early, state="down", is_usable=False), backend("b"), length=1, oldest=70)
-    ]
+    first = [pool("p", backend("a"), backend("b"), length=2, oldest=30), pool("q")]
+    second = [pool("p", backend("a", state="down", is_usable=False), backend("b"), length=1, oldest=70)]
     p, q = merged_pools([first, second])
     assert (p["name"], q["name"]) == ("p", "q")
     assert p["queue"] == {"length": 3, "size": 9, "oldest_ms": 70}
     a, b = p["backends"]
-    assert a == backend("a", state="down", is_usable=False, in_flight=2, fails=4, probe=late)
+    assert a == backend("a", state="down", is_usable=False, in_flight=2, fails=4)
     assert b == backend("b", in_flight=2, fails=4)
+
+
+def test_what_only_the_supervisor_knows_is_laid_over_it() -> None:
+    probe, source = {"verdict": "pass"}, {"name": "srv://s"}
+    plain = [pool("p", backend("a"), backend("new")), pool("q", backend("c"))]
+    p, q = overlaid(plain, {"p": {"sources": [source], "probes": {"a": probe, "gone": probe}}})
+    assert p["backends"] == [backend("a", probe=probe), backend("new")]
+    assert p["sources"] == [source]
+    assert q == plain[1]
 
 
 def test_of_a_name_that_only_some_have_theirs_is_shown() -> None:
@@ -55,6 +61,7 @@ class Supervising:
         self.began, self.number = 100.0, 7
         self.config = adapt("p.test {\n proxy / a\n}\n", "Caddyfile", env={}).config
         self.ordering = Ordering(workers.children, ProcessLog(), lambda: 130.0)
+        self.scout: StandInScout | None = StandInScout([])
 
     async def reload(self, cause: str) -> Outcome:
         assert cause == "admin"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from posthouse.balance.active_health import State
 from posthouse.balance.backend import Backend
 from posthouse.balance.breaker import Phase
 from posthouse.balance.pool import Pool
 from posthouse.config.specs import BreakerSpec, PassiveSpec
-from posthouse.server.news import Believed, Failed, News, Remembered, Tripped, apply, failed, tripped
+from posthouse.server.news import Failed, News, Remembered, Tripped, apply, failed, tripped
 from unit.balance.samples import Request, make_pool, pool_spec
 
 BREAKER = BreakerSpec(errors=50, minimum=1, window=10.0, open=5.0, trials=1)
@@ -100,31 +99,21 @@ def test_of_two_changes_at_once_the_later_one_is_everybodys() -> None:
     assert untils == [7.0, 7.0]
 
 
-def test_what_checks_say_is_believed() -> None:
-    worker = Worker()
-    worker.hear(Believed("site /", worker.first.key, State.DRAINING, "told us", 3.0), 4.0)
-    assert (worker.first.state, worker.first.reason, worker.first.since) == (State.DRAINING, "told us", 3.0)
-    assert worker.usable(4.0) == ["http://b:80"] and worker.told == []
-
-
 def play(news: list[News], pool: Pool, now: float) -> None:
     for one in news:
         apply(one, {pool.name: pool}, now)
 
 
 def test_who_comes_later_learns_what_still_matters() -> None:
-    remembered, key, other = Remembered(), ("http://a:80", 1), ("http://b:80", 1)
+    remembered, key = Remembered(), ("http://a:80", 1)
     remembered.add(Failed("site /", key, 2.0, "over soon"), 1.0)
     remembered.add(Failed("site /", key, 11.0, "refused"), 1.0)
     remembered.add(Tripped("site /", key, Phase.OPEN, "bad", 1.0, 6.0), 1.0)
     remembered.add(Tripped("site /", key, Phase.CLOSED, "stale", 0.5, None), 1.0)
-    remembered.add(Believed("site /", other, State.DOWN, "dead", 1.0), 1.0)
-    remembered.add(Believed("site /", other, State.DRAINING, "told us", 2.0), 1.0)
     worker = Worker()
     play(remembered.tell(3.0), worker.pool, 3.0)
     assert worker.first.failures(3.0) == 1
     assert worker.first.comeback.breaker.phase is Phase.OPEN  # type: ignore[union-attr]
-    assert worker.pool.backends[1].state is State.DRAINING
 
 
 def test_what_is_over_is_forgotten() -> None:

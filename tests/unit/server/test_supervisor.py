@@ -322,7 +322,7 @@ def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
         assert stage.cast.story == ["start 1"]
         (worker,) = stage.cast.players
         assert [str(orders.of("gone", "b").kind) for orders in worker.orders] == ["drain"]
-        assert worker.known == predecessor.beliefs
+        assert stage.cast.stand_in.known == predecessor.beliefs
         await line.say("released", orders=[drain, {**drain, "backend": "c"}])
         assert (await line.hear()).what == "settled"
         line.close()

@@ -34,6 +34,7 @@ class Scene:
         self.env: dict[str, str] = {}
         self.refusal = ""
         self.ordering = cast("Any", self)
+        self.scout = None
         self.serving: Exception | None = None
         self.settling: Exception | None = None
         self.may_serve = asyncio.Event()

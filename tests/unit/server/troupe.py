@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -16,14 +16,15 @@ from posthouse.balance.pool import Pool
 from posthouse.config.delta import Delta
 from posthouse.config.specs import AddressSpec, Config, HookSpec, LimitsSpec, SiteSpec
 from posthouse.observe.snapshot import Snapshot
-from posthouse.server.beliefs import Known, from_plain, to_plain
+from posthouse.server.beliefs import Known
 from posthouse.server.channel import Channel
 from posthouse.server.child import Child
-from posthouse.server.control import Beliefs, Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
+from posthouse.server.control import Collected, Obeyed, Prepare, Reopened, ReopenLog, Welcome
 from posthouse.server.origin import UNKNOWN, Origin
 from posthouse.server.parts import Admin
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
+from posthouse.server.told import Believed, Found, Noted
 from posthouse.server.worker import Worker
 from unit.server.fakes import EchoListener, Remembering, until
 
@@ -120,7 +121,7 @@ class Player:
         self.reopened = 0
         self.tidied: list[str] = []
         self.orders: list[Orders] = []
-        self.known: Known = {}
+        self.told: list[Believed | Found] = []
         self.report: dict[str, object] = {}
         self.of_group: list[object] = []
         self.is_deaf = False
@@ -155,11 +156,9 @@ class Player:
         self.worker._listeners.abort()
         await until(lambda: not self.worker._listeners.connections())
 
-    async def prepare(self, config: Config) -> None:
+    async def build(self, prepare: Prepare, config: Config, previous: Any) -> CountingGeneration:
         if self.cast.preparing is not None:
             await self.cast.preparing()
-
-    async def build(self, prepare: Prepare, config: Config, previous: Any) -> CountingGeneration:
         if self.cast.building is not None:
             raise self.cast.building
         generation = CountingGeneration(prepare.number, config, self.cast.story)
@@ -188,11 +187,9 @@ class Player:
         self.orders.append(orders)
         self.tell(Obeyed())
 
-    def expect(self, message: Beliefs) -> None:
-        self.known = from_plain(message.found)
-
-    def beliefs(self) -> Beliefs:
-        return Beliefs(to_plain(self.known))
+    def learn(self, told: Believed | Found) -> None:
+        self.told.append(told)
+        self.tell(Noted())
 
     async def measure(self) -> Snapshot:
         return self.snapshot
@@ -202,6 +199,46 @@ class Player:
 
     def tidy_log(self, path: str) -> None:
         self.tidied.append(path)
+
+
+class StandInScout:
+    """Who asks backends and sources, in whose place the test does: what was asked of it is in the story."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+        self.known: Known = {}
+        self.found: dict[str, dict[str, Any]] = {}
+        self.welcomed: list[int] = []
+        self.preparing: Exception | None = None
+
+    def welcome(self, child: Child) -> None:
+        self.welcomed.append(child.slot)
+
+    def expect(self, beliefs: Known) -> None:
+        self.known = beliefs
+
+    def beliefs(self) -> Known:
+        return self.known
+
+    async def ask(self, config: Config) -> None:
+        self.story.append(f"ask for {len(config.sites)} sites")
+
+    async def prepare(self, config: Config) -> None:
+        if self.preparing is not None:
+            raise self.preparing
+        self.story.append(f"look at {len(config.sites)} sites")
+
+    def commit(self) -> None:
+        self.story.append("look out")
+
+    def abandon(self) -> None:
+        self.story.append("look away")
+
+    def report(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.found
+
+    def close(self) -> None:
+        self.story.append("no more looks")
 
 
 class Cast:
@@ -220,6 +257,8 @@ class Cast:
         self.hooks = self
         self.admin: Admin | None = None
         self.commanded: list[HookSpec] = []
+        self.looks: list[str] = []
+        self.stand_in = StandInScout(self.looks)
         self.manager = ServiceManager({})
         self.origin: Origin = UNKNOWN
         self.env: Mapping[str, str] = {}
@@ -269,6 +308,9 @@ class Cast:
 
     def import_the_rest(self) -> None:
         pass
+
+    def scout(self, children: Callable[[], Iterable[Child]]) -> StandInScout:
+        return self.stand_in
 
     def reopen_logs(self) -> Sequence[int]:
         self.reopened += 1
