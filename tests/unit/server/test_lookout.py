@@ -189,6 +189,11 @@ def test_members_are_told_before_they_are_checked_and_logged_once(scene: Scene, 
     listed = tmp_path / "list"
     listed.write_text("http://a:1\n")
 
+    async def soon(seconds: float) -> None:
+        await asyncio.sleep(0.001)
+
+    scene.lookout.discoverer.sleep = soon  # type: ignore[method-assign]
+
     async def story() -> None:
         await scene.use(LISTED % listed)
         for child in scene.children:
