@@ -148,6 +148,10 @@ class Program:
         self.stop()
         raise NotReady(f"{self.name} did not start: {why}\n{self.tail()}")
 
+    def has_ended(self) -> bool:
+        """Whether it is over."""
+        return self._process.poll() is not None
+
     def tail(self) -> str:
         """The end of what it printed."""
         return self.output.read_text(errors="replace")[-2000:]

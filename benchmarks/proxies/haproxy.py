@@ -1,4 +1,4 @@
-"""HAProxy: one thread, one process. It serves no files from a folder."""
+"""HAProxy: one process, with as many threads as others have workers. It serves no files from a folder."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prepare(setup: Setup) -> list[str]:
     conf = setup.folder / "haproxy.cfg"
     conf.write_text(f"""
 global
-    nbthread 1
+    nbthread {setup.workers}
     maxconn 9900
     log stdout format raw local0
 defaults
@@ -47,11 +47,13 @@ frontend front
     http-request set-header X-Forwarded-Proto http
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     {_rules() if setup.has_rules else ""}
+    {f"http-response set-header X-Generation {setup.generation}" if setup.generation else ""}
     default_backend back
 backend back
     server only 127.0.0.1:{setup.backend_port} pool-max-conn 64 {tls}
 """)
-    return [program("haproxy"), "-db", "-f", str(conf)]
+    # With a master it can be reloaded.
+    return [program("haproxy"), *(["-W"] if setup.generation else []), "-db", "-f", str(conf)]
 
 
 def version() -> list[str]:

@@ -26,8 +26,8 @@ WORDS = {
 }
 
 
-def in_foreground(folder: Path, name: str, http: str) -> list[str]:
-    """One worker; the process tree is master and worker."""
+def in_foreground(folder: Path, name: str, http: str, workers: int = 1) -> list[str]:
+    """The process tree is a master and its workers."""
     user = "user root;" if os.geteuid() == 0 else ""
     paths = "\n".join(
         f"{kind}_temp_path {folder}/{name}-{kind};"
@@ -36,7 +36,7 @@ def in_foreground(folder: Path, name: str, http: str) -> list[str]:
     conf = folder / f"{name}.conf"
     conf.write_text(f"""
 {user}
-worker_processes 1;
+worker_processes {workers};
 pid {folder}/{name}.pid;
 error_log stderr warn;
 events {{ worker_connections 16384; }}
@@ -129,9 +129,11 @@ def prepare(setup: Setup) -> list[str]:
     server {{
         listen 127.0.0.1:{setup.port} backlog=4096;
         client_max_body_size 0;
+        {f"add_header X-Generation {setup.generation};" if setup.generation else ""}
         location / {{ {_location(setup)}
         }}
     }}""",
+        setup.workers,
     )
 
 

@@ -28,9 +28,11 @@ def caddyfile(setup: Setup) -> str:
     log = f'log / {setup.access_log} "{{combined}}"' if setup.access_log else ""
     if setup.root:
         return f"http://127.0.0.1:{setup.port} {{\n    {log}\n    root {setup.root}\n}}\n"
+    generation = f"header / X-Generation {setup.generation}" if setup.generation else ""
     scheme, verify = ("https://", "insecure_skip_verify") if setup.is_tls else ("", "")
     return f"""http://127.0.0.1:{setup.port} {{
     {log}
+    {generation}
     proxy / {scheme}127.0.0.1:{setup.backend_port} {{
         keepalive 64
         {verify}
@@ -41,10 +43,21 @@ def caddyfile(setup: Setup) -> str:
 
 
 def prepare(setup: Setup) -> list[str]:
-    """Write the Caddyfile; one worker."""
+    """Write the Caddyfile."""
     conf = setup.folder / "Caddyfile"
     conf.write_text(caddyfile(setup))
-    return [sys.executable, "-m", "posthouse", "run", "--workers", "1", "--config", str(conf)]
+    pidfile = ["--pidfile", str(setup.folder / "posthouse.pid")] if setup.generation else []
+    return [
+        sys.executable,
+        "-m",
+        "posthouse",
+        "run",
+        "--workers",
+        str(setup.workers),
+        "--config",
+        str(conf),
+        *pidfile,
+    ]
 
 
 def version() -> list[str]:

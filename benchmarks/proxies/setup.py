@@ -24,6 +24,8 @@ class Setup:
     root                 serve the files of this folder instead of forwarding; None: forward
     is_upgraded          the load asks for WebSockets: nginx has to be told
     is_tls               the backend speaks TLS, with a certificate that is not to be verified
+    workers              worker processes; threads in HAProxy, which has one process
+    generation           above 0: answers name it in the field X-Generation, and it can be reloaded
     """
 
     port: int
@@ -34,6 +36,8 @@ class Setup:
     root: Path | None = None
     is_upgraded: bool = False
     is_tls: bool = False
+    workers: int = 1
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What operators do to a proxy while it serves, and what its clients see of it."""
