@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -117,6 +118,53 @@ def test_orders_admin_addresses_and_introduced_clients(tmp_path: Path, backend: 
         until(lambda: not is_running(old))
     assert crowd.failures == []
     assert set(answers) == {b"HTTP/1.1 200"} and len(answers) > 10
+
+
+FAILS_LATE = """
+
+def _fail(self: object) -> None:
+    from posthouse.errors import StartError
+    raise StartError("the disk is full")
+
+Insignia.take = _fail
+"""
+
+
+def test_one_that_fails_at_the_last_moment_takes_nothing_along(
+    tmp_path: Path, backend: ScriptedBackend
+) -> None:
+    """It serves already, beside the old one: what came to it is answered, and then it ends."""
+
+    def serve(asked: Request, connection: BackendConnection) -> bytes:
+        time.sleep(0.05)  # so that there is always something under way
+        return response(200)
+
+    backend.on_request = serve
+    admin = ("127.0.0.1", free_port())
+    arguments = ("--pidfile", "pid", "--admin-listen", f"127.0.0.1:{admin[1]}")
+    with (
+        Installed(tmp_path, backend, arguments=arguments) as here,
+        Crowd(here.port) as crowd,
+        asked(admin, b"/ready") as answers,
+    ):
+        pid, workers = here.pid, workers_of(here.pid)
+        with open(tmp_path / "2.0" / "posthouse" / "server" / "insignia.py", "a") as file:
+            file.write(FAILS_LATE)
+        crowd.go_on()
+        here.switch("2.0")
+        done = here.command("upgrade")
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (
+            1,
+            "posthouse: not upgraded, the old process stays: the disk is full",
+        )
+        crowd.go_on()
+        assert json.loads(here.command("status", "--json").stdout)["pid"] == pid
+        assert (here.first.directory / "pid").read_text() == f"{pid}\n"
+        assert workers_of(pid) == workers
+        ordered = here.command("backend", "weight", f"http://127.0.0.1:{here.port}", backend.address, "3")
+        assert ordered.returncode == 0, ordered.stderr
+    assert crowd.failures == []
+    assert set(answers) == {b"HTTP/1.1 200"}
 
 
 CHECKED = """

@@ -14,7 +14,7 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping, Sequence
 
 from posthouse.caddyfile.messages import quote
-from posthouse.config.specs import HookSpec
+from posthouse.config.specs import Config, HookEvent, HookSpec
 from posthouse.errors import ConfigError, Mistake
 from posthouse.observe.process_log import ProcessLog
 
@@ -110,3 +110,8 @@ def _judge(what: str, code: int) -> str:
     if code < 0:
         return f"{what} was ended by signal {-code}"
     return f"{what} ended with exit code {code}" if code else ""
+
+
+def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
+    """The commands of all sites for an event, in the order of the file."""
+    return [hook for site in config.sites for hook in site.hooks if hook.event == event]

@@ -19,13 +19,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from posthouse.config.delta import Delta, apply_delta, make_delta
-from posthouse.config.specs import Config, HookEvent, HookSpec
+from posthouse.config.specs import Config
+from posthouse.errors import StartError
 from posthouse.server import bugs, memory, signals
 from posthouse.server.beliefs import to_plain
 from posthouse.server.bindings import Bindings, listen_keys
 from posthouse.server.child import Child
 from posthouse.server.control import Beliefs, Prepare
 from posthouse.server.group_metrics import GroupMetrics
+from posthouse.server.hooks import hooks_of
 from posthouse.server.insignia import Insignia
 from posthouse.server.ordering import Ordering
 from posthouse.server.parts import AdminPlace, Loaded, SupervisorParts
@@ -96,14 +98,12 @@ class Supervisor:
             self._start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
         self.ordering = Ordering(self._workers.children, parts.log)
-        if self._predecessor is not None:
-            self.ordering.inherit(self._predecessor.orders)
+        self.ordering.inherit(self._predecessor.orders if self._predecessor is not None else ())
         self.metrics = GroupMetrics(self, self._workers)
         self.metrics.is_counting = settings.admin_listen is not None
         self._tasks = Tasks()
         self.began = time.monotonic()
-        self._is_stopping = False
-        self._is_aborting = False
+        self._is_stopping = self._is_aborting = False
         self._insignia = Insignia(parts, settings.pidfile)
         self._upgrades = Upgrades(self, self._workers, self._bindings, self._insignia, parts)
 
@@ -191,15 +191,23 @@ class Supervisor:
         return True
 
     async def _succeed(self, predecessor: Predecessor) -> bool:
-        """We serve beside it: take what only one of us can have. As `_start`."""
+        """Beside it we serve: take what only one can have. As `_start`, but what has come to us is finished anyway."""
         if not await self._unless_stopped(predecessor.release()):
             return False
         self.ordering.inherit(predecessor.orders)
         self.ordering.keep(self._config, "upgrade")
-        self._insignia.take()
-        await self._insignia.serve()
+        try:
+            self._insignia.take()
+            await self._insignia.serve()
+        except StartError as error:
+            self._is_stopping = True
+            self._insignia.close()
+            predecessor.refuse(str(error))
+            await self._workers.stop("no succession", self._tell_stop("no succession"), self._settings.grace)
+            raise
         self._tell_start(self._config, predecessor=predecessor.pid)
         await predecessor.settle()
+        self._predecessor = None
         self._parts.manager.ready()
         return True
 
@@ -342,13 +350,10 @@ class Supervisor:
 
     async def _drain(self, cause: str) -> None:
         await self._upgrades.cancel()
-        if not self._upgrades.is_done:
+        is_service_over = self._predecessor is None and not self._upgrades.is_done
+        if is_service_over:
             self._parts.manager.stopping()
-        grace = self._settings.grace
-
-        def tell(in_flight: int) -> None:
-            self._log.info("stopping", signal=cause, in_flight=in_flight, grace=f"{grace:g}s")
-
+        tell = self._tell_stop(cause)
         if not self._number:  # nothing is served yet
             tell(0)
             self._log.flush()
@@ -357,15 +362,19 @@ class Supervisor:
             return
 
         try:
-            cut = await self._workers.stop(cause, tell, grace)
+            cut = await self._workers.stop(cause, tell, self._settings.grace)
             if not self._is_aborting:
-                if not self._upgrades.is_done:
+                if is_service_over:
                     await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
                 self._log.flush()  # how many lines were held back: the last line says that it is over
                 self._log.info("stopped", cut=cut)
         finally:
             if not self._is_aborting:
                 self._end(STOPPED)
+
+    def _tell_stop(self, cause: str) -> Callable[[int], None]:
+        grace = f"{self._settings.grace:g}s"
+        return lambda in_flight: self._log.info("stopping", signal=cause, in_flight=in_flight, grace=grace)
 
     async def _abort(self, cause: str) -> None:
         try:
@@ -389,8 +398,3 @@ class Supervisor:
         if self._is_stopping or not self._number:
             return STOPPING if self._is_stopping else "nothing is served yet"
         return "a reload is under way" if self._reloads.is_running else ""
-
-
-def hooks_of(config: Config, event: HookEvent) -> list[HookSpec]:
-    """The commands of all sites for an event, in the order of the file."""
-    return [hook for site in config.sites for hook in site.hooks if hook.event == event]
