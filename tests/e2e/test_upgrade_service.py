@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -188,22 +188,24 @@ def test_what_health_checks_know(tmp_path: Path, backend: ScriptedBackend) -> No
     def serve(question: Request, connection: BackendConnection) -> bytes | None:
         asked.append(question.target)
         if is_silent.is_set():  # so that the new process finds out nothing by itself
-            is_over.wait(60)
+            is_over.wait(300)
         return response(503)
 
     with (
         ScriptedBackend() as other,
+        ExitStack() as at_the_end,
         Installed(tmp_path, other, CHECKED, OTHER=backend.address) as here,
     ):
+        at_the_end.callback(is_over.set)
         assert get(here.port, host="127.0.0.1").status == 200
         backend.on_request = serve
         here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=0$")
         here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=1$")
         is_silent.set()
-        before = datetime.now(UTC).isoformat()
         asked.clear()
         with Crowd(here.port) as crowd:
             crowd.go_on()
+            before = datetime.now(UTC).isoformat()
             here.switch("2.0")
             here.upgrade()
             crowd.go_on(100)
