@@ -28,6 +28,7 @@ from kit import BackendConnection, RawClient, Request, ScriptedBackend, get, req
 from kit.backend import answer_ok
 from kit.posthouse import free_port
 
+pytestmark = pytest.mark.timeout(300)  # starts of several processes, one after the other
 CADDYFILE = """
 http://127.0.0.1:PORT {
     bind 127.0.0.1
@@ -39,6 +40,20 @@ http://127.0.0.1:PORT {
     }
 }
 """
+PAUSES = """
+
+import os
+_release = Predecessor.release
+
+async def _pause(self: Predecessor) -> bool:
+    os.mkdir("FOLDER/serves")
+    while os.path.exists("FOLDER/serves"):
+        await asyncio.sleep(0.01)
+    return await _release(self)
+
+Predecessor.release = _pause
+"""
+"""Between serving and the end of the upgrade, for as long as the test likes."""
 INTRODUCTION = b"PROXY TCP4 10.1.1.1 10.1.1.2 1234 80\r\n"
 
 
@@ -93,9 +108,17 @@ def test_orders_admin_addresses_and_introduced_clients(tmp_path: Path, backend: 
         assert [(one["order"], one["weight"]) for one in ordered] == [("drain", None), (None, 7)]
         crowd.go_on()  # what was under way has ended
         count, old, before = len(backend.requests), here.pid, datetime.now(UTC).isoformat()
-        kept.send(request("GET", "/slow", host="127.0.0.1")[:-2])
+        with open(tmp_path / "2.0" / "posthouse" / "server" / "predecessor.py", "a") as file:
+            file.write(PAUSES.replace("FOLDER", str(tmp_path)))
         here.switch("2.0")
-        here.upgrade()
+        os.kill(here.pid, signal.SIGUSR2)
+        until((tmp_path / "serves").exists)
+        crowd.go_on(100)
+        assert len(backend.requests) == count, "both serve, and neither sends anything there"
+        kept.send(request("GET", "/", host="127.0.0.1")[:-2])
+        (tmp_path / "serves").rmdir()
+        until(here.successors)
+        here.pid = here.successors()[0]
         crowd.go_on()
         kept.send(b"\r\n")
         assert kept.read_response().status == 200, "its head was half there"
