@@ -8,11 +8,11 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from posthouse.errors import StartError
 from posthouse.server.channel import Channel
@@ -112,6 +112,8 @@ class Child:
 
     def kill(self) -> None:
         """Whatever it does."""
+        if self.ended.done():
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
@@ -153,6 +155,27 @@ class Child:
         return code
 
 
+class Process(Protocol):
+    """What is asked of `asyncio.subprocess.Process`."""
+
+    @property
+    def pid(self) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    async def wait(self) -> int: ...
+
+
+class _Started:
+    """One that asyncio has started. Its own `send_signal` looks first whether the process has ended, and that takes the
+    exit code away from who waits for it (255, and a line on stderr)."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self.wait = process.wait
+
+    def send_signal(self, number: int, /) -> None:
+        os.kill(self.pid, number)
+
+
 class Launch:
     """How workers are started: by exec of this interpreter, never by forking a process that has a loop and threads.
 
@@ -185,7 +208,7 @@ class Launch:
             raise StartError(f"cannot start a worker: {error.strerror}: {sys.executable}") from None
         finally:
             theirs.close()
-        child = Child(welcome.slot, process, ours, on_message)
+        child = Child(welcome.slot, _Started(process), ours, on_message)
         child.send(welcome)
         return child
 
