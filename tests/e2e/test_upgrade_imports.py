@@ -15,6 +15,7 @@ from kit import Posthouse, ScriptedBackend, get
 from kit.dns_server import DnsServer
 from posthouse.admin.client import ask, fetch
 
+pytestmark = pytest.mark.timeout(300)  # starts of several processes, one after the other
 LISTENER = """
 import os, sys
 def hear(event, arguments, told="FOLDER/told", flag="FOLDER/flag"):

@@ -16,6 +16,7 @@ import pytest
 from e2e.installed import Crowd, Installed, is_running, until
 from kit import BackendConnection, RawClient, Request, ScriptedBackend, chunk, request, response, workers_of
 
+pytestmark = pytest.mark.timeout(300)  # starts of several processes, one after the other
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
 
 

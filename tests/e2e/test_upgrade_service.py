@@ -13,8 +13,9 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from kit import BackendConnection, RawClient, Request, ScriptedBackend, get, req
 from kit.backend import answer_ok
 from kit.posthouse import free_port
 
+pytestmark = pytest.mark.timeout(300)  # starts of several processes, one after the other
 CADDYFILE = """
 http://127.0.0.1:PORT {
     bind 127.0.0.1
@@ -38,6 +40,20 @@ http://127.0.0.1:PORT {
     }
 }
 """
+PAUSES = """
+
+import os
+_release = Predecessor.release
+
+async def _pause(self: Predecessor) -> bool:
+    os.mkdir("FOLDER/serves")
+    while os.path.exists("FOLDER/serves"):
+        await asyncio.sleep(0.01)
+    return await _release(self)
+
+Predecessor.release = _pause
+"""
+"""Between serving and the end of the upgrade, for as long as the test likes."""
 INTRODUCTION = b"PROXY TCP4 10.1.1.1 10.1.1.2 1234 80\r\n"
 
 
@@ -92,9 +108,17 @@ def test_orders_admin_addresses_and_introduced_clients(tmp_path: Path, backend: 
         assert [(one["order"], one["weight"]) for one in ordered] == [("drain", None), (None, 7)]
         crowd.go_on()  # what was under way has ended
         count, old, before = len(backend.requests), here.pid, datetime.now(UTC).isoformat()
-        kept.send(request("GET", "/slow", host="127.0.0.1")[:-2])
+        with open(tmp_path / "2.0" / "posthouse" / "server" / "predecessor.py", "a") as file:
+            file.write(PAUSES.replace("FOLDER", str(tmp_path)))
         here.switch("2.0")
-        here.upgrade()
+        os.kill(here.pid, signal.SIGUSR2)
+        until((tmp_path / "serves").exists)
+        crowd.go_on(100)
+        assert len(backend.requests) == count, "both serve, and neither sends anything there"
+        kept.send(request("GET", "/", host="127.0.0.1")[:-2])
+        (tmp_path / "serves").rmdir()
+        until(here.successors)
+        here.pid = here.successors()[0]
         crowd.go_on()
         kept.send(b"\r\n")
         assert kept.read_response().status == 200, "its head was half there"
@@ -119,6 +143,53 @@ def test_orders_admin_addresses_and_introduced_clients(tmp_path: Path, backend: 
     assert set(answers) == {b"HTTP/1.1 200"} and len(answers) > 10
 
 
+FAILS_LATE = """
+
+def _fail(self: object) -> None:
+    from posthouse.errors import StartError
+    raise StartError("the disk is full")
+
+Insignia.take = _fail
+"""
+
+
+def test_one_that_fails_at_the_last_moment_takes_nothing_along(
+    tmp_path: Path, backend: ScriptedBackend
+) -> None:
+    """It serves already, beside the old one: what came to it is answered, and then it ends."""
+
+    def serve(asked: Request, connection: BackendConnection) -> bytes:
+        time.sleep(0.05)  # so that there is always something under way
+        return response(200)
+
+    backend.on_request = serve
+    admin = ("127.0.0.1", free_port())
+    arguments = ("--pidfile", "pid", "--admin-listen", f"127.0.0.1:{admin[1]}")
+    with (
+        Installed(tmp_path, backend, arguments=arguments) as here,
+        Crowd(here.port) as crowd,
+        asked(admin, b"/ready") as answers,
+    ):
+        pid, workers = here.pid, workers_of(here.pid)
+        with open(tmp_path / "2.0" / "posthouse" / "server" / "insignia.py", "a") as file:
+            file.write(FAILS_LATE)
+        crowd.go_on()
+        here.switch("2.0")
+        done = here.command("upgrade")
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (
+            1,
+            "posthouse: not upgraded, the old process stays: the disk is full",
+        )
+        crowd.go_on()
+        assert json.loads(here.command("status", "--json").stdout)["pid"] == pid
+        assert (here.first.directory / "pid").read_text() == f"{pid}\n"
+        assert workers_of(pid) == workers
+        ordered = here.command("backend", "weight", f"http://127.0.0.1:{here.port}", backend.address, "3")
+        assert ordered.returncode == 0, ordered.stderr
+    assert crowd.failures == []
+    assert set(answers) == {b"HTTP/1.1 200"}
+
+
 CHECKED = """
 http://127.0.0.1:PORT {
     bind 127.0.0.1
@@ -140,22 +211,24 @@ def test_what_health_checks_know(tmp_path: Path, backend: ScriptedBackend) -> No
     def serve(question: Request, connection: BackendConnection) -> bytes | None:
         asked.append(question.target)
         if is_silent.is_set():  # so that the new process finds out nothing by itself
-            is_over.wait(60)
+            is_over.wait(300)
         return response(503)
 
     with (
         ScriptedBackend() as other,
+        ExitStack() as at_the_end,
         Installed(tmp_path, other, CHECKED, OTHER=backend.address) as here,
     ):
+        at_the_end.callback(is_over.set)
         assert get(here.port, host="127.0.0.1").status == 200
         backend.on_request = serve
         here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=0$")
         here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=1$")
         is_silent.set()
-        before = datetime.now(UTC).isoformat()
         asked.clear()
         with Crowd(here.port) as crowd:
             crowd.go_on()
+            before = datetime.now(UTC).isoformat()
             here.switch("2.0")
             here.upgrade()
             crowd.go_on(100)

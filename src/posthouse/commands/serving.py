@@ -127,9 +127,9 @@ def serve(
     from posthouse.server import descriptors
     from posthouse.server.gauge import share
     from posthouse.server.group import Group, Options
+    from posthouse.server.parts import Settings
     from posthouse.server.pressure import Limits
     from posthouse.server.rights import identity_of
-    from posthouse.server.supervisor import Settings
 
     settings = Settings(
         workers=worker_count(given),

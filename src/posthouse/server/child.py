@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,37 +45,6 @@ class Identity:
     groups: tuple[int, ...]
 
 
-class Running(Protocol):
-    """What is asked of a process."""
-
-    @property
-    def pid(self) -> int: ...
-    async def wait(self) -> int: ...
-    def send_signal(self, signal: int, /) -> None:
-        """Raises ProcessLookupError: it has ended."""
-
-
-class Waited:
-    """A process whose end only `wait` learns: `Popen.send_signal` looks as well, before it sends, and where it is the
-    first to see the end, the exit code is 255 for everybody and Python writes a warning to our stderr."""
-
-    __slots__ = ("_process", "pid")
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    async def wait(self) -> int:
-        """Its exit code."""
-        return await self._process.wait()
-
-    def send_signal(self, signal: int, /) -> None:
-        """See `Running`."""
-        if self._process.returncode is not None:
-            raise ProcessLookupError
-        os.kill(self.pid, signal)
-
-
 class Child:
     """A worker process, from its start to its end.
 
@@ -91,7 +60,7 @@ class Child:
     def __init__(
         self,
         slot: int,
-        process: Running,
+        process: Process,
         connection: socket.socket,
         on_message: Callable[[Child, object], None],
     ) -> None:
@@ -143,6 +112,8 @@ class Child:
 
     def kill(self) -> None:
         """Whatever it does."""
+        if self.ended.done():
+            return
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
@@ -184,6 +155,27 @@ class Child:
         return code
 
 
+class Process(Protocol):
+    """What is asked of `asyncio.subprocess.Process`."""
+
+    @property
+    def pid(self) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    async def wait(self) -> int: ...
+
+
+class _Started:
+    """One that asyncio has started. Its own `send_signal` looks first whether the process has ended, and that takes the
+    exit code away from who waits for it (255, and a line on stderr)."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self.wait = process.wait
+
+    def send_signal(self, number: int, /) -> None:
+        os.kill(self.pid, number)
+
+
 class Launch:
     """How workers are started: by exec of this interpreter, never by forking a process that has a loop and threads.
 
@@ -216,7 +208,7 @@ class Launch:
             raise StartError(f"cannot start a worker: {error.strerror}: {sys.executable}") from None
         finally:
             theirs.close()
-        child = Child(welcome.slot, Waited(process), ours, on_message)
+        child = Child(welcome.slot, _Started(process), ours, on_message)
         child.send(welcome)
         return child
 

@@ -23,10 +23,10 @@ from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
 from posthouse.server.origin import UNKNOWN, Origin
-from posthouse.server.parts import Admin, Scout
+from posthouse.server.parts import Admin, Scout, Settings
 from posthouse.server.pressure import Limits
 from posthouse.server.service_manager import ServiceManager
-from posthouse.server.supervisor import Settings, Supervisor
+from posthouse.server.supervisor import Supervisor
 
 
 def usable_cores() -> int:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from posthouse.balance.orders import Orders
 from posthouse.balance.pool import Pool
@@ -25,6 +25,9 @@ from posthouse.server.service_manager import ServiceManager
 from posthouse.server.sockets import ListenKey
 from posthouse.server.told import Believed, Found
 
+if TYPE_CHECKING:
+    from posthouse.server.predecessor import Predecessor
+
 
 @dataclass(frozen=True, slots=True)
 class AdminPlace:
@@ -37,6 +40,32 @@ class AdminPlace:
     path: str
     config: str | None
     is_wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line says of the group.
+
+    workers    how many
+    grace      seconds that stopping waits for exchanges
+    is_quiet   no ready line
+    heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
+    admin      where the admin socket is to be; None: there is none
+    admin_listen  IP address and port for metrics, health and readiness; None: nowhere
+    bound      sockets that listen already, by address: one for each slot, or one for all
+    predecessor  whose place it takes; None: nobody's
+    """
+
+    workers: int = 1
+    grace: float = 30.0
+    pidfile: str = ""
+    is_watching: bool = False
+    is_quiet: bool = False
+    heartbeat: float = 0.0
+    bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
+    admin: AdminPlace | None = None
+    admin_listen: tuple[str, int] | None = None
+    predecessor: Predecessor | None = None
 
 
 class Loaded(Protocol):

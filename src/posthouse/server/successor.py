@@ -60,6 +60,7 @@ class Successor:
     def __init__(self, process: subprocess.Popen[bytes], line: Handover) -> None:
         self.pid = process.pid
         self.version = ""
+        self._is_leaving = False
         self._process = process
         self._line = line
 
@@ -91,12 +92,14 @@ class Successor:
         except (EOFError, OSError, ValueError) as error:
             raise Refused(await self._how_it_ended(error)) from None
         if said.what == "failed":
+            self._is_leaving = True
             raise _refusal(said)
 
     async def end(self, seconds: float) -> None:
-        """The end of one that shall not take over."""
+        """The end of one that shall not take over. If it is killed, its workers finish what has come to them; and one
+        that has served and said no does so itself, in its own time."""
         self._line.close()
-        if self._process.poll() is None:
+        if not self._is_leaving and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             if await self._has_ended(seconds) is None:
                 self._process.send_signal(signal.SIGKILL)

@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from posthouse.config.delta import Delta, apply_delta, make_delta
 from posthouse.config.specs import Config
+from posthouse.errors import StartError
 from posthouse.server import bugs, memory, signals
 from posthouse.server.bindings import Bindings, Bound, listen_keys
 from posthouse.server.child import Child
@@ -28,7 +28,7 @@ from posthouse.server.group_metrics import GroupMetrics
 from posthouse.server.hooks import hooks_of
 from posthouse.server.insignia import Insignia
 from posthouse.server.ordering import Ordering
-from posthouse.server.parts import AdminPlace, Loaded, Scout, SupervisorParts
+from posthouse.server.parts import Loaded, Scout, Settings, SupervisorParts
 from posthouse.server.predecessor import Predecessor
 from posthouse.server.ready import ready_line
 from posthouse.server.reloads import Outcome, Reloads, refused, tell_notices, tell_refusal
@@ -46,32 +46,6 @@ CANNOT_RELOAD = "nothing to reload: the configuration did not come from a file"
 STOPPING = "it is stopping"
 ABORT_SECONDS = 1.0
 """After a second signal, until workers that have not ended are killed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the command line says of the group.
-
-    workers    how many
-    grace      seconds that stopping waits for exchanges
-    is_quiet   no ready line
-    heartbeat  seconds after which a worker that does not answer is replaced; 0 = never
-    admin      where the admin socket is to be; None: there is none
-    admin_listen  IP address and port for metrics, health and readiness; None: nowhere
-    bound      sockets that listen already, by address: one for each slot, or one for all
-    predecessor  whose place it takes; None: nobody's
-    """
-
-    workers: int = 1
-    grace: float = 30.0
-    pidfile: str = ""
-    is_watching: bool = False
-    is_quiet: bool = False
-    heartbeat: float = 0.0
-    bound: Mapping[ListenKey, Sequence[socket.socket]] = field(default_factory=dict)
-    admin: AdminPlace | None = None
-    admin_listen: tuple[str, int] | None = None
-    predecessor: Predecessor | None = None
 
 
 class Supervisor:
@@ -96,15 +70,13 @@ class Supervisor:
             self._start_worker, self._bindings, parts.log, settings.workers, settings.heartbeat
         )
         self.ordering = Ordering(self._workers.children, parts.log)
-        if self._predecessor is not None:
-            self.ordering.inherit(self._predecessor.orders)
+        self.ordering.inherit(self._predecessor.orders if self._predecessor is not None else ())
         self.scout: Scout | None = None
         self.metrics = GroupMetrics(self, self._workers)
         self.metrics.is_counting = settings.admin_listen is not None
         self._tasks = Tasks()
         self.began = time.monotonic()
-        self._is_stopping = False
-        self._is_aborting = False
+        self._is_stopping = self._is_aborting = False
         self._insignia = Insignia(parts, settings.pidfile)
         self._upgrades = Upgrades(self, self._workers, self._bindings, self._insignia, parts)
 
@@ -201,15 +173,23 @@ class Supervisor:
         return True
 
     async def _succeed(self, predecessor: Predecessor) -> bool:
-        """We serve beside it: take what only one of us can have. As `_start`."""
+        """Beside it we serve: take what only one can have. As `_start`, but what has come to us is finished anyway."""
         if not await self._unless_stopped(predecessor.release()):
             return False
         self.ordering.inherit(predecessor.orders)
         self.ordering.keep(self._config, "upgrade")
-        self._insignia.take()
-        await self._insignia.serve()
+        try:
+            self._insignia.take()
+            await self._insignia.serve()
+        except StartError as error:
+            self._is_stopping = True
+            self._insignia.close()
+            predecessor.refuse(str(error))
+            await self._workers.stop("no succession", self._tell_stop("no succession"), self._settings.grace)
+            raise
         self._tell_start(self._config, predecessor=predecessor.pid)
         await predecessor.settle()
+        self._predecessor = None
         self._parts.manager.ready()
         return True
 
@@ -347,13 +327,10 @@ class Supervisor:
 
     async def _drain(self, cause: str) -> None:
         await self._upgrades.cancel()
-        if not self._upgrades.is_done:
+        is_service_over = self._predecessor is None and not self._upgrades.is_done
+        if is_service_over:
             self._parts.manager.stopping()
-        grace = self._settings.grace
-
-        def tell(in_flight: int) -> None:
-            self._log.info("stopping", signal=cause, in_flight=in_flight, grace=f"{grace:g}s")
-
+        tell = self._tell_stop(cause)
         if not self._number:  # nothing is served yet
             tell(0)
             self._log.flush()
@@ -362,15 +339,19 @@ class Supervisor:
             return
 
         try:
-            cut = await self._workers.stop(cause, tell, grace)
+            cut = await self._workers.stop(cause, tell, self._settings.grace)
             if not self._is_aborting:
-                if not self._upgrades.is_done:
+                if is_service_over:
                     await self._parts.hooks.shut_down(hooks_of(self._config, "shutdown"))
                 self._log.flush()  # how many lines were held back: the last line says that it is over
                 self._log.info("stopped", cut=cut)
         finally:
             if not self._is_aborting:
                 self._end(STOPPED)
+
+    def _tell_stop(self, cause: str) -> Callable[[int], None]:
+        grace = f"{self._settings.grace:g}s"
+        return lambda in_flight: self._log.info("stopping", signal=cause, in_flight=in_flight, grace=grace)
 
     async def _abort(self, cause: str) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,26 @@ def test_a_real_worker_comes_answers_and_goes(monkeypatch: pytest.MonkeyPatch) -
         await other.ask(Ping(), Pong)
         other.close()
         assert await other.end() == 0, "without a supervisor it ends by itself"
+
+    asyncio.run(asyncio.wait_for(conversation(), 30))
+
+
+def test_killed_when_it_has_just_ended_its_exit_code_is_still_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if sys.version_info < (3, 12):  # later ones watch in this way by themselves
+        watcher = asyncio.PidfdChildWatcher()
+        monkeypatch.setattr(asyncio.get_event_loop_policy(), "_watcher", watcher)
+
+    async def conversation() -> None:
+        child = await Launch(os.environ).start(Welcome(0, 1), lambda child, message: None)
+        await child.ask(Ping(), Pong)
+        child.close()
+        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":  # noqa: ASYNC240
+            time.sleep(0.01)  # noqa: ASYNC251  nobody shall take notice of its end meanwhile
+        child.kill()
+        assert await child.end() == 0
+        child.kill()
 
     asyncio.run(asyncio.wait_for(conversation(), 30))
 

@@ -16,7 +16,7 @@ import pytest
 from posthouse.adapt import adapt
 from posthouse.errors import ConfigError, StartError
 from posthouse.server.group import Group, Options, usable_cores
-from posthouse.server.supervisor import Settings
+from posthouse.server.parts import Settings
 
 ONE_SITE = "http://127.0.0.1:0 {\n bind 127.0.0.1\n proxy / a:1\n}\n"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.config.specs import HookEvent, HookSpec
+from posthouse.config.specs import Config, HookEvent, HookSpec, SiteSpec
 from posthouse.errors import ConfigError, Place
 from posthouse.server import hooks
-from posthouse.server.hooks import Hooks
+from posthouse.server.hooks import Hooks, hooks_of
 from unit.server.fakes import Remembering, until
 
 PLACE = Place("Caddyfile", 2, 9)
@@ -179,3 +179,10 @@ def test_what_they_print_goes_to_stderr_if_there_is_one(
     script = "[ /proc/$$/fd/1 -ef /dev/null ] && [ /proc/$$/fd/2 -ef /dev/null ]"
     hook = shell(f"! {{ {script}; }}" if has_stderr else script)
     current.run_until_complete(commands.start_up([hook]))
+
+
+def test_which_run_when() -> None:
+    first = SiteSpec((), hooks=(HookSpec("startup", ("a",)), HookSpec("shutdown", ("b",))))
+    config = Config((first, SiteSpec((), hooks=(HookSpec("startup", ("c",)),))))
+    assert [hook.command for hook in hooks_of(config, "startup")] == [("a",), ("c",)]
+    assert [hook.command for hook in hooks_of(config, "shutdown")] == [("b",)]

@@ -13,10 +13,10 @@ from posthouse.server.admin_functions import AdminFunctions
 from posthouse.server.control import Welcome
 from posthouse.server.group import Group, Options
 from posthouse.server.group_status import GroupStatus
-from posthouse.server.parts import Admin, SupervisorParts, WorkerParts
+from posthouse.server.parts import Admin, Settings, SupervisorParts, WorkerParts
 from posthouse.server.process import Process
 from posthouse.server.service_manager import ServiceManager
-from posthouse.server.supervisor import Settings, Supervisor
+from posthouse.server.supervisor import Supervisor
 
 
 def as_worker_parts(process: Process) -> WorkerParts:

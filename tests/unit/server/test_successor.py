@@ -144,6 +144,19 @@ def test_one_that_shall_not_is_ended(loop: asyncio.AbstractEventLoop) -> None:
     play(loop, conversation)
 
 
+def test_one_that_has_served_and_says_no_is_left_to_end_by_itself(loop: asyncio.AbstractEventLoop) -> None:
+    async def conversation(scene: Scene) -> None:
+        await scene.line.say("serving", version="9.9")
+        await scene.successor.serve(Bequest(), 5)
+        await scene.line.say("failed", reason="the disk is full")
+        with pytest.raises(Refused, match="the disk is full"):
+            await scene.successor.settle([], 5)
+        await scene.successor.end(5)
+        assert scene.process.signals == [], "it finishes what has come to it"
+
+    play(loop, conversation)
+
+
 def test_what_it_is_started_with(loop: asyncio.AbstractEventLoop, tmp_path: Any) -> None:
     script = (
         "import os, socket, sys\n"

@@ -20,8 +20,9 @@ from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place, Start
 from posthouse.server import listeners, sockets, supervisor, watch
 from posthouse.server.handover import Handover
 from posthouse.server.origin import UNKNOWN
+from posthouse.server.parts import Settings
 from posthouse.server.predecessor import Predecessor
-from posthouse.server.supervisor import Settings, Supervisor
+from posthouse.server.supervisor import Supervisor
 from unit.server.fakes import Remembering, until
 from unit.server.troupe import SIGNALS, Cast, Loaded, config_for
 
@@ -340,6 +341,68 @@ def test_a_successor_takes_what_it_was_given_and_runs_no_startup_command(
     assert dropped == ["b", "c"], "its configuration has no such pool"
 
 
+class RecordingAdmin:
+    """An admin socket that is not there."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+
+    def claim(self) -> None:
+        self.story.append("claim")
+
+    async def serve(self) -> None:
+        self.story.append("serve")
+
+    def listening(self) -> dict[tuple[str, int], socket.socket]:
+        return {}
+
+    def give_up(self) -> None:
+        self.story.append("give up")
+
+    def close(self) -> None:
+        self.story.append("close")
+
+
+class TakenAdmin(RecordingAdmin):
+    def claim(self) -> None:
+        raise StartError("the admin socket is in use")
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_successor_that_shall_not_ends_as_if_it_had_not_been(stage: Stage, is_told: bool) -> None:
+    """Told to stop, or without an admin socket: it serves already, so it drains; the service goes on without it."""
+    ours, theirs = socket.socketpair()
+    predecessor = Predecessor(Handover(theirs))
+    stage.hooks = HOOKS
+    stage.cast.admin = TakenAdmin([])
+    said: list[Any] = []
+
+    async def play() -> None:
+        line = Handover(ours)
+        assert (await line.hear()).what == "serving"
+        if is_told:
+            stage.supervisor.stop("TERM")
+        else:
+            await line.say("released")
+            said.append(await line.hear())
+        line.close()
+
+    async def conversation() -> None:
+        raise AssertionError("it is never ready")
+
+    playing = stage.loop.create_task(play())
+    if is_told:
+        assert stage.play(conversation, predecessor=predecessor) == 0
+    else:
+        with pytest.raises(StartError, match="in use"):
+            stage.play(conversation, predecessor=predecessor)
+        assert [(one.what, one.about["reason"]) for one in said] == [("failed", "the admin socket is in use")]
+    assert playing.done()
+    predecessor.refuse("")
+    assert stage.cast.commanded == [], "also none of the shutdown commands"
+    assert [line["grace"] for line in stage.log.of("stopping")] == ["30s"]
+
+
 def test_notices_are_told_once_wherever_they_move(stage: Stage) -> None:
     async def conversation() -> None:
         for line in (1, 5):
@@ -404,28 +467,6 @@ def test_a_reload_answers_how_it_went(stage: Stage) -> None:
         assert (await stage.supervisor.reload("admin")).refusal == "it is stopping"
 
     assert stage.play(conversation) == 2
-
-
-class RecordingAdmin:
-    """An admin socket that is not there."""
-
-    def __init__(self, story: list[str]) -> None:
-        self.story = story
-
-    def claim(self) -> None:
-        self.story.append("claim")
-
-    async def serve(self) -> None:
-        self.story.append("serve")
-
-    def listening(self) -> dict[tuple[str, int], socket.socket]:
-        return {}
-
-    def give_up(self) -> None:
-        self.story.append("give up")
-
-    def close(self) -> None:
-        self.story.append("close")
 
 
 def test_the_admin_socket_answers_during_startup_commands(stage: Stage) -> None:
