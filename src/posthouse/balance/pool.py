@@ -124,12 +124,16 @@ class Pool:
         self.usable = self._ready.rebuild()
         self._seen = watch.changes
         watch.tell()
+        if self.claims is not None:
+            # Others may have a limit already, and wait for what was given back here while there was none.
+            self.queue.wake()
 
     def share(self, group: Group) -> None:
         """Other workers use the same backends and one queue: from the start on, or from now if that was before."""
-        self.claims = Claims(self, group, uses_load=self._uses_load)
+        self.claims = Claims(self, group, self._watch, uses_load=self._uses_load)
         if self._seen != _NOT_STARTED:
             self.claims.start()
+            self.queue.wake()
 
     def _watch_load(self) -> None:
         """From now on it is this pool's tally that is kept up to date, if it has one."""

@@ -31,6 +31,7 @@ class Watch:
     tally       where a large pool counts its load, or None; the pool that serves sets it
     budget      of the pool's retries
     ejections   who is left out where not all may be, None where all may
+    is_limited  in a group of workers: whether a backend of the pool that serves has `max_conns`
     on_change   told after each change; None while nobody waits for a backend (waiting.py)
     on_release  told when something was given back that other workers may wait for; None without those
     on_breaker  is told of each backend whose breaker has changed, and what it was; or None
@@ -39,13 +40,23 @@ class Watch:
 
     __slots__ = (
         *("_left", "_marked", "_order", "_serving", "_warming", "budget", "changed", "changes"),
-        *("ejections", "expires", "on_breaker", "on_change", "on_failure", "on_release", "tally"),
+        *(
+            "ejections",
+            "expires",
+            "is_limited",
+            "on_breaker",
+            "on_change",
+            "on_failure",
+            "on_release",
+            "tally",
+        ),
     )
 
     def __init__(self) -> None:
         self.changes = 0
         self.changed: deque[Backend] = deque(maxlen=REMEMBERED_CHANGES)
         self.expires = NEVER
+        self.is_limited = False
         self.tally: Tally | None = None
         self.budget = RetryBudget()
         self.ejections: Ejections | None = None

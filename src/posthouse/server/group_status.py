@@ -1,6 +1,7 @@
 """What `GET /status` answers: the reports of all workers (`server/status.py`) as one.
 
-A reload is asked of the supervisor. What can be counted is summed. What a backend is believed to be is what the worker
+A reload is asked of the supervisor. What can be counted is summed; but for failures, which all workers remember, also
+those that others have told them. What a backend is believed to be is what the worker
 says that thinks least of it; each worker still has a belief of its own.
 """
 
@@ -142,6 +143,6 @@ def _backend(same: Sequence[Report]) -> Report:
     return {
         **worst,
         "in_flight": sum(one["in_flight"] for one in same),
-        "fails": sum(one["fails"] for one in same),
+        "fails": max(one["fails"] for one in same),
         "probe": max(probes, key=lambda probe: str(probe["at"]), default=None),
     }

@@ -183,7 +183,7 @@ def gather_backends(
             names = (pool.name, backend.name)
             state = standing(backend, now).state
             states |= {(*names, one): int(one == state) for one in STATES}
-            in_flight[names] = backend.in_flight
+            in_flight[names] = backend.held
             fails[names] = backend.failures(now)
             number += 1
             if not number % BACKENDS_AT_ONCE:

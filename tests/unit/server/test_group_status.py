@@ -27,17 +27,24 @@ def pool(name: str, *backends: dict[str, Any], length: int = 0, oldest: int | No
 
 
 def test_counts_are_summed_and_the_worst_is_believed() -> None:
+    """Failures are not: each worker remembers those of all."""
     early, late = {"at": "2026-01-01T00:00:01.000Z"}, {"at": "2026-01-01T00:00:02.000Z"}
     first = [pool("p", backend("a", probe=late), backend("b"), length=2, oldest=30), pool("q")]
     second = [
-        pool("p", backend("a", probe=early, state="down", is_usable=False), backend("b"), length=1, oldest=70)
+        pool(
+            "p",
+            backend("a", probe=early, state="down", is_usable=False, fails=5),
+            backend("b"),
+            length=1,
+            oldest=70,
+        )
     ]
     p, q = merged_pools([first, second])
     assert (p["name"], q["name"]) == ("p", "q")
     assert p["queue"] == {"length": 3, "size": 9, "oldest_ms": 70}
     a, b = p["backends"]
-    assert a == backend("a", state="down", is_usable=False, in_flight=2, fails=4, probe=late)
-    assert b == backend("b", in_flight=2, fails=4)
+    assert a == backend("a", state="down", is_usable=False, in_flight=2, fails=5, probe=late)
+    assert b == backend("b", in_flight=2, fails=2)
 
 
 def test_of_a_name_that_only_some_have_theirs_is_shown() -> None:
