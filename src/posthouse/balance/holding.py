@@ -67,6 +67,11 @@ class Holding(Tolerance):
         place.publish(self.held)
         self._settle()
 
+    def part(self) -> None:
+        """Its place is another's, who has the same key: what still holds this one is counted here alone."""
+        self._in_group = self._cells = None
+        self.see(0)
+
     def see(self, others: int) -> None:
         """So many exchanges of other workers hold it."""
         self.in_flight += others - self.others

@@ -87,8 +87,13 @@ class Watch:
     def serve(self, backends: Sequence[Backend]) -> None:
         """The pool that serves from now on has these. Those that left are remembered while exchanges hold them. O(n)"""
         stay = set(backends)
-        before = (*self._left.values(), *self._serving)
-        self._left = {one.key: one for one in before if one.in_flight and one not in stay}
+        gone = [one for one in (*self._left.values(), *self._serving) if one not in stay]
+        if gone:
+            keys = {one.key for one in backends}
+            for one in gone:
+                if one.key in keys:
+                    one.part()
+        self._left = {one.key: one for one in gone if one.in_flight}
         self._serving = backends
 
     def left(self, key: BackendKey) -> Backend | None:

@@ -183,3 +183,17 @@ def test_where_nobody_asks_any_more_nothing_old_is_remembered_of_others(make: Ma
     here.build(replace(fellows.spec, policy=PolicySpec("round_robin", ())), here.pool)
     there.goes(held)
     assert (backend.in_flight, backend.held) == (0, 0)
+
+
+def test_what_is_held_of_a_backend_that_was_replaced_does_not_spoil_the_count(make: Make) -> None:
+    """Another `tls_server_name` makes it another one, at the same place."""
+    fellows = make("a", "round_robin")
+    here, there = fellows
+    before = here.comes()
+    (one,) = fellows.spec.endpoints
+    renamed = replace(fellows.spec, endpoints=(replace(one, server_name="b"),))
+    here.build(renamed, here.pool)
+    here.comes()
+    here.comes()
+    here.goes(before)
+    assert there.pool.claims is not None and list(there.pool.claims.group.others()) == [2]
