@@ -364,8 +364,11 @@ def build_pool(
     rng: random.Random,
     previous: Pool | None,
     tls: Hashable | None = None,
+    begin: float | None = None,
 ) -> Pool:
     """The pool that `spec` describes, with the identity that its https backends are dialled with.
+
+    begin  see `Setting`; None: anywhere, so that successors that are made again and again favour nobody
 
     Changes nothing in `previous`: new settings come into force with `start`.
 
@@ -381,7 +384,7 @@ def build_pool(
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, key[1], watch) if backend is None else backend)
-    setting = setting_of(spec, backends, rng)
+    setting = setting_of(spec, backends, rng, rng.random() if begin is None else begin)
     pool = Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
     if previous is not None:
         pool.queue = previous.queue
