@@ -24,16 +24,9 @@ from posthouse.server.discoverer import RESOLVER, name_servers
 from posthouse.server.hooks import Hooks
 from posthouse.server.parts import Admin
 from posthouse.server.pressure import Limits
+from posthouse.server.recruits import Recruits
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.supervisor import Settings, Supervisor
-
-
-def usable_cores() -> int:
-    """How many cores this process may use: what `--workers auto` means."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +35,7 @@ class Options:
 
     env       the environment with the values of the env file: what commands of the configuration get
     identity  whom workers run as; None: as we do
+    recruits  processes that were started to be workers, as we are and with nothing but stderr for a log
     """
 
     env: Mapping[str, str]
@@ -50,6 +44,7 @@ class Options:
     log_format: Format = "text"
     is_case_sensitive: bool = False
     identity: Identity | None = None
+    recruits: Recruits | None = None
 
 
 class Group:
@@ -68,7 +63,7 @@ class Group:
         self.load = load
         self.hooks = Hooks(self.log, options.env)
         self.manager = ServiceManager(os.environ)
-        self._launch = Launch(os.environ, options.identity)
+        self._launch = Launch(os.environ, options.identity, options.recruits)
         self._options = options
         self.admin: Admin | None = None
 

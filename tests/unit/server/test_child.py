@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from posthouse.errors import StartError
-from posthouse.server import child as module
 from posthouse.server.child import Child, Gone, Launch
 from posthouse.server.control import Abort, Ended, Ping, Pong, Prepared, Refused, Welcome
+from posthouse.server.recruits import Recruits
 from unit.server.fakes import Remembering
 from unit.server.troupe import Cast
 
@@ -90,11 +89,21 @@ def test_a_real_worker_comes_answers_and_goes(monkeypatch: pytest.MonkeyPatch) -
     asyncio.run(asyncio.wait_for(conversation(), 30))
 
 
-def test_what_is_meant_for_the_supervisor_alone_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = {"NOTIFY_SOCKET": "/x", "LISTEN_FDS": "1", "HOME": "/h", "PYTHONPATH": "/mine"}
-    launch = Launch(env)
-    assert launch._env == {"HOME": "/h", "PYTHONPATH": f"/mine{os.pathsep}{module._PACKAGE_FOLDER}"}
-    assert (Path(module._PACKAGE_FOLDER) / "posthouse" / "server").is_dir()
+def test_one_that_was_enlisted_is_taken_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def conversation() -> None:
+        recruits = Recruits()
+        recruits.enlist(1, os.environ)
+        (waiting,) = recruits._waiting
+        launch = Launch(os.environ, None, recruits)
+        first = await launch.start(Welcome(0, 2), lambda child, message: None)
+        second = await launch.start(Welcome(1, 2), lambda child, message: None)
+        assert first.pid == waiting.pid != second.pid
+        for one in (first, second):
+            assert await one.ask(Ping(), Pong) == Pong(0)
+            assert await one.ask(Abort(), Ended) == Ended(0)
+            assert await one.end() == 2
+
+    asyncio.run(asyncio.wait_for(conversation(), 60))
 
 
 def test_a_program_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
