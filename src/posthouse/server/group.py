@@ -130,8 +130,7 @@ class Group:
             places.append(TCPPlace(*settings.admin_listen))
         functions = AdminFunctions(GroupStatus(supervisor, config), supervisor.metrics)
         self.admin = AdminServers([AdminServer(place, functions, self.log) for place in places])
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # and nothing is collected before, as in workers (`memory.settle`): that would take 20 ms
         gc.enable()
 
     def check(self, config: Config, delta: Delta) -> Mapping[str, bytes]:
