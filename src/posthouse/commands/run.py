@@ -20,11 +20,8 @@ def _act(given: Given) -> int:
     if given.has("--watch") and not can_change:
         raise UsageError("--watch needs a file, not stdin and not the command line")
 
-    recruits = serving.enlist(given)
-    try:
+    with serving.enlist(given) as recruits:
         return _serve(given, recruits, can_change=can_change)
-    finally:
-        recruits.dismiss()
 
 
 def _serve(given: Given, recruits: Recruits, *, can_change: bool) -> int:

@@ -110,8 +110,7 @@ def worker_count(given: Given) -> int:
 
 
 def enlist(given: Given) -> Recruits:
-    """Start the processes of the workers, so that they import while we read the configuration. Whoever asks dismisses
-    those that are left over at the end.
+    """Start the processes of the workers, so that they import while we read the configuration.
 
     None where they inherit something that comes later: other rights, or the descriptor of a log.
     """

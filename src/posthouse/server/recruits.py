@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 MODULE = "posthouse.commands.worker"
 PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
@@ -105,13 +105,19 @@ def enlist(env: Mapping[str, str], inherited: Sequence[int] = (), **rights: Any)
 
 
 class Recruits:
-    """Those of a start."""
+    """Those of a start. At the end of its `with`, those that were not taken are dismissed."""
 
     def __init__(self) -> None:
         self._waiting: list[Recruit] = []
 
     def __repr__(self) -> str:
         return f"<Recruits {self._waiting}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.dismiss()
 
     def enlist(self, count: int, env: Mapping[str, str]) -> None:
         """Start so many. One that can't be is left out: who needs it tries again, and tells."""

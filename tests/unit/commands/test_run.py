@@ -21,7 +21,10 @@ class Enlisted:
 
     is_dismissed = False
 
-    def dismiss(self) -> None:
+    def __enter__(self) -> Enlisted:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self.is_dismissed = True
 
 

@@ -26,12 +26,11 @@ def test_what_is_meant_for_the_supervisor_alone_is_not_passed_on() -> None:
 
 
 def test_they_are_taken_in_order_and_who_is_left_is_sent_home() -> None:
-    made = Recruits()
-    made.enlist(3, os.environ)
-    pids = [one.pid for one in made._waiting]
-    first = made.take()
-    assert first is not None and first.pid == pids[0] and is_there(first.pid)
-    made.dismiss()
+    with Recruits() as made:
+        made.enlist(3, os.environ)
+        pids = [one.pid for one in made._waiting]
+        first = made.take()
+        assert first is not None and first.pid == pids[0] and is_there(first.pid)
     assert [is_there(pid) for pid in pids] == [True, False, False]
     assert made.take() is None
     first.dismiss()
