@@ -1,7 +1,8 @@
 """CPU of the request's path without sockets: `python -m benchmarks.path`.
 
 Both transports are stand-ins, the backend answers inside `write`; what is left is Posthouse's own work. Prints the
-best of several rounds in µs per request; noise only ever adds.
+best of several rounds in µs per request; noise only ever adds. Rows with two workers are those of one of two, the other
+of which does nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +12,19 @@ import gc
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from typing import Any
 
+from posthouse import __version__
 from posthouse.adapt import adapt
+from posthouse.balance.pool import Pool
 from posthouse.observe.process_log import ProcessLog
+from posthouse.server import wakes
+from posthouse.server.block import create
 from posthouse.server.generation import build
+from posthouse.server.rows import Rows, keys_of
 from posthouse.server.runtime import Runtime
+from posthouse.server.shares import Shares
 
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 23 Nov 2026 19:00:00 GMT\r\nContent-Type: text/plain\r\n"
@@ -66,12 +74,29 @@ def connect(protocol: Any, *, answers: bool) -> Any:
     return protocol
 
 
-def prepare(caddyfile: str, loop: asyncio.AbstractEventLoop) -> Any:
+def share(pools: Collection[Pool]) -> None:
+    """Make them those of one of two workers."""
+    rows = Rows()
+    for pool in pools:
+        rows.give(1, keys_of(pool.spec))
+    block = create(2, __version__)
+    block.grow(rows.size)
+    shares = Shares(block, wakes.make(2), 0)
+    shares.know(rows.all, rows.size)
+    for pool in pools:
+        group = shares.group(pool.name, [backend.key for backend in pool.backends])
+        assert group is not None
+        pool.share(group)
+
+
+def prepare(caddyfile: str, loop: asyncio.AbstractEventLoop, *, has_colleague: bool = False) -> Any:
     """A client's connection with warm backends behind it."""
     from posthouse.net.upstream_h1 import UpstreamH1
 
     runtime = Runtime(loop, ProcessLog("stderr"))
     generation = build(adapt(caddyfile, "bench").config, runtime, None)
+    if has_colleague:
+        share(generation.pools.values())
     generation.start()
     for pool in generation.pools.values():
         for backend in pool.backends:
@@ -83,7 +108,7 @@ def prepare(caddyfile: str, loop: asyncio.AbstractEventLoop) -> Any:
 def measure(name: str, caddyfile: str, *, is_different: bool, rounds: int = 7, count: int = 20_000) -> None:
     """Print the best round."""
     loop = asyncio.new_event_loop()
-    client = prepare(caddyfile, loop)
+    client = prepare(caddyfile, loop, has_colleague=name.endswith("two workers"))
     best = float("inf")
     number = 0
     gc.collect()
@@ -102,6 +127,9 @@ def measure(name: str, caddyfile: str, *, is_different: bool, rounds: int = 7, c
 def main() -> None:
     """All rows."""
     proxy = "proxy / 127.0.0.1:9000"
+    three = f"http://:80 {{\n{proxy} 127.0.0.1:9001 127.0.0.1:9002 {{\npolicy %s\n}}\n}}"
+    robin, least = three % "round_robin", three % "least_conn"
+    limited = three % "round_robin\nmax_conns 100"
     rules = "\n".join(f"header_upstream X-Rule-{i} value{i}" for i in range(12))
     with tempfile.NamedTemporaryFile() as log:
         rows = [
@@ -111,6 +139,12 @@ def main() -> None:
             ("12 rules, different", f"http://:80 {{\n{proxy} {{\n{rules}\n}}\n}}", True),
             ("12 rules, same", f"http://:80 {{\n{proxy} {{\n{rules}\n}}\n}}", False),
             ("3 backends, same", f"http://:80 {{\n{proxy} 127.0.0.1:9001 127.0.0.1:9002\n}}", False),
+            ("round_robin of 3, one worker", robin, False),
+            ("round_robin of 3, two workers", robin, False),
+            ("least_conn of 3, one worker", least, False),
+            ("least_conn of 3, two workers", least, False),
+            ("max_conns on 3, one worker", limited, False),
+            ("max_conns on 3, two workers", limited, False),
             ("log common, same", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", False),
             ("log common, different", f"http://:80 {{\n{proxy}\nlog / {log.name}\n}}", True),
             ("log json, same", f"http://:80 {{\n{proxy}\nlog / {log.name} json\n}}", False),

@@ -9,13 +9,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from kit import BadMessage, Posthouse, RawClient, ScriptedBackend, Truncated, get, request, response
 from kit.backend import BackendConnection
 from kit.http1 import Request
 from kit.posthouse import workers_of
+from posthouse.admin.client import fetch
 
 WORKERS = 4
 LIMIT = 10
@@ -30,11 +33,18 @@ CADDYFILE = """http://127.0.0.1:PORT {
         max_conns 2
         queue 3 20s
     }
+    proxy /free LIMITED {
+        name free
+        max_conns 0
+        queue off
+    }
+    metrics
     proxy /failing DEAD LIMITED {
         policy first
         fail_timeout 60s
         max_fails 1
         try_duration 1s
+        name failing
     }
 }
 """
@@ -72,6 +82,7 @@ class Counting:
 
     def begin(self, *, hold: bool) -> None:
         self.most = self.total = 0
+        self.gate = threading.Semaphore(0)  # what a test before has released in vain is no longer there
         self.is_holding = hold
 
 
@@ -172,3 +183,49 @@ def test_one_failure_is_known_to_all(scene: Scene) -> None:
         assert get(scene.posthouse.port, "/failing", host="127.0.0.1").status == 200
     failures = scene.posthouse.stderr().count("upstream failed")
     assert 1 <= failures <= 2, "perhaps another one before the news were there; not each of the workers"
+    assert told(scene, "failing")["fails"] == failures
+
+
+def told(scene: Scene, pool: str) -> dict[str, Any]:
+    """What status says of the first backend of a pool, and metrics as well."""
+    reports = {one["name"]: one for one in fetch(scene.posthouse.admin_socket(), "/status")["pools"]}
+    found: dict[str, Any] = reports[pool]["backends"][0]
+    scraped = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(
+            get(scene.posthouse.port, "/metrics", host="127.0.0.1").body.decode()
+        )
+        for sample in family.samples
+        if sample.labels.get("pool") == pool and sample.labels.get("backend") == found["name"]
+    }
+    assert scraped["posthouse_backend_in_flight"] == found["in_flight"]
+    assert scraped["posthouse_backend_fails"] == found["fails"]
+    return found
+
+
+def test_a_limit_that_a_reload_brings_counts_what_is_there(scene: Scene) -> None:
+    """Nobody asked before what workers hold there."""
+    counting = scene.counting
+    counting.begin(hold=True)
+    there = [scene.ask("/free") for _ in range(12)]
+    until(lambda: counting.now == 12)
+    assert told(scene, "free")["in_flight"] == 12
+    scene.posthouse.reload(CADDYFILE.replace("max_conns 0", "max_conns 10"))
+    scene.posthouse.wait_stderr(r"reloaded .*generation=2", timeout=20)
+    assert [scene.ask("/free").read_response().status for _ in range(8)] == [503] * 8
+    for _ in range(3):
+        counting.gate.release()
+    until(lambda: told(scene, "free")["in_flight"] == 9)
+    there.append(scene.ask("/free"))
+    until(lambda: counting.now == 10)
+    assert [scene.ask("/free").read_response().status for _ in range(8)] == [503] * 8
+    scene.posthouse.reload(CADDYFILE)
+    scene.posthouse.wait_stderr(r"reloaded .*generation=3", timeout=20)
+    there.append(scene.ask("/free"))
+    until(lambda: counting.now == 11)
+    assert told(scene, "free")["in_flight"] == 11
+    counting.is_holding = False
+    for _ in range(11):
+        counting.gate.release()
+    assert [client.read_response().status for client in there] == [200] * 14
+    until(lambda: told(scene, "free")["in_flight"] == 0)

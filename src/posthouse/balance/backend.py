@@ -5,21 +5,18 @@ Laws:
    failures (marks, breaker, a trial that others have taken), and not full, as of the last time `Watch.expire` ran.
 2. Every change of `is_usable` raises `Watch.changes`, and every mark that will fall is in the watch's heap.
    So a pool may trust its ready tuple while neither number tells it otherwise.
-3. `held` is never negative and, unless a reload lowered the limit meanwhile, never above `max_conns`; with other
-   workers (`join`) all of theirs together are not, if each `claim`s before it acquires.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Hashable
 
 from posthouse.balance import orders, slow_start
 from posthouse.balance.active_health import State
 from posthouse.balance.breaker import Phase
-from posthouse.balance.comeback import TRIAL_SECONDS, Comeback
-from posthouse.balance.group import Place
-from posthouse.balance.health import NEVER, Tolerance
+from posthouse.balance.comeback import TRIAL_SECONDS
+from posthouse.balance.health import NEVER
+from posthouse.balance.holding import NO_LIMIT, Holding
 from posthouse.balance.identity import name_of
 from posthouse.balance.peak_ewma import PeakEwma
 from posthouse.balance.stable_hash import seed_of
@@ -27,21 +24,15 @@ from posthouse.balance.trials import Result, Trials
 from posthouse.balance.watch import Watch
 from posthouse.config.specs import EndpointSpec, PassiveSpec
 
-_NO_LIMIT = sys.maxsize
 
-
-class Backend(Tolerance):
-    """One endpoint with what is known of it now.
+class Backend(Holding):
+    """One endpoint with what is known of it now; who holds it: `Holding`.
 
     endpoint   what is dialled
     name       for people: the endpoint's text; a repeat within the pool gets "#2"
     seed       64 bits that place it among others for hashing; depends on the key only
-    in_flight  exchanges that hold it: in a group of workers those of all, as far as this one has looked (`see`)
-    others     of those, the ones in other workers
-    max_conns  the most that may hold it, 0 = no limit
     tls        the TLS identity that it is dialled with, None for plain ones; whoever dials knows what it is
     is_usable  up, not left out, not full (see the laws above); read it, never set it
-    comeback   its breaker, and its trials after it was left out
     fault      the last failure that counted against it, one short phrase, or ""
     marked_since  since when as many failures are remembered as the pool tolerates; None = they are not, or unknown
     state      what active health checks believe; set it with `believe`
@@ -56,31 +47,34 @@ class Backend(Tolerance):
     """
 
     __slots__ = (
-        *("_alert_at", "_fail_timeout", "_full_at", "_is_barred", "_is_marked", "_is_up"),
-        *("_in_group", "_mark_due", "_watch", "comeback", "endpoint", "fault", "in_flight", "is_known"),
-        *("is_usable", "key", "latency", "marked_since", "name", "order", "others", "reason", "seed"),
-        *("share", "since", "slow_start", "state", "tls", "warm_since", "warmth", "weight"),
+        *(
+            "_fail_timeout",
+            "_is_barred",
+            "_is_marked",
+            "_is_up",
+            "_mark_due",
+            "endpoint",
+            "fault",
+            "is_known",
+        ),
+        *("key", "latency", "marked_since", "name", "order", "reason", "seed", "share", "since"),
+        *("slow_start", "state", "tls", "warm_since", "warmth", "weight"),
     )
 
     def __init__(self, endpoint: EndpointSpec, occurrence: int, watch: Watch) -> None:
-        super().__init__()
+        super().__init__(watch)
         self.endpoint = endpoint
         self.key = endpoint.text, occurrence
         self.name, self.seed = name_of(self.key), seed_of(*self.key)
         self.tls: Hashable | None = None
-        self.in_flight = self.others = 0
-        self._in_group: Place | None = None
-        self.is_usable = self._is_up = True
-        self._watch = watch
+        self._is_up = True
         self.state = State.UP
         self.since: float | None = None
         self.order = orders.NO_ORDER
         self._is_marked = self._is_barred = False
         self._mark_due = NEVER
-        self.comeback = Comeback()
         self.fault, self.reason = "", ""
         self.marked_since: float | None = None
-        self._full_at = self._alert_at = _NO_LIMIT
         self._fail_timeout = 0.0
         self.weight = endpoint.weight
         self.slow_start, self.warmth = 0.0, 1.0
@@ -93,10 +87,6 @@ class Backend(Tolerance):
         limit = f"/{self.max_conns}" if self.max_conns else ""
         belief = "marked" if self._is_up and self._is_marked else self.state
         return f"<Backend {self.name} {belief} in_flight={self.in_flight}{limit}>"
-
-    @property
-    def max_conns(self) -> int:
-        return 0 if self._full_at == _NO_LIMIT else self._full_at
 
     @property
     def is_up(self) -> bool:
@@ -142,15 +132,6 @@ class Backend(Tolerance):
         self.share = self.weight * warmth
 
     @property
-    def held(self) -> int:
-        """Exchanges of this worker that hold it."""
-        return self.in_flight - self.others
-
-    @property
-    def is_full(self) -> bool:
-        return self.in_flight >= self._full_at
-
-    @property
     def is_only_full(self) -> bool:
         """Whether nothing keeps it from being usable but that it is full, as of the last time `Watch.expire` ran."""
         is_watched = self._is_barred or self.comeback.lone is not None
@@ -184,7 +165,7 @@ class Backend(Tolerance):
         """
         self.endpoint = endpoint
         limit = max_conns if endpoint.max_conns is None else endpoint.max_conns
-        self._full_at = limit if limit > 0 else _NO_LIMIT
+        self._full_at = limit if limit > 0 else NO_LIMIT
         self.slow_start = slow_start
         self.weight = endpoint.weight
         self._set_warmth(self.warmth if slow_start else 1.0)
@@ -194,42 +175,6 @@ class Backend(Tolerance):
             self._window.clear()
         self.comeback.fit(passive.breaker)
         self._mark()
-
-    def join(self, place: Place) -> None:
-        """Its place among those of other workers. What it holds is published from now on."""
-        self._in_group = place
-        place.publish(self.held)
-        self._settle()
-
-    def see(self, others: int) -> None:
-        """So many exchanges of other workers hold it."""
-        self.in_flight += others - self.others
-        self.others = others
-        self._count()
-
-    def claim(self) -> bool:
-        """Whether there is room for one more: then `acquire` must follow at once. False: others were quicker."""
-        place = self._in_group
-        if place is None or self._full_at == _NO_LIMIT or place.claim(self.held, self._full_at):
-            return True
-        self.see(place.others())
-        return False
-
-    def acquire(self) -> Trials | None:
-        """Hold it for one exchange. Raises RuntimeError if it is full: whoever asks must look first.
-
-        Where the exchange is a trial, the answer is what it has to be ended with: by `succeed`, `fail` or `abandon`.
-        """
-        held = self.in_flight + 1
-        self.in_flight = held
-        return self._fill(held) if held >= self._alert_at else None
-
-    def release(self) -> None:
-        """Give it back. Raises RuntimeError if nobody holds it."""
-        held = self.in_flight
-        self.in_flight = held - 1
-        if not 0 < held < self._alert_at:
-            self._drain_one(held)
 
     def fail(
         self, now: float, reason: str = "", trial: Trials | None = None, seconds: float | None = None
@@ -346,51 +291,13 @@ class Backend(Tolerance):
         else:
             ejections.review()
 
-    def _fill(self, held: int) -> Trials | None:
-        if held > self._full_at:
-            self.in_flight = held - 1
-            raise RuntimeError(f"acquire of a full backend: {self!r}")
-        if self._in_group is not None:
-            self._in_group.publish(held - self.others)
-        trials = self.comeback.trials
-        if trials is not None:
-            trials.begin()
-        self._count()
-        return trials
-
-    def _drain_one(self, held: int) -> None:
-        if held <= self.others:
-            self.in_flight = held
-            raise RuntimeError(f"release of a backend that nobody holds: {self!r}")
-        if self._in_group is not None:
-            self._leave_place(self._in_group)
-            return
-        self._count()
-        if not self.is_usable:  # but somebody may wait for it whose session it has
-            self._watch.tell()
-
-    def _leave_place(self, place: Place) -> None:
-        if self._full_at == _NO_LIMIT:
-            place.publish(self.held)
-            self._count()
-            return
-        watch, others = self._watch, place.give_back(self.held)
-        on_change, watch.on_change = watch.on_change, None  # who waits is asked once, when all is known
-        self.see(others)
-        watch.on_change = on_change
-        if watch.on_release is not None:
-            watch.on_release()
-
     def _count(self) -> None:
         self._settle()
         if self._watch.tally is not None:
             self._watch.tally.update(self)
 
     def _settle(self) -> None:
-        trials = self.comeback.trials
-        # Below its limit an exchange comes and goes without a look at anything else, unless someone counts.
-        is_alone = trials is None and self._watch.tally is None and self._in_group is None
-        self._alert_at = self._full_at if is_alone else 0
+        self._alert()
         is_usable = self._is_up and self.in_flight < self._full_at
         if self._is_barred or self.comeback.lone is not None:
             is_usable = is_usable and self._may_try

@@ -6,7 +6,8 @@ Laws:
 3. Nobody is told that everything is full without a look at what the others hold now.
 
 What the others hold is looked up before each choice; in pools of more than LOOK_AT_ALL backends at most every
-LOOK_SECONDS, since that costs O(n), and not at all where neither a limit nor the policy asks for it.
+LOOK_SECONDS, since that costs O(n), and not at all where neither a limit nor the policy asks for it. What is held here
+is published always (`holding`): that costs next to nothing, and a limit may come with any reload.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from posthouse.balance.backend import Backend
 from posthouse.balance.group import Group
 from posthouse.balance.health import NEVER
 from posthouse.balance.policy import Choice
+from posthouse.balance.watch import Watch
 
 if TYPE_CHECKING:
     from posthouse.balance.pool import Pool
@@ -32,13 +34,16 @@ class Claims:
     is_deferring  whether the last claim found something free, and left it to somebody who has waited longer
     """
 
-    __slots__ = ("_has_limit", "_is_asked_for", "_looked", "_pause", "_pool", "group", "is_deferring")
+    __slots__ = (
+        *("_has_limit", "_is_asked_for", "_looked", "_pause", "_pool", "_watch", "group", "is_deferring"),
+    )
 
-    def __init__(self, pool: Pool, group: Group, *, uses_load: bool) -> None:
+    def __init__(self, pool: Pool, group: Group, watch: Watch, *, uses_load: bool) -> None:
         """uses_load: whether the policy asks what backends hold"""
         spec = pool.spec
         limits = [spec.max_conns if one.max_conns is None else one.max_conns for one in spec.endpoints]
         self._pool = pool
+        self._watch = watch
         self.group = group
         self._has_limit = any(limits)
         self._is_asked_for = self._has_limit or uses_load
@@ -51,8 +56,11 @@ class Claims:
 
     def start(self) -> None:
         """The pool serves from now on: what its backends hold is published, and what waits."""
+        self._watch.is_limited = self._has_limit
         for backend, place in zip(self._pool.backends, self.group.places, strict=True):
             backend.join(place)
+            if not self._is_asked_for:  # or else what was looked up last would be there for ever
+                backend.see(0)
         self._pool.queue.share(self.group.line, self._pool, self.has_free)
 
     def claim(
@@ -63,16 +71,21 @@ class Claims:
         since  when it began to wait, if it does
         """
         pool = self._pool
-        if since == NEVER and self._has_limit and len(pool.queue):
+        # Also a limit that came after this pool, whose exchanges may still begin an attempt.
+        has_limit = self._has_limit or self._watch.is_limited
+        if not has_limit:
+            self.is_deferring = False
+            if self._is_asked_for:
+                self._look_in_time(now)
+            return pool.select(choice, now, tried)
+        if since == NEVER and len(pool.queue):
             pool.queue.wake()  # What they leave to others must not go to who comes now, when those are there no more.
         self.is_deferring = False
         has_looked = self._look_in_time(now)
         backend = pool.select(choice, now, tried)
-        if backend is None and self._has_limit and not has_looked:
+        if backend is None and not has_looked:
             self._look()
             backend = pool.select(choice, now, tried)
-        if not self._has_limit:
-            return backend
         seniority = pool.queue.seniority
         if backend is None:
             if seniority is not None:
@@ -87,7 +100,7 @@ class Claims:
 
     def _look_in_time(self, now: float) -> bool:
         """Whether it was time to look."""
-        if not self._is_asked_for or now < self._looked + self._pause:
+        if now < self._looked + self._pause:
             return False
         self._looked = now
         self._look()

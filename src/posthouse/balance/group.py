@@ -21,8 +21,22 @@ Oldest = tuple[float, int]
 less has waited longer."""
 
 
+class Cells(Protocol):
+    """Numbers that all workers see as soon as they are stored; whoever has one to write knows where it is."""
+
+    def __setitem__(self, at: int, held: int, /) -> None: ...
+
+
 class Place(Protocol):
-    """One backend in the group."""
+    """One backend in the group.
+
+    cells, at  what `publish` does: `cells[at] = held`. For whoever does it with every request: a call costs more
+    """
+
+    @property
+    def cells(self) -> Cells: ...
+    @property
+    def at(self) -> int: ...
 
     def publish(self, held: int) -> None:
         """So many exchanges of this worker hold it."""

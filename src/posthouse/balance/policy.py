@@ -50,6 +50,7 @@ class Setting:
                   while none of a lower one can be used. Never mixed: what `select` is given is all of one tier
     slow_start    seconds, 0 = off
     hash_balance  the most that a backend may hold, by the average, for policies that hash; 0 = off
+    begin         where in their round policies begin that go round, from 0 to below 1 (`turns.begins_at`)
     """
 
     backends: tuple[Backend, ...]
@@ -58,6 +59,7 @@ class Setting:
     tier_of: Mapping[Backend, int] = field(default_factory=dict)
     slow_start: float = 0.0
     hash_balance: float = 0.0
+    begin: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.weights:
@@ -78,7 +80,9 @@ class Setting:
         return tiers
 
 
-def setting_of(spec: PoolSpec, backends: Sequence[Backend], rng: random.Random) -> Setting:
+def setting_of(
+    spec: PoolSpec, backends: Sequence[Backend], rng: random.Random, begin: float = 0.0
+) -> Setting:
     """What a policy for the pool that `spec` describes is made for."""
     return Setting(
         tuple(backends),
@@ -87,6 +91,7 @@ def setting_of(spec: PoolSpec, backends: Sequence[Backend], rng: random.Random) 
         tiers_of(spec, backends),
         spec.slow_start,
         spec.hash_balance / 100,
+        begin,
     )
 
 

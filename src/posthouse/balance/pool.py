@@ -124,12 +124,16 @@ class Pool:
         self.usable = self._ready.rebuild()
         self._seen = watch.changes
         watch.tell()
+        if self.claims is not None:
+            # Others may have a limit already, and wait for what was given back here while there was none.
+            self.queue.wake()
 
     def share(self, group: Group) -> None:
         """Other workers use the same backends and one queue: from the start on, or from now if that was before."""
-        self.claims = Claims(self, group, uses_load=self._uses_load)
+        self.claims = Claims(self, group, self._watch, uses_load=self._uses_load)
         if self._seen != _NOT_STARTED:
             self.claims.start()
+            self.queue.wake()
 
     def _watch_load(self) -> None:
         """From now on it is this pool's tally that is kept up to date, if it has one."""
@@ -360,8 +364,11 @@ def build_pool(
     rng: random.Random,
     previous: Pool | None,
     tls: Hashable | None = None,
+    begin: float | None = None,
 ) -> Pool:
     """The pool that `spec` describes, with the identity that its https backends are dialled with.
+
+    begin  see `Setting`; None: anywhere, so that successors that are made again and again favour nobody
 
     Changes nothing in `previous`: new settings come into force with `start`.
 
@@ -377,7 +384,7 @@ def build_pool(
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, key[1], watch) if backend is None else backend)
-    setting = setting_of(spec, backends, rng)
+    setting = setting_of(spec, backends, rng, rng.random() if begin is None else begin)
     pool = Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
     if previous is not None:
         pool.queue = previous.queue

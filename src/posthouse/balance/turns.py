@@ -3,11 +3,16 @@
 Each backend's turns are evenly spaced in a time that only turns make go on, so with weights 5, 1, 1 the heavy one does
 not have its five in a row. In a large pool the due times are in a heap: O(log n). Earliest deadline first, as in Envoy;
 nginx's way to the same end adds up all weights for each request.
+
+Law: as long as the same n backends can be used and shares stay, one with a part s of all shares is never more than
+1 + s (n - 2) turns before or behind its part of all turns. For by the time t that turns have come to, each has had its
+share times t, and less than one more or less; and what all others have had too much is what it is behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from heapq import heapify, heapreplace
 from typing import Final
 
@@ -23,6 +28,16 @@ _GOLDEN: Final = 0.618033988749895
 """Multiples of it spread over the unit interval as evenly as can be: where the first turns are."""
 
 
+def begins_at(pool: str, secret: bytes, worker: int, workers: int) -> float:
+    """Where in its round (0 to below 1) a worker begins with a pool: all of them evenly apart, so that they don't come
+    to one backend together; the first anywhere, so that neither do several Posthouses with one configuration.
+
+    secret  what the workers have in common, up to 64 bytes
+    """
+    origin = int.from_bytes(blake2b(pool.encode(), key=secret, digest_size=4).digest(), "little") / 2**32
+    return (origin + worker / workers) % 1.0
+
+
 class Turns:
     """Who is due when, for all backends of a pool."""
 
@@ -33,9 +48,8 @@ class Turns:
         self._tier_of = setting.tier_of
         self._clock = 0.0
         self._next = 0
-        begin = setting.rng.random()
         self._due = {
-            backend: (begin + place * _GOLDEN) % 1.0 / weight
+            backend: (setting.begin + place * _GOLDEN) % 1.0 / weight
             for tier in setting.tiers()
             for place, (backend, weight) in enumerate(tier)
         }

@@ -31,6 +31,7 @@ class Watch:
     tally       where a large pool counts its load, or None; the pool that serves sets it
     budget      of the pool's retries
     ejections   who is left out where not all may be, None where all may
+    is_limited  in a group of workers: whether a backend of the pool that serves has `max_conns`
     on_change   told after each change; None while nobody waits for a backend (waiting.py)
     on_release  told when something was given back that other workers may wait for; None without those
     on_breaker  is told of each backend whose breaker has changed, and what it was; or None
@@ -39,13 +40,23 @@ class Watch:
 
     __slots__ = (
         *("_left", "_marked", "_order", "_serving", "_warming", "budget", "changed", "changes"),
-        *("ejections", "expires", "on_breaker", "on_change", "on_failure", "on_release", "tally"),
+        *(
+            "ejections",
+            "expires",
+            "is_limited",
+            "on_breaker",
+            "on_change",
+            "on_failure",
+            "on_release",
+            "tally",
+        ),
     )
 
     def __init__(self) -> None:
         self.changes = 0
         self.changed: deque[Backend] = deque(maxlen=REMEMBERED_CHANGES)
         self.expires = NEVER
+        self.is_limited = False
         self.tally: Tally | None = None
         self.budget = RetryBudget()
         self.ejections: Ejections | None = None
@@ -76,8 +87,13 @@ class Watch:
     def serve(self, backends: Sequence[Backend]) -> None:
         """The pool that serves from now on has these. Those that left are remembered while exchanges hold them. O(n)"""
         stay = set(backends)
-        before = (*self._left.values(), *self._serving)
-        self._left = {one.key: one for one in before if one.in_flight and one not in stay}
+        gone = [one for one in (*self._left.values(), *self._serving) if one not in stay]
+        if gone:
+            keys = {one.key for one in backends}
+            for one in gone:
+                if one.key in keys:
+                    one.part()
+        self._left = {one.key: one for one in gone if one.in_flight}
         self._serving = backends
 
     def left(self, key: BackendKey) -> Backend | None:

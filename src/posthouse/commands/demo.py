@@ -34,7 +34,8 @@ def _act(given: Given) -> int:
         text = caddyfile(key[1], ports)
         loaded = adapt(text, "demo")
         print(introduction(key[1], ports, [child.pid for child in children], text), flush=True)
-        return serving.serve(given, loaded, lambda: None, {key: listening}, default_grace=GRACE)
+        given.options.setdefault("--grace", [GRACE])
+        return serving.serve(given, loaded, lambda: None, {key: listening})
 
 
 def caddyfile(port: int, backends: list[int]) -> str:

@@ -52,10 +52,11 @@ def _act(given: Given) -> int:
         raise UsageError("proxy needs at least one backend: --to localhost:9000")
     text = caddyfile(given.last("--from", DEFAULT_FROM), backends, given.last("--policy"))
 
-    from posthouse.adapt import adapt
+    with serving.enlist(given) as recruits:
+        from posthouse.adapt import adapt
 
-    loaded = configuration.with_all_mistakes(lambda: adapt(text, SOURCE_NAME))
-    return serving.serve(given, loaded, lambda: None)
+        loaded = configuration.with_all_mistakes(lambda: adapt(text, SOURCE_NAME))
+        return serving.serve(given, loaded, lambda: None, recruits=recruits)
 
 
 COMMAND = Command(

@@ -9,6 +9,7 @@ from posthouse.commands.command_line import Command, Given, Option, UsageError
 
 if TYPE_CHECKING:
     from posthouse.adapt import Adapted
+    from posthouse.server.recruits import Recruits
 
 
 def _act(given: Given) -> int:
@@ -19,6 +20,11 @@ def _act(given: Given) -> int:
     if given.has("--watch") and not can_change:
         raise UsageError("--watch needs a file, not stdin and not the command line")
 
+    with serving.enlist(given) as recruits:
+        return _serve(given, recruits, can_change=can_change)
+
+
+def _serve(given: Given, recruits: Recruits, *, can_change: bool) -> int:
     first = last = configuration.load(given)
 
     def again() -> Adapted | None:
@@ -32,7 +38,7 @@ def _act(given: Given) -> int:
         return last
 
     config = configuration.path_of(given) if can_change else ""
-    return serving.serve(given, first, again, config=config)
+    return serving.serve(given, first, again, config=config, recruits=recruits)
 
 
 COMMAND = Command(

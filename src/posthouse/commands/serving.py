@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from posthouse.adapt import Adapted
     from posthouse.config.specs import Config
+    from posthouse.server.recruits import Recruits
     from posthouse.server.sockets import ListenKey
 
 OPTIONS = (
@@ -86,11 +87,11 @@ def most_memory(given: Given) -> int:
     return size
 
 
-def grace(given: Given, default: str = DEFAULT_GRACE) -> float:
+def grace(given: Given) -> float:
     """--grace in seconds. Raises UsageError."""
     from posthouse.config.units import parse_duration
 
-    text = given.last("--grace", default)
+    text = given.last("--grace", DEFAULT_GRACE)
     try:
         seconds = parse_duration(text)
         if seconds < 0:
@@ -102,10 +103,25 @@ def grace(given: Given, default: str = DEFAULT_GRACE) -> float:
 
 def worker_count(given: Given) -> int:
     """How many workers --workers means. `check` has been asked before."""
-    from posthouse.server.group import usable_cores
+    from posthouse.server.cores import usable_cores
 
     workers = given.last("--workers", "auto")
     return usable_cores() if workers == "auto" else int(workers)
+
+
+def enlist(given: Given) -> Recruits:
+    """Start the processes of the workers, so that they import while we read the configuration.
+
+    None where they inherit something that comes later: other rights, or the descriptor of a log.
+    """
+    from posthouse.server import descriptors
+    from posthouse.server.recruits import Recruits
+
+    recruits = Recruits()
+    if not given.has("--user") and given.last("--log", "stderr") in ("stderr", "stdout"):
+        descriptors.raise_limit()  # theirs is ours
+        recruits.enlist(worker_count(given), os.environ)
+    return recruits
 
 
 def serve(
@@ -113,14 +129,15 @@ def serve(
     loaded: Adapted,
     reload: Callable[[], Adapted | None],
     bound: Mapping[ListenKey, Sequence[socket.socket]] | None = None,
-    default_grace: str = DEFAULT_GRACE,
     config: str = "",
+    recruits: Recruits | None = None,
 ) -> int:
     """Serve `loaded` until stopped; the exit code. `check` has been asked before.
 
     reload  reads the configuration again; None: it did not come from a file
     bound   sockets that listen already, one for each worker
     config  the file that it came from; "" = none
+    recruits  see `enlist`
     Raises StartError.
     """
     from posthouse.adapt import CASE_SENSITIVE
@@ -133,7 +150,7 @@ def serve(
 
     settings = Settings(
         workers=worker_count(given),
-        grace=grace(given, default_grace),
+        grace=grace(given),
         pidfile=given.last("--pidfile"),
         is_watching=given.has("--watch"),
         is_quiet=given.has("-quiet"),
@@ -156,6 +173,7 @@ def serve(
         is_case_sensitive=values.get(CASE_SENSITIVE) in ("1", "true"),
         identity=identity_of(given.last("--user")) if given.has("--user") else None,
         origin=succession.origin(given, has_sockets=bound is not None),
+        recruits=recruits,
     )
     try:
         return Group(options, reload).serve(loaded, settings)

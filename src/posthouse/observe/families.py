@@ -132,7 +132,12 @@ _ALL: Final = (
         merge=Merge.MOST,
     ),
     _gauge("posthouse_backend_in_flight", "Exchanges that hold the backend.", *_BACKEND),
-    _gauge("posthouse_backend_fails", "Failures of the backend that are remembered.", *_BACKEND),
+    _gauge(
+        "posthouse_backend_fails",
+        "Failures of the backend that are remembered.",
+        *_BACKEND,
+        merge=Merge.MOST,
+    ),
     _gauge("posthouse_queue_length", "Exchanges that wait for a backend of the pool.", "pool"),
     _counter("posthouse_reloads_total", "Reloads, by result: success or failure.", "result"),
     _gauge(

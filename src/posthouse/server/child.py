@@ -8,26 +8,14 @@ import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import DEVNULL
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from posthouse.errors import StartError
 from posthouse.server.channel import Channel
 from posthouse.server.control import FROM_WORKERS, Welcome
-
-MODULE = "posthouse.commands.worker"
-_PACKAGE_FOLDER = str(Path(__file__).resolve().parents[2])
-_NOT_FOR_WORKERS = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-)
+from posthouse.server.recruits import Recruit, Recruits, enlist, environment
 
 Answer = TypeVar("Answer")
 
@@ -60,7 +48,7 @@ class Child:
     def __init__(
         self,
         slot: int,
-        process: Process,
+        process: Recruit,
         connection: socket.socket,
         on_message: Callable[[Child, object], None],
     ) -> None:
@@ -164,51 +152,32 @@ class Process(Protocol):
     async def wait(self) -> int: ...
 
 
-class _Started:
-    """One that asyncio has started. Its own `send_signal` looks first whether the process has ended, and that takes the
-    exit code away from who waits for it (255, and a line on stderr)."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.pid = process.pid
-        self.wait = process.wait
-
-    def send_signal(self, number: int, /) -> None:
-        os.kill(self.pid, number)
-
-
 class Launch:
-    """How workers are started: by exec of this interpreter, never by forking a process that has a loop and threads.
+    """How workers are started.
 
     identity  whom they run as; None: as we do
+    recruits  processes that were started for it already
     """
 
-    def __init__(self, env: Mapping[str, str], identity: Identity | None = None) -> None:
-        self._env = {name: value for name, value in env.items() if name not in _NOT_FOR_WORKERS}
-        # -P keeps the working directory from being imported from; what we were imported from must still be found.
-        paths = [self._env.get("PYTHONPATH", ""), _PACKAGE_FOLDER]
-        self._env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    def __init__(
+        self, env: Mapping[str, str], identity: Identity | None = None, recruits: Recruits | None = None
+    ) -> None:
+        self._env = environment(env)
+        self._recruits = recruits
         self._rights: dict[str, Any] = {}
         if identity is not None:
             self._rights = {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
 
     async def start(self, welcome: Welcome, on_message: Callable[[Child, object], None]) -> Child:
         """A worker that has been told who it is. Raises StartError."""
-        ours, theirs = socket.socketpair()
-        inherited = [theirs.fileno(), *(one for one in (welcome.descriptor,) if one >= 0)]
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", MODULE, str(theirs.fileno())),
-                stdin=DEVNULL,
-                pass_fds=inherited,
-                env=self._env,
-                **self._rights,
-            )
-        except OSError as error:
-            ours.close()
-            raise StartError(f"cannot start a worker: {error.strerror}: {sys.executable}") from None
-        finally:
-            theirs.close()
-        child = Child(welcome.slot, _Started(process), ours, on_message)
+        recruit = self._recruits.take() if self._recruits is not None else None
+        if recruit is None:
+            inherited = [one for one in (welcome.descriptor,) if one >= 0]
+            try:
+                recruit = enlist(self._env, inherited, **self._rights)
+            except OSError as error:
+                raise StartError(f"cannot start a worker: {error.strerror}: {sys.executable}") from None
+        child = Child(welcome.slot, recruit, recruit.connection, on_message)
         child.send(welcome)
         return child
 

@@ -25,16 +25,9 @@ from posthouse.server.hooks import Hooks
 from posthouse.server.origin import UNKNOWN, Origin
 from posthouse.server.parts import Admin, Scout, Settings
 from posthouse.server.pressure import Limits
+from posthouse.server.recruits import Recruits
 from posthouse.server.service_manager import ServiceManager
 from posthouse.server.supervisor import Supervisor
-
-
-def usable_cores() -> int:
-    """How many cores this process may use: what `--workers auto` means."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +37,7 @@ class Options:
     env       the environment with the values of the env file: what commands of the configuration get
     identity  whom workers run as; None: as we do
     origin    how this process was started
+    recruits  processes that were started to be workers, as we are and with nothing but stderr for a log
     """
 
     env: Mapping[str, str]
@@ -53,6 +47,7 @@ class Options:
     is_case_sensitive: bool = False
     identity: Identity | None = None
     origin: Origin = UNKNOWN
+    recruits: Recruits | None = None
 
 
 class Group:
@@ -71,7 +66,7 @@ class Group:
         self.load = load
         self.hooks = Hooks(self.log, options.env)
         self.manager = ServiceManager(os.environ)
-        self._launch = Launch(os.environ, options.identity)
+        self._launch = Launch(os.environ, options.identity, options.recruits)
         self._options = options
         self.admin: Admin | None = None
         self.origin = options.origin
@@ -142,8 +137,7 @@ class Group:
             places.append(TCPPlace(*settings.admin_listen, before.pop(settings.admin_listen, None)))
         functions = AdminFunctions(GroupStatus(supervisor, config), supervisor.metrics)
         self.admin = AdminServers([AdminServer(place, functions, self.log) for place in places])
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # and nothing is collected before, as in workers (`memory.settle`): that would take 20 ms
         gc.enable()
 
     def scout(self, children: Callable[[], Iterable[Child]]) -> Scout:

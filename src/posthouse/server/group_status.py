@@ -1,7 +1,8 @@
 """What `GET /status` answers: the reports of all workers (`server/status.py`) as one.
 
-A reload is asked of the supervisor. What can be counted is summed. Of a backend that workers see differently the
-report is that of the one that thinks least of it. What only the supervisor knows is laid over that.
+A reload is asked of the supervisor. What can be counted is summed; but for failures, which all workers remember, also
+those that others have told them. Of a backend that workers see differently the report is that of the one that thinks
+least of it. What only the supervisor knows is laid over that.
 """
 
 from __future__ import annotations
@@ -166,5 +167,5 @@ def _backend(same: Sequence[Report]) -> Report:
     return {
         **worst,
         "in_flight": sum(one["in_flight"] for one in same),
-        "fails": sum(one["fails"] for one in same),
+        "fails": max(one["fails"] for one in same),
     }

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import platform
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sized
 from typing import Final, Protocol
@@ -153,7 +153,7 @@ class Measuring:
     def _build_rows(self) -> dict[str, Rows]:
         loop = type(self._shared.loop).__module__.partition(".")[0]
         return {
-            "posthouse_build_info": {(__version__, platform.python_version(), loop): 1},
+            "posthouse_build_info": {(__version__, sys.version.partition(" ")[0], loop): 1},
             "posthouse_workers": {(): 1},
         }
 
@@ -183,7 +183,7 @@ def gather_backends(
             names = (pool.name, backend.name)
             state = standing(backend, now).state
             states |= {(*names, one): int(one == state) for one in STATES}
-            in_flight[names] = backend.in_flight
+            in_flight[names] = backend.held
             fails[names] = backend.failures(now)
             number += 1
             if not number % BACKENDS_AT_ONCE:

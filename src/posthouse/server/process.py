@@ -53,6 +53,7 @@ class Process:
         )
         if welcome.secret:
             self._runtime.secret = welcome.secret
+        self._runtime.worker, self._runtime.workers = welcome.slot, welcome.workers
         self.listener = self._runtime.listener
         self.relief = self._runtime
         runtime = self._runtime

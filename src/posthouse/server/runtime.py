@@ -42,7 +42,11 @@ from posthouse.server.turns import Turns
 
 
 class Runtime:
-    """The event loop with what outlives a generation: warm connections, probes, log files, the codec's memos."""
+    """The event loop with what outlives a generation: warm connections, probes, log files, the codec's memos.
+
+    secret  what all workers have in common
+    worker  the number of this one, of so many
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Runtime:
         self.call_later = Turns(loop).call_later
         self.sources = 0
         self.secret = secrets.token_bytes(32)
+        self.worker, self.workers = 0, 1
         self.password_checks = PasswordChecks(loop)
         self.idle = IdleConnections()
         self._leaving: dict[Hashable, Backend] = {}

@@ -20,30 +20,30 @@ was published before can be seen by other processors before anything is read aft
 class Cell:
     """One row of the block, as one worker has it."""
 
-    __slots__ = ("_block", "_cells", "_mine", "_others", "_row")
+    __slots__ = ("_block", "_others", "_row", "at", "cells")
 
     def __init__(self, block: Block, worker: int, row: int) -> None:
-        at = block.at(row)
+        first = block.at(row)
         self._block = block
-        self._cells = block.cells
+        self.cells = block.cells
         self._row = row
-        self._mine = at + worker * block.stride
-        self._others = [at + column * block.stride for column in range(block.columns) if column != worker]
+        self.at = first + worker * block.stride
+        self._others = [first + column * block.stride for column in range(block.columns) if column != worker]
 
     def publish(self, held: int) -> None:
         """See `balance.group.Place`, here and below."""
-        self._cells[self._mine] = held
+        self.cells[self.at] = held
 
     def give_back(self, held: int) -> int:
         """In this order: whoever waits has published that before it looks."""
-        self._cells[self._mine] = held
+        self.cells[self.at] = held
         with _fence:
             pass
         return self.others()
 
     def others(self) -> int:
         """The sum of their cells."""
-        cells = self._cells
+        cells = self.cells
         total = 0
         for at in self._others:
             total += cells[at]
@@ -55,7 +55,7 @@ class Cell:
         try:
             if held + self.others() >= limit:
                 return False
-            self._cells[self._mine] = held + 1
+            self.cells[self.at] = held + 1
             return True
         finally:
             self._block.unlock(self._row)
@@ -93,7 +93,7 @@ class SharedLine:
         return self._length.claim(length, size)
 
     def length(self) -> int:
-        return self._length.others() + self._length._cells[self._length._mine]
+        return self._length.others() + self._length.cells[self._length.at]
 
     def others(self) -> Sequence[Oldest]:
         times = self._times

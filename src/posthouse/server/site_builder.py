@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from posthouse.balance.pool import Pool, build_pool
+from posthouse.balance.turns import begins_at
 from posthouse.config.specs import ErrorsSpec, LogSpec, PoolSpec, RotationSpec, RouteSpec, SiteSpec, TLSSpec
 from posthouse.errors import ConfigError, Mistake, Place, StartError
 from posthouse.net.tls import ClientTLS
@@ -79,10 +80,7 @@ class SiteBuilder:
 
     def _route(self, spec: RouteSpec) -> Route | None:
         try:
-            wanted = self._runtime.wanted(spec.pool)
-            pool = build_pool(
-                wanted, self._runtime.rng, self._pools.get(spec.pool.name), self._tls(spec.pool)
-            )
+            pool = self._pool(spec.pool)
             if pool.sessions is not None and pool.sessions.secret:
                 pool.sessions.use_key(
                     read_secret(pool.sessions.secret, spec.pool.policy, self._runtime.files)
@@ -97,6 +95,14 @@ class SiteBuilder:
         return Route(
             spec, pool, [*keys, *(path_key(path, self._targets) for path in spec.excepts)], self._targets
         )
+
+    def _pool(self, spec: PoolSpec) -> Pool:
+        runtime = self._runtime
+        wanted, before = runtime.wanted(spec), self._pools.get(spec.name)
+        begin = None
+        if before is None:
+            begin = begins_at(spec.name, runtime.secret, runtime.worker, runtime.workers)
+        return build_pool(wanted, runtime.rng, before, self._tls(spec), begin)
 
     def _tls(self, spec: PoolSpec) -> ClientTLS | None:
         """Made also where no backend needs it, if it was written: a mistake in it shall not lie in wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from posthouse.balance.claims import LOOK_AT_ALL, LOOK_SECONDS
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.pool import Pool
 from posthouse.config.queue_spec import QueueSpec
+from posthouse.config.specs import PolicySpec
 from posthouse.errors import FailureKind
 from posthouse.testing.check_policy import SampleChoice
 from unit.balance.samples import make_pool, pool_spec
@@ -127,3 +129,71 @@ def test_who_comes_does_not_pass_those_who_wait_elsewhere(make: Make) -> None:
 
 def test_alone_there_is_none() -> None:
     assert make_pool(pool_spec("ab")).claims is None
+
+
+def test_a_limit_counts_from_its_first_moment_what_others_hold_without_one(make: Make) -> None:
+    """Of a reload that adds `max_conns` one worker is the first to serve it."""
+    fellows = make("a", "round_robin", queue=QueueSpec(0, None))
+    early, late = fellows
+    for _ in range(3):
+        assert late.comes().backend is not None
+    early.build(replace(fellows.spec, max_conns=4), early.pool)
+    assert early.comes().backend is not None
+    assert early.comes().refused is FailureKind.FULL
+    assert late.comes().backend is not None, "it has no limit yet"
+    late.build(replace(fellows.spec, max_conns=4), late.pool)
+    assert late.comes().refused is FailureKind.FULL
+
+
+def test_who_began_before_a_limit_came_claims_as_well(make: Make) -> None:
+    """A retry goes on with the pool that its exchange began with."""
+    fellows = make("a", "round_robin", queue=QueueSpec(0, None))
+    here, there = fellows
+    began = here.comes()
+    for fellow in fellows:
+        fellow.build(replace(fellows.spec, max_conns=1), fellow.pool)
+    backend, began.backend = began.backend, None
+    assert backend is not None
+    here.pool.release(backend)
+    assert there.comes().backend is not None
+    assert claim(began.pool) is None and backend.in_flight == 1
+
+
+def test_who_waits_for_a_place_that_was_unlimited_elsewhere_is_woken(make: Make) -> None:
+    """It was given back by a worker that did not know yet of a limit."""
+    fellows = make("a", "round_robin")
+    early, late = fellows
+    holds = late.comes()
+    early.build(replace(fellows.spec, max_conns=1, queue=QueueSpec(1, None)), early.pool)
+    waits = early.comes()
+    assert waits.is_waiting
+    late.goes(holds)
+    late.build(early.pool.spec, late.pool)
+    fellows.settle()
+    assert waits.backend is not None
+
+
+def test_where_nobody_asks_any_more_nothing_old_is_remembered_of_others(make: Make) -> None:
+    fellows = make("a", "least_conn")
+    here, there = fellows
+    held = there.comes()
+    here.goes(here.comes())
+    (backend,) = here.pool.backends
+    assert (backend.in_flight, backend.held) == (1, 0)
+    here.build(replace(fellows.spec, policy=PolicySpec("round_robin", ())), here.pool)
+    there.goes(held)
+    assert (backend.in_flight, backend.held) == (0, 0)
+
+
+def test_what_is_held_of_a_backend_that_was_replaced_does_not_spoil_the_count(make: Make) -> None:
+    """Another `tls_server_name` makes it another one, at the same place."""
+    fellows = make("a", "round_robin")
+    here, there = fellows
+    before = here.comes()
+    (one,) = fellows.spec.endpoints
+    renamed = replace(fellows.spec, endpoints=(replace(one, server_name="b"),))
+    here.build(renamed, here.pool)
+    here.comes()
+    here.comes()
+    here.goes(before)
+    assert there.pool.claims is not None and list(there.pool.claims.group.others()) == [2]

@@ -12,6 +12,7 @@ from posthouse.adapt import Adapted, AdaptError, adapt
 from posthouse.caddyfile.lexer import lex
 from posthouse.commands import proxy, serving
 from posthouse.commands.command_line import Given, UsageError
+from posthouse.server.recruits import Recruits
 
 
 def test_the_caddyfile() -> None:
@@ -66,11 +67,13 @@ def test_a_site_that_is_none_is_a_mistake_not_syntax(site: str) -> None:
 def test_the_command_serves_it_and_never_reloads(monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[tuple[Given, Adapted, Callable[[], Adapted | None]]] = []
 
-    def serve(given: Given, loaded: Adapted, reload: Callable[[], Adapted | None]) -> int:
+    def serve(given: Given, loaded: Adapted, reload: Callable[[], Adapted | None], recruits: Recruits) -> int:
+        assert recruits.take() is None
         served.append((given, loaded, reload))
         return 0
 
     monkeypatch.setattr(serving, "serve", serve)
+    monkeypatch.setattr(serving, "enlist", lambda given: Recruits())
     assert proxy.COMMAND.run(["--to", "a:1", "--to", "b:1"]) == 0
     ((_, loaded, reload),) = served
     (site,) = loaded.config.sites

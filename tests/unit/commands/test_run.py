@@ -16,6 +16,18 @@ from posthouse.commands.command_line import Given, UsageError
 from posthouse.errors import StartError
 
 
+class Enlisted:
+    """Stands in for processes that wait to be workers."""
+
+    is_dismissed = False
+
+    def __enter__(self) -> Enlisted:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.is_dismissed = True
+
+
 class Served:
     """Stands in for serving: keeps what it was asked to serve."""
 
@@ -23,6 +35,7 @@ class Served:
         self.loaded: Adapted | None = None
         self.reload: Callable[[], Adapted | None] = lambda: None
         self.config = ""
+        self.recruits = Enlisted()
 
     def __call__(
         self,
@@ -31,7 +44,9 @@ class Served:
         reload: Callable[[], Adapted | None],
         *rest: Any,
         config: str = "",
+        recruits: Any = None,
     ) -> int:
+        assert recruits is self.recruits and not recruits.is_dismissed
         self.loaded, self.reload, self.config = loaded, reload, config
         return 0
 
@@ -45,6 +60,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
     monkeypatch.chdir(tmp_path)
     stand_in = Served()
     monkeypatch.setattr(serving, "serve", stand_in)
+    monkeypatch.setattr(serving, "enlist", lambda given: stand_in.recruits)
     return stand_in
 
 
@@ -80,6 +96,7 @@ def test_lines_are_read_once(served: Served) -> None:
 def test_a_missing_file_is_told(served: Served) -> None:
     with pytest.raises(StartError, match="there is no Caddyfile"):
         run.COMMAND.run([])
+    assert served.recruits.is_dismissed, "whatever happens"
     with pytest.raises(StartError, match="cannot read nowhere"):
         run.COMMAND.run(["--config", "nowhere"])
 

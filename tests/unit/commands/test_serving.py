@@ -84,3 +84,14 @@ def test_a_wrong_heartbeat(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
         StartError, match=f"POSTHOUSE_HEARTBEAT is '{text}', expected a duration as 30s, or off"
     ):
         serving._heartbeat()
+
+
+def test_processes_of_workers_are_started_before_anything_is_read() -> None:
+    recruits = serving.enlist(_given("workers", "2"))
+    assert len(recruits._waiting) == 2
+    recruits.dismiss()
+
+
+@pytest.mark.parametrize(("name", "value"), [("log", "some.log"), ("user", "nobody")])
+def test_not_where_they_inherit_what_comes_later(name: str, value: str) -> None:
+    assert serving.enlist(_given(name, value)).take() is None

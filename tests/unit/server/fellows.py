@@ -62,6 +62,14 @@ class Guest:
             self.refused = kind
         return self
 
+    def comes_again(self) -> Guest:
+        """Its attempt has failed."""
+        backend, self.backend = self.backend, None
+        assert backend is not None
+        self.pool.release(backend)
+        self.since = self.fellow.clock.tick()
+        return self.come()
+
     def hold(self, backend: Backend) -> None:
         self.backend = backend
         trial = self.pool.acquire(backend)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from posthouse.errors import StartError
-from posthouse.server import child as module
 from posthouse.server.child import Child, Gone, Launch
 from posthouse.server.control import Abort, Ended, Ping, Pong, Prepared, Refused, Welcome
+from posthouse.server.recruits import Recruits
 from unit.server.fakes import Remembering
 from unit.server.troupe import Cast
 
@@ -92,31 +90,21 @@ def test_a_real_worker_comes_answers_and_goes(monkeypatch: pytest.MonkeyPatch) -
     asyncio.run(asyncio.wait_for(conversation(), 30))
 
 
-def test_killed_when_it_has_just_ended_its_exit_code_is_still_its_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if sys.version_info < (3, 12):  # later ones watch in this way by themselves
-        watcher = asyncio.PidfdChildWatcher()
-        monkeypatch.setattr(asyncio.get_event_loop_policy(), "_watcher", watcher)
-
+def test_one_that_was_enlisted_is_taken_first(monkeypatch: pytest.MonkeyPatch) -> None:
     async def conversation() -> None:
-        child = await Launch(os.environ).start(Welcome(0, 1), lambda child, message: None)
-        await child.ask(Ping(), Pong)
-        child.close()
-        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":  # noqa: ASYNC240
-            time.sleep(0.01)  # noqa: ASYNC251  nobody shall take notice of its end meanwhile
-        child.kill()
-        assert await child.end() == 0
-        child.kill()
+        recruits = Recruits()
+        recruits.enlist(1, os.environ)
+        (waiting,) = recruits._waiting
+        launch = Launch(os.environ, None, recruits)
+        first = await launch.start(Welcome(0, 2), lambda child, message: None)
+        second = await launch.start(Welcome(1, 2), lambda child, message: None)
+        assert first.pid == waiting.pid != second.pid
+        for one in (first, second):
+            assert await one.ask(Ping(), Pong) == Pong(0)
+            assert await one.ask(Abort(), Ended) == Ended(0)
+            assert await one.end() == 2
 
-    asyncio.run(asyncio.wait_for(conversation(), 30))
-
-
-def test_what_is_meant_for_the_supervisor_alone_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = {"NOTIFY_SOCKET": "/x", "LISTEN_FDS": "1", "HOME": "/h", "PYTHONPATH": "/mine"}
-    launch = Launch(env)
-    assert launch._env == {"HOME": "/h", "PYTHONPATH": f"/mine{os.pathsep}{module._PACKAGE_FOLDER}"}
-    assert (Path(module._PACKAGE_FOLDER) / "posthouse" / "server").is_dir()
+    asyncio.run(asyncio.wait_for(conversation(), 60))
 
 
 def test_a_program_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from posthouse.adapt import adapt
 from posthouse.errors import ConfigError, StartError
-from posthouse.server.group import Group, Options, usable_cores
+from posthouse.server.group import Group, Options
 from posthouse.server.parts import Settings
 
 ONE_SITE = "http://127.0.0.1:0 {\n bind 127.0.0.1\n proxy / a:1\n}\n"
@@ -75,11 +75,3 @@ def test_what_workers_would_choke_on_is_said_once(name: str, monkeypatch: pytest
     monkeypatch.setenv(name, "trio, or what")
     with pytest.raises(StartError, match=name):
         Group(Options({}), lambda: None)
-
-
-def test_cores_are_those_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 5, 9})
-    assert usable_cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert usable_cores() == 1

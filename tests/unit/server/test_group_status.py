@@ -30,14 +30,16 @@ def pool(name: str, *backends: dict[str, Any], length: int = 0, oldest: int | No
 
 
 def test_counts_are_summed_and_the_worst_is_believed() -> None:
+    """Failures are not: each worker remembers those of all."""
     first = [pool("p", backend("a"), backend("b"), length=2, oldest=30), pool("q")]
-    second = [pool("p", backend("a", state="down", is_usable=False), backend("b"), length=1, oldest=70)]
+    down = backend("a", state="down", is_usable=False, fails=5)
+    second = [pool("p", down, backend("b"), length=1, oldest=70)]
     p, q = merged_pools([first, second])
     assert (p["name"], q["name"]) == ("p", "q")
     assert p["queue"] == {"length": 3, "size": 9, "oldest_ms": 70}
     a, b = p["backends"]
-    assert a == backend("a", state="down", is_usable=False, in_flight=2, fails=4)
-    assert b == backend("b", in_flight=2, fails=4)
+    assert a == backend("a", state="down", is_usable=False, in_flight=2, fails=5)
+    assert b == backend("b", in_flight=2, fails=2)
 
 
 def test_what_only_the_supervisor_knows_is_laid_over_it() -> None:

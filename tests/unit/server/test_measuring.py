@@ -14,10 +14,12 @@ from posthouse.balance.pool import Pool, build_pool
 from posthouse.config.specs import BreakerSpec, Config
 from posthouse.observe.families import FAMILIES, NO_ROUTE
 from posthouse.observe.metrics import CELLS_AT_ONCE, Metrics
-from posthouse.observe.snapshot import Rows, Snapshot
+from posthouse.observe.snapshot import Rows, Snapshot, merge
 from posthouse.server.measuring import BACKENDS_AT_ONCE, STATES, Measuring, backend_rows, gather_backends
 from posthouse.server.reload_count import ReloadCount
+from unit.balance.samples import pool_spec
 from unit.proxy.samples import route
+from unit.server.fellows import Fellows
 
 
 class Shared:
@@ -202,3 +204,14 @@ def test_the_breaker_has_states_of_its_own() -> None:
     made.backends[0].fail(100.0)
     assert state_of(made, 129.0) == "open"
     assert state_of(made, 131.0) == "half_open"
+
+
+def test_each_worker_tells_what_it_holds_itself_so_that_the_sum_is_right() -> None:
+    fellows = Fellows(pool_spec("a", "least_conn"), 2)
+    for fellow in (*fellows, *fellows):
+        fellow.comes()
+    name = "posthouse_backend_in_flight"
+    told = [backend_rows([fellow.pool], fellows.clock.now)[name] for fellow in fellows]
+    assert told == [{("site /", "http://a:80"): 2}] * 2
+    assert merge(Snapshot({name: rows}) for rows in told).value(name, "site /", "http://a:80") == 4
+    fellows.close()

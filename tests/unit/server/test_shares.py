@@ -14,11 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from posthouse.balance.active_health import State
 from posthouse.balance.seniority import PATIENCE_SECONDS
 from posthouse.config.queue_spec import QueueSpec
-from posthouse.config.specs import PoolSpec
+from posthouse.config.specs import PolicySpec, PoolSpec
 from posthouse.errors import FailureKind
 from unit.balance.samples import pool_spec
 from unit.server.fellows import Fellows
 
+POLICY = st.sampled_from(["round_robin", "least_conn", "random_choose", "first", "ewma"])
 ONE_EACH: dict[str, Any] = {"max_conns": 1, "queue": QueueSpec(10, None)}
 
 
@@ -40,9 +41,9 @@ class Group(RuleBasedStateMachine):
 
     @initialize(
         hosts=st.sampled_from(["a", "ab", "abc"]),
-        policy=st.sampled_from(["round_robin", "least_conn", "random_choose", "first", "ewma"]),
+        policy=POLICY,
         limits=st.lists(st.sampled_from([None, 0, 1, 2]), min_size=3, max_size=3),
-        max_conns=st.integers(1, 3),
+        max_conns=st.integers(0, 3),
         size=st.integers(0, 5),
     )
     def begin(self, hosts: str, policy: str, limits: list[int | None], max_conns: int, size: int) -> None:
@@ -85,17 +86,37 @@ class Group(RuleBasedStateMachine):
                 if fellow.pool.backends[place].state is not state:
                     fellow.pool.backends[place].believe(state)
 
-    @rule(limits=st.lists(st.sampled_from([None, 1, 2, 3]), min_size=3, max_size=3))
-    def reload(self, limits: list[int | None]) -> None:
-        """Only with nobody there: a limit that falls below what is held is passed by what is held."""
-        if self.group.holding() or self.group.waiting():
-            return
-        self.group.spec = limited(self.group.spec, limits)
-        for fellow in self.group:
+    @precondition(lambda self: self.group.holding())
+    @rule(data=st.data())
+    def tries_again(self, data: st.DataObject) -> None:
+        """With the pool that it began with, though that serves no longer."""
+        guests = self.group.holding()
+        guests[data.draw(st.integers(0, len(guests) - 1))].comes_again()
+
+    @rule(
+        first=st.integers(0, 2),
+        policy=POLICY,
+        limits=st.lists(st.sampled_from([None, 0, 1, 2, 3]), min_size=3, max_size=3),
+        max_conns=st.integers(0, 3),
+    )
+    def reload(self, first: int, policy: str, limits: list[int | None], max_conns: int) -> None:
+        """Limits come and go, and whether the policy asks for load. What is held then counts at once; a limit that
+        falls below it is passed by it. One worker serves the new pool before the others."""
+        self.group.spec = limited(
+            replace(self.group.spec, policy=PolicySpec(policy, ()), max_conns=max_conns), limits
+        )
+        self.commits(first)
+
+    @rule(number=st.integers(0, 2))
+    def commits(self, number: int) -> None:
+        fellow = self.group[number]
+        if fellow.pool.spec != self.group.spec:
             fellow.build(self.group.spec, fellow.pool)
 
     @rule()
     def everything_is_delivered(self) -> None:
+        for number in range(3):
+            self.commits(number)
         self.group.settle()
         if not self.group.waiting():
             return
@@ -131,7 +152,7 @@ def limited(spec: PoolSpec, limits: list[int | None]) -> PoolSpec:
 
 
 TestGroup = Group.TestCase
-TestGroup.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestGroup.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
 
 def test_what_is_not_known_is_not_shared(make: Any) -> None:

@@ -15,6 +15,7 @@ from posthouse.server.built_site import BuiltSite
 from posthouse.server.logs import log_key
 from posthouse.server.runtime import Runtime
 from posthouse.server.site_builder import SiteBuilder, rotation_mistake
+from posthouse.testing.check_policy import SampleChoice
 from unit.server.fakes import Remembering
 
 
@@ -89,3 +90,26 @@ def test_one_file_has_one_rotation() -> None:
     mistake = rotation_mistake(key, first, RotationSpec(size=2, place=Place("f", 2, 1)))
     assert mistake is not None and mistake.place == Place("f", 2, 1)
     assert mistake.message == "`a.log` is rotated in another way at f:1:1: one file has one rotation"
+
+
+def test_workers_take_turns_from_different_backends_on(log: Remembering) -> None:
+    """When they start, that is: with a pool that takes the place of another they begin anywhere."""
+    text = "a.test:80 {\n proxy / localhost:1 localhost:2 localhost:3 {\n  policy round_robin\n }\n}\n"
+    first = set()
+    for number in range(3):
+        loop = asyncio.new_event_loop()
+        runtime = Runtime(loop, log)
+        runtime.secret, runtime.worker, runtime.workers = b"same", number, 3
+        built = built_from(text, runtime, SiteBuilder(runtime, {}))
+        first.add(first_of(built))
+        later = [first_of(built_from(text, runtime, SiteBuilder(runtime, built.pools))) for _ in range(30)]
+        assert len(set(later)) > 1
+        runtime.close()
+        loop.close()
+    assert len(first) == 3
+
+
+def first_of(built: BuiltSite) -> str:
+    backend = built.pools["a.test:80 /"].select(SampleChoice(1), 0.0)
+    assert backend is not None
+    return backend.name

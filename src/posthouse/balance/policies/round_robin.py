@@ -25,8 +25,8 @@ class RoundRobin:
     def __init__(self, args: tuple[str, ...], setting: Setting) -> None:
         backends = setting.backends
         self._count = len(backends)
-        # Anywhere: workers that all began with the first backend would make a wave of it.
-        self._last = int(setting.rng.random() * len(backends)) - 1
+        # Not with the first: workers that all began there would make a wave of it.
+        self._last = int(setting.begin * len(backends)) - 1
         self._places = {backend: place for place, backend in enumerate(backends)}
         self._turns = Turns(setting).next if setting.is_weighted else None
 
