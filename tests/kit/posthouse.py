@@ -133,6 +133,23 @@ class Posthouse:
         (path,) = self.directory.glob("posthouse/*.sock")
         return str(path)
 
+    def ask_admin(self, target: str) -> str:
+        """What its admin socket answers to a GET."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(10)
+            asking.connect(self.admin_socket())
+            asking.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: asking.recv(1 << 16), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), answer
+        return body.decode()
+
+    def metric(self, row: str) -> float:
+        """The value of one row of its metrics, written as there: name, and labels if it has any."""
+        found = re.search(f"^{re.escape(row)} (\\S+)$", self.ask_admin("/metrics"), re.MULTILINE)
+        assert found, row
+        return float(found[1])
+
     def stderr(self) -> str:
         """Everything written to stderr so far (the process log)."""
         return "".join(self._stderr)
