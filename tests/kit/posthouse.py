@@ -62,6 +62,7 @@ class Posthouse:
     Upper-case keyword arguments replace the word of that name in the Caddyfile; PORT, PORT2 ... become free
     ports (the same word, the same port). `arguments` go to the command line, `env` to the environment; `words`
     take the place of `run --config FILE`, with the same words replaced in them. `descriptors`: how many it may have.
+    `python`: the interpreter that runs it.
     One worker, if `workers` says nothing else (None: nothing is said), so that what a worker counts for itself is the
     whole truth.
     Raises AssertionError, with what was written to stderr, if the ready line does not come.
@@ -80,6 +81,7 @@ class Posthouse:
         workers: int | None = 1,
         ready_within: float = 15.0,
         descriptors: int = 0,
+        python: str = sys.executable,
         **names: str,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="posthouse-test-"))
@@ -88,7 +90,7 @@ class Posthouse:
         self.config.write_text(self._filled_in(caddyfile))
         self.names.setdefault("CONFIG", str(self.config))
         count = () if workers is None else ("--workers", str(workers))
-        command = [sys.executable, "-m", "posthouse", *map(self._filled_in, words), *count, *arguments]
+        command = [python, "-m", "posthouse", *map(self._filled_in, words), *count, *arguments]
         if descriptors:
             command = [sys.executable, "-c", LIMITED, str(descriptors), *command]
         self.process = subprocess.Popen(
