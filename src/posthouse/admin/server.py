@@ -57,7 +57,9 @@ class AdminServer:
         self._socket: socket.socket | None = None
         self._server: asyncio.AbstractServer | None = None
         self._open = 0
-        self._awaited: dict[asyncio.StreamWriter, None] = {}  # those whose turn it is to send or take, oldest first
+        self._awaited: dict[
+            asyncio.StreamWriter, None
+        ] = {}  # those whose turn it is to send or take, oldest first
 
     def __repr__(self) -> str:
         return f"<AdminServer {self._place!r} open={self._open}>"

@@ -193,7 +193,8 @@ def test_so_many_answers_at_once_and_no_more(tmp_path: Path, count: int) -> None
         functions = Slow()
         async with served(path, functions):
             busy = [
-                asyncio.create_task(ask(path, b"POST /reload HTTP/1.1\r\nHost: x\r\n\r\n")) for _ in range(count)
+                asyncio.create_task(ask(path, b"POST /reload HTTP/1.1\r\nHost: x\r\n\r\n"))
+                for _ in range(count)
             ]
             await until(lambda: functions.reloading == count)
             expected = b"HTTP/1.1 200" if count < MOST_AT_ONCE else b""
