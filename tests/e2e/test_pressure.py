@@ -165,6 +165,19 @@ def test_a_worker_without_a_descriptor_takes_the_process_log() -> None:
         wait_until(lambda: answers(stage))
 
 
+@pytest.mark.parametrize(("count", "is_few"), [(4096, False), (4095, True)])
+def test_few_descriptors_are_said(count: int, is_few: bool) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count:
+        pytest.skip("there are fewer")
+    with scarce("uvloop", count) as stage:
+        stage.posthouse.wait_stderr(" INFO started ")
+        said = "few descriptors: the system allows no more (LimitNOFILE, ulimit -Hn) descriptors=4095 "
+        assert (said + "connections_per_worker=2031\n" in stage.posthouse.stderr()) is is_few
+    with scarce("uvloop", count, arguments=("--max-connections", "9")) as stage:
+        stage.posthouse.wait_stderr(" INFO started ")
+        assert "few descriptors" not in stage.posthouse.stderr(), "it was decided"
+
+
 def test_more_connections_than_descriptors_allow_is_said() -> None:
     with scarce("uvloop", arguments=("--max-connections", "100")) as stage:
         stage.posthouse.wait_stderr(
