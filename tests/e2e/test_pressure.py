@@ -5,14 +5,17 @@ Topics 2.11, 2.12 and 2.16 of the specification of reliability.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
-from kit import BackendConnection, RawClient, Request, Stage, get, request, response
+from kit import BackendConnection, Posthouse, RawClient, Request, Stage, get, request, response
+from posthouse.commands.status import describe
 
 SITES = """
 http://:PORT {
@@ -104,7 +107,9 @@ def test_fewer_descriptors_than_were_promised(stage: Stage) -> None:
     assert of_file.exchange(request("GET", "/file.txt")).status == 503
     posthouse.wait_stderr('exchange failed failure=connect reason="Too many open files"')
     posthouse.wait_stderr("accepting rests: no descriptor left")
+    assert posthouse.metric('posthouse_shortages_total{resource="descriptors"}') >= 1
     late = [stage.client() for _ in range(5)]
+    wait_until(lambda: short_of(posthouse) == [["descriptors"]])
     time.sleep(0.3)
     assert cpu_seconds(posthouse.worker) - used < 0.25, "no busy loop"
 
@@ -160,12 +165,58 @@ def test_a_worker_without_a_descriptor_takes_the_process_log() -> None:
         wait_until(lambda: answers(stage))
 
 
+@pytest.mark.parametrize(("count", "is_few"), [(4096, False), (4095, True)])
+def test_few_descriptors_are_said(count: int, is_few: bool) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < count:
+        pytest.skip("there are fewer")
+    with scarce("uvloop", count) as stage:
+        stage.posthouse.wait_stderr(" INFO started ")
+        said = "few descriptors: the system allows no more (LimitNOFILE, ulimit -Hn) descriptors=4095 "
+        assert (said + "connections_per_worker=2031\n" in stage.posthouse.stderr()) is is_few
+    with scarce("uvloop", count, arguments=("--max-connections", "9")) as stage:
+        stage.posthouse.wait_stderr(" INFO started ")
+        assert "few descriptors" not in stage.posthouse.stderr(), "it was decided"
+
+
 def test_more_connections_than_descriptors_allow_is_said() -> None:
     with scarce("uvloop", arguments=("--max-connections", "100")) as stage:
         stage.posthouse.wait_stderr(
             "descriptors allow fewer connections than --max-connections wanted=100 allowed=13 descriptors=64"
         )
         assert stage.get("/x").status == 200
+
+
+def test_the_limit_of_connections_is_told() -> None:
+    """By `posthouse status` and the metrics; an answer that ends makes room, and then it is over."""
+    short = 'posthouse_short_workers{resource="connections"}'
+    with Stage(SITES, arguments=("--max-connections", "2")) as stage:
+        posthouse = stage.posthouse
+        held: list[BackendConnection] = []
+        stage.backend.on_request = lambda asked, connection: held.append(connection)
+        assert short_of(posthouse) == [[]]
+        assert posthouse.metric("posthouse_downstream_connections_limit") == 2
+        clients = [stage.client() for _ in range(2)]
+        for client in clients:
+            client.send(request("GET", "/x", [("Connection", "close")]))
+        wait_until(lambda: short_of(posthouse) == [["connections"]])
+        assert posthouse.metric(short) == 1
+        assert posthouse.metric('posthouse_short_workers{resource="memory"}') == 0
+        (worker,) = json.loads(posthouse.ask_admin("/status"))["workers"]
+        assert (worker["connections"], worker["connections_limit"]) == (2, 2)
+        told = f"under pressure pid {worker['pid']} at a limit of connections, new clients wait"
+        assert told in describe(json.loads(posthouse.ask_admin("/status")), datetime.now(UTC))
+        wait_until(lambda: len(held) == 2)
+        for connection in held:
+            connection.send(response(200))
+        wait_until(lambda: short_of(posthouse) == [[]])
+        assert posthouse.metric(short) == 0
+        assert posthouse.metric('posthouse_shortages_total{resource="connections"}') >= 1
+        del clients
+
+
+def short_of(posthouse: Posthouse) -> list[list[str]]:
+    """Of each worker."""
+    return [one["short_of"] for one in json.loads(posthouse.ask_admin("/status"))["workers"]]
 
 
 def test_most_connections() -> None:
@@ -205,6 +256,7 @@ def test_over_its_memory_it_refuses_and_comes_back() -> None:
         refused = get(stage.port, "/x", host="site.test")
         assert (refused.status, refused.field("retry-after")) == (503, b"5")
         assert refused.field("connection") == b"close"
+        assert short_of(posthouse) == [["memory"]]
         assert idle.end() == "fin", "idle clients are closed"
         assert stage.get("/y").status == 503
         assert b"/y" not in [asked.target for asked in stage.backend.requests]
@@ -215,6 +267,8 @@ def test_over_its_memory_it_refuses_and_comes_back() -> None:
             client.close()
         posthouse.wait_stderr("memory .* its limit.*, serving again", timeout=8)
         wait_until(lambda: stage.get("/x").status == 200)
+        assert short_of(posthouse) == [[]]
+        assert posthouse.metric('posthouse_shortages_total{resource="memory"}') >= 1
         posthouse.wait_access(4)
         assert any(" 503 " in line for line in posthouse.access_log())
         wait_until(lambda: posthouse.memory() < 65 * MB)

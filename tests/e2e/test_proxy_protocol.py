@@ -155,7 +155,8 @@ def test_others_need_none_and_are_not_believed(scene: Stage) -> None:
 
 
 def test_what_is_no_header_is_closed_without_a_word(scene: Stage) -> None:
-    """And of all of them there is one line in the log."""
+    """And of all of them there is one line in the log; the metrics count each."""
+    before = scene.posthouse.metric("posthouse_refused_peers_total")
     for data in (
         GET,
         b"PROXY TCP4 1.2.3.4\r\n" + GET,
@@ -169,6 +170,7 @@ def test_what_is_no_header_is_closed_without_a_word(scene: Stage) -> None:
     line = scene.posthouse.wait_stderr(r"WARN peer refused .*")[0]
     assert line.endswith('reason="not a PROXY protocol header" peer=127.0.0.2'), line
     assert scene.posthouse.stderr().count("peer refused") == 1
+    assert scene.posthouse.metric("posthouse_refused_peers_total") == before + 4
 
 
 # -- out -------------------------------------------------------------------------------------------------------------

@@ -78,7 +78,12 @@ def test_the_keys_are_a_contract(stage: Stage) -> None:
     assert keys(found) == {
         **dict.fromkeys(("version", "pid", "config", "started", "uptime_s")),
         **dict.fromkeys(("generation", "generations_retiring", "exchanges", "connections")),
-        "workers": [dict.fromkeys(("slot", "pid", "exchanges", "connections"))],
+        "workers": [
+            {
+                **dict.fromkeys(("slot", "pid", "exchanges", "connections", "connections_limit")),
+                "short_of": [],
+            }
+        ],
         "orders": [],
         "sites": [{"name": None, "addresses": [None], "pools": [None]}],
         "pools": [

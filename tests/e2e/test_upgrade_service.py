@@ -23,11 +23,12 @@ import pytest
 
 from e2e.installed import Crowd, Installed, install, is_running, switch, until
 from e2e.systemd import Systemd
-from e2e.test_service import ROOT_ONLY, is_readable_by_all, status_of
+from e2e.test_other_rights import status_of
 from kit import BackendConnection, RawClient, Request, ScriptedBackend, get, request, response, workers_of
 from kit.backend import answer_ok
 from kit.posthouse import free_port
 
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start it")
 pytestmark = pytest.mark.timeout(300)  # starts of several processes, one after the other
 CADDYFILE = """
 http://127.0.0.1:PORT {
@@ -285,6 +286,17 @@ def test_systemd_keeps_its_socket_and_follows_the_main_process(
                     os.kill(pid, signal.SIGKILL)
             process.communicate()
             systemd.notified.close()
+
+
+def is_readable_by_all(path: str) -> bool:
+    """Whether somebody without rights can run this interpreter with our source."""
+    check = "import os, sys; os.setgid(65534); os.setuid(65534); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", check, path, "-c", "import posthouse.commands.worker"],
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 @ROOT_ONLY

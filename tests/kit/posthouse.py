@@ -62,6 +62,7 @@ class Posthouse:
     Upper-case keyword arguments replace the word of that name in the Caddyfile; PORT, PORT2 ... become free
     ports (the same word, the same port). `arguments` go to the command line, `env` to the environment; `words`
     take the place of `run --config FILE`, with the same words replaced in them. `descriptors`: how many it may have.
+    `python`: the interpreter that runs it.
     One worker, if `workers` says nothing else (None: nothing is said), so that what a worker counts for itself is the
     whole truth.
     Raises AssertionError, with what was written to stderr, if the ready line does not come.
@@ -80,6 +81,7 @@ class Posthouse:
         workers: int | None = 1,
         ready_within: float = 15.0,
         descriptors: int = 0,
+        python: str = sys.executable,
         **names: str,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="posthouse-test-"))
@@ -88,7 +90,7 @@ class Posthouse:
         self.config.write_text(self._filled_in(caddyfile))
         self.names.setdefault("CONFIG", str(self.config))
         count = () if workers is None else ("--workers", str(workers))
-        command = [sys.executable, "-m", "posthouse", *map(self._filled_in, words), *count, *arguments]
+        command = [python, "-m", "posthouse", *map(self._filled_in, words), *count, *arguments]
         if descriptors:
             command = [sys.executable, "-c", LIMITED, str(descriptors), *command]
         self.process = subprocess.Popen(
@@ -132,6 +134,23 @@ class Posthouse:
         """Where its admin socket is by default."""
         (path,) = self.directory.glob("posthouse/*.sock")
         return str(path)
+
+    def ask_admin(self, target: str) -> str:
+        """What its admin socket answers to a GET."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(10)
+            asking.connect(self.admin_socket())
+            asking.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: asking.recv(1 << 16), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), answer
+        return body.decode()
+
+    def metric(self, row: str) -> float:
+        """The value of one row of its metrics, written as there: name, and labels if it has any."""
+        found = re.search(f"^{re.escape(row)} (\\S+)$", self.ask_admin("/metrics"), re.MULTILINE)
+        assert found, row
+        return float(found[1])
 
     def stderr(self) -> str:
         """Everything written to stderr so far (the process log)."""

@@ -18,7 +18,8 @@ from posthouse.protocol.h1 import Codec
 REQUEST_SECONDS: Final = 5.0
 """For sending a request, and again for taking its answer. Making it may take longer: upgrades and reloads do."""
 MOST_AT_ONCE: Final = 16
-"""Connections of one server; one more is cut. Whoever asks, asks for one thing at a time."""
+"""Connections of one server. For one more, who has kept us waiting for longest is cut; while all are waiting for us,
+the new one is. Whoever asks, asks for one thing at a time."""
 
 
 class Log(Protocol):
@@ -63,6 +64,9 @@ class AdminServer:
         self._socket: socket.socket | None = None
         self._server: asyncio.AbstractServer | None = None
         self._open = 0
+        self._awaited: dict[
+            asyncio.StreamWriter, None
+        ] = {}  # those whose turn it is to send or take, oldest first
 
     def __repr__(self) -> str:
         return f"<AdminServer {self._place!r} open={self._open}>"
@@ -108,11 +112,15 @@ class AdminServer:
 
     async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._open >= MOST_AT_ONCE:
-            writer.transport.abort()
-            return
+            longest = next(iter(self._awaited), writer)
+            longest.transport.abort()
+            if longest is writer:
+                return
+            del self._awaited[longest]
         self._open += 1
         try:
-            answer = await self._answer(reader)
+            answer = await self._answer(reader, writer)
+            self._awaited[writer] = None
             async with asyncio.timeout(REQUEST_SECONDS):
                 writer.write(answer)
                 await writer.drain()
@@ -122,14 +130,17 @@ class AdminServer:
             # Nobody awaits this task: that the end of the worker cancels it is no news for anyone.
             writer.transport.abort()
         finally:
+            self._awaited.pop(writer, None)
             self._open -= 1
 
-    async def _answer(self, reader: asyncio.StreamReader) -> bytes:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        self._awaited[writer] = None
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             return api.refusal(431, f"head over {api.HEAD_BYTES} bytes")
+        self._awaited.pop(writer, None)
         return await api.answer(head, self._functions, self._codec, self._place.paths)
 
 

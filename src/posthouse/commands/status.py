@@ -36,6 +36,7 @@ def describe(report: dict[str, Any], now: datetime) -> list[str]:
         f"configuration  {report['config'] or 'not from a file'}, generation {report['generation']}{rest}",
         f"now            {report['connections']} connections, {report['exchanges']} exchanges",
         f"workers        {_workers(report['workers'])}",
+        *(f"under pressure {_short(one)}" for one in report["workers"] if one.get("short_of")),
     ]
     pools = {pool["name"]: pool for pool in report["pools"]}
     weights = {(one["pool"], one["backend"]): one["weight"] for one in report["orders"]}
@@ -51,6 +52,17 @@ def describe(report: dict[str, Any], now: datetime) -> list[str]:
 def _workers(workers: list[dict[str, Any]]) -> str:
     each = ", ".join(f"pid {one['pid']} {one['exchanges']} exchanges" for one in workers)
     return f"{len(workers)} ({each})" if workers else "none serves"
+
+
+_DOING = {
+    "connections": "at a limit of connections, new clients wait",
+    "descriptors": "without a descriptor, new clients wait",
+    "memory": "over its memory, new requests get 503",
+}
+
+
+def _short(worker: dict[str, Any]) -> str:
+    return f"pid {worker['pid']} {'; '.join(_DOING.get(one, one) for one in worker['short_of'])}"
 
 
 def _pool(pool: dict[str, Any], weights: Mapping[tuple[str, str], int | None], now: datetime) -> list[str]:

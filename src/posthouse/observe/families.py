@@ -121,9 +121,16 @@ _ALL: Final = (
         "Requests that could not be read and so belong to no site.",
         "status",
     ),
+    _counter(
+        "posthouse_refused_peers_total",
+        "Connections of peers that must send a PROXY protocol header and sent none that is valid.",
+    ),
     _gauge("posthouse_exchanges_in_flight", "Exchanges that run or wait, tunnels included."),
     _gauge("posthouse_downstream_connections", "Open connections of clients."),
     _counter("posthouse_downstream_connections_accepted_total", "Connections of clients that were accepted."),
+    _gauge("posthouse_downstream_connections_limit", "Connections of clients that all workers take at most."),
+    _gauge("posthouse_short_workers", "Workers that are short of something now.", "resource"),
+    _counter("posthouse_shortages_total", "How often a worker became short of something.", "resource"),
     _gauge("posthouse_upstream_idle_connections", "Connections to backends that wait to be used again."),
     _gauge(
         "posthouse_backend_state",

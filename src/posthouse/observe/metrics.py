@@ -100,9 +100,10 @@ class Metrics:
 
     unknown  for hosts that no site has
     refused  requests that could not be read, by status
+    refused_peers  connections that had to begin with a PROXY protocol header, and did not
     """
 
-    __slots__ = ("_cells", "_keeps", "_removed", "refused", "unknown")
+    __slots__ = ("_cells", "_keeps", "_removed", "refused", "refused_peers", "unknown")
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str], Cell] = {}
@@ -110,6 +111,7 @@ class Metrics:
         self._keeps = 0
         self.unknown = Cell()
         self.refused: dict[int, int] = {}
+        self.refused_peers = 0
 
     def __repr__(self) -> str:
         return f"<Metrics cells={len(self._cells)}>"
@@ -162,6 +164,7 @@ class Metrics:
             for status, count in self.refused.items():
                 refused[str(status),] = count
         into.update(made)
+        into["posthouse_refused_peers_total"] = {(): self.refused_peers}
 
 
 def status_label(status: int) -> str:

@@ -80,4 +80,7 @@ class ListenerPlan:
 
     def refuse_peer(self, peer: str, network: str, reason: str) -> None:
         """A connection that gets no answer: a line for the network that its peer is one of, once a minute."""
+        metrics = self.services.metrics
+        if metrics is not None:
+            metrics.refused_peers += 1
         self.services.log.warn("peer refused", key=network, limit=ONCE_A_MINUTE, reason=reason, peer=peer)

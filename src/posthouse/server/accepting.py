@@ -171,9 +171,14 @@ class Admission:
     """Holds the number of downstream connections at the limits, by pausing acceptors.
 
     limit  connections of the whole worker; each acceptor may have a lower one of its own
+    full   how often an acceptor came to a limit
+    rests  how often the kernel had no descriptor
     """
 
-    __slots__ = ("_acceptors", "_clock", "_is_resting", "_left", "_log", "_loop", "_next_look", "limit")
+    __slots__ = (
+        *("_acceptors", "_clock", "_is_resting", "_left", "_log", "_loop", "_next_look"),
+        *("full", "limit", "rests"),
+    )
 
     def __init__(
         self,
@@ -183,6 +188,7 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limit = limit
+        self.full = self.rests = 0
         self._acceptors: dict[ListenKey, Acceptor] = {}
         self._clock = clock
         self._is_resting = False
@@ -197,6 +203,16 @@ class Admission:
     def count(self) -> int:
         """Downstream connections that are open now."""
         return sum(len(acceptor.listener.connections) for acceptor in self._acceptors.values())
+
+    @property
+    def is_full(self) -> bool:
+        """Whether somebody may wait in the kernel's queue because a limit of connections is reached."""
+        return not self._is_resting and any(not one.is_accepting for one in self._acceptors.values())
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether nobody is accepted for want of a descriptor."""
+        return self._is_resting
 
     def admit(self, acceptor: Acceptor) -> None:
         """Begin to accept there, within the limits."""
@@ -223,6 +239,7 @@ class Admission:
         """The kernel had no descriptor for somebody: accept nobody for a moment, and close who has been idle."""
         if not self._is_resting:
             self._is_resting = True
+            self.rests += 1
             # Connections that were accepted in this turn count from the next one on.
             self._loop.call_soon(self._loop.call_soon, self._rest)
 
@@ -252,6 +269,7 @@ class Admission:
         for acceptor in self._acceptors.values():
             if acceptor.is_accepting and (self._is_resting or self._is_over(acceptor, count)):
                 acceptor.pause()
+                self.full += not self._is_resting
             elif not acceptor.is_accepting and self._has_room(acceptor, count):
                 self._resume(acceptor)
         # While somebody waits, every connection that ends is a reason to look again; otherwise none is told.

@@ -13,6 +13,11 @@ FALLBACK = 1024
 """Assumed where the system gives no number (RLIM_INFINITY): the usual soft limit."""
 
 
+FEW = 4096
+"""Less than this after raising is worth a warning: the hard limit of a service is 524288 where nobody lowers it, and
+2000 clients for each worker are soon there."""
+
+
 def raise_limit() -> int:
     """Raise the soft limit of open descriptors to the hard one; returns what holds now.
 

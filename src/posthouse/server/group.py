@@ -17,7 +17,7 @@ from posthouse.config.specs import Config
 from posthouse.errors import StartError
 from posthouse.observe.output import Output
 from posthouse.observe.process_log import Format, ProcessLog
-from posthouse.server import later, loops
+from posthouse.server import descriptors, later, loops
 from posthouse.server.child import Child, Identity, Launch
 from posthouse.server.control import Welcome
 from posthouse.server.discoverer import RESOLVER, name_servers
@@ -85,6 +85,7 @@ class Group:
             is_case_sensitive=options.is_case_sensitive,
             secret=secrets.token_bytes(32),
         )
+        self._warn_of_few(options.limits)
         self._supervisor = Supervisor(loaded, settings, self)
         self._settings = settings
         loop = asyncio.new_event_loop()
@@ -99,6 +100,15 @@ class Group:
             # Not asyncio.run(), which would wait for the thread that reads a configuration, however long that takes.
             loop.close()
             asyncio.set_event_loop(None)
+
+    def _warn_of_few(self, limits: Limits) -> None:
+        """Where nobody has said how many clients there may be at most, the system must not decide it in silence."""
+        if limits.connections is None and limits.descriptors < descriptors.FEW:
+            self.log.warn(
+                "few descriptors: the system allows no more (LimitNOFILE, ulimit -Hn)",
+                descriptors=limits.descriptors,
+                connections_per_worker=descriptors.connection_limit(limits.descriptors),
+            )
 
     async def start_worker(self, slot: int, on_message: Callable[[Child, object], None]) -> Child:
         """See `parts.SupervisorParts`."""

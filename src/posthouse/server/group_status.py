@@ -86,6 +86,8 @@ class GroupStatus:
                 "pid": child.pid,
                 "exchanges": report["exchanges"],
                 "connections": report["connections"],
+                "connections_limit": report["connections_limit"],
+                "short_of": report["short_of"],
             }
             for (child, _), report in zip(answers, reports, strict=True)
         ]

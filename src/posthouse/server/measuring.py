@@ -18,6 +18,7 @@ from posthouse.config.specs import Config
 from posthouse.observe.families import NO_ROUTE
 from posthouse.observe.metrics import Metrics
 from posthouse.observe.snapshot import Labels, Rows, Sample, Snapshot
+from posthouse.server.pressure import Shortage
 from posthouse.server.process_facts import process_rows
 from posthouse.server.reload_count import ReloadCount
 
@@ -51,6 +52,10 @@ class Working(Protocol):
     def exchanges(self) -> int: ...
     @property
     def connections(self) -> int: ...
+    @property
+    def connections_limit(self) -> int: ...
+    @property
+    def shortages(self) -> Mapping[str, Shortage]: ...
     @property
     def reloads(self) -> ReloadCount | None:
         """None: another process of the group counts them."""
@@ -143,6 +148,10 @@ class Measuring:
         if worker is not None:
             rows["posthouse_exchanges_in_flight"] = {(): worker.exchanges}
             rows["posthouse_downstream_connections"] = {(): worker.connections}
+            rows["posthouse_downstream_connections_limit"] = {(): worker.connections_limit}
+            shortages = worker.shortages.items()
+            rows["posthouse_short_workers"] = {(name,): int(one.is_now) for name, one in shortages}
+            rows["posthouse_shortages_total"] = {(name,): one.times for name, one in shortages}
             if worker.reloads is not None:
                 rows |= worker.reloads.rows()
             if worker.serving is not None:

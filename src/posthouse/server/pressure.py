@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from posthouse.errors import StartError
 from posthouse.observe.process_log import ONCE_A_MINUTE, ProcessLog
@@ -42,6 +42,13 @@ class Limits:
     descriptors: int = descriptors.FALLBACK
     connections: int | None = None
     memory: int = 0
+
+
+class Shortage(NamedTuple):
+    """is_now: whether there is too little of it; times: how often that began."""
+
+    is_now: bool
+    times: int
 
 
 class Relief(Protocol):
@@ -88,7 +95,7 @@ class Pressure:
 
     __slots__ = (
         *("_admission", "_doors", "_in_flight", "_limits", "_log", "_loop", "_most", "_next", "_relief"),
-        *("_since", "clock", "gauge", "resident"),
+        *("_refusals", "_since", "clock", "gauge", "resident"),
     )
 
     def __init__(
@@ -110,11 +117,22 @@ class Pressure:
         self._log = parts.log
         self._loop = parts.loop
         self._most = 0
+        self._refusals = 0
         self._since = 0.0
         self._next: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         return f"<Pressure {self._admission!r} {self.gauge!r}>"
+
+    @property
+    def shortages(self) -> Mapping[str, Shortage]:
+        """What may be short, by name."""
+        admission, gauge = self._admission, self.gauge
+        return {
+            "connections": Shortage(admission.is_full, admission.full),
+            "descriptors": Shortage(admission.is_resting, admission.rests),
+            "memory": Shortage(gauge is not None and gauge.is_over, self._refusals),
+        }
 
     def check(self) -> None:
         """Raises StartError if the limit of memory is one that would be passed without a single request."""
@@ -190,6 +208,7 @@ class Pressure:
         facts: dict[str, Any] = {"resident": shown(resident), "most": shown(gauge.limit)}
         if change is Change.REFUSE:
             self._since = self.clock()
+            self._refusals += 1
             self._log.warn("memory over its limit, new requests get 503", **facts)
             self._doors.refuse(True)
             self._relieve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from posthouse import __version__
@@ -14,6 +14,14 @@ from posthouse.errors import StartError
 from posthouse.server import block, wakes
 from posthouse.server.news import Failed, News, Remembered, Tripped
 from posthouse.server.rows import RowKey, Rows, keys_of
+
+MOST_FOUND: Final = 100_000
+"""Keys that have a row only because a worker asked: ten of the longest lists. Of a backend without a row each worker
+knows only what it holds itself."""
+
+LONGEST_NAME: Final = 4096
+"""Characters of a name that a worker asks a row for, and of a reason that others are told. Names come from addresses
+and file paths, which are not longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class Sharing:
         self._remembered = Remembered()
         self._rows = Rows()
         self._oldest = [0] * workers
+        self._newest = 0
+        self._found: set[RowKey] = set()  # those that have a row and are in no configuration
 
     def __repr__(self) -> str:
         return f"<Sharing {self.block!r} {self._rows!r}>"
@@ -116,7 +126,10 @@ class Sharing:
         """All will be asked to build this configuration."""
         # Looked for only here, since it costs O(n): rows become free after a reload.
         freed = () if self.block is None else self._retire(self.block)
-        self._give(generation, [key for pool in pools_of(config) for key in keys_of(pool)], freed)
+        self._newest = generation
+        named = [key for pool in pools_of(config) for key in keys_of(pool)]
+        self._found.difference_update(named)
+        self._give(generation, named, freed)
 
     def _give(self, generation: int, keys: Iterable[RowKey], freed: tuple[RowKey, ...] = ()) -> None:
         if self.block is None:
@@ -132,17 +145,37 @@ class Sharing:
         freed = self._rows.retire(min(self._oldest))
         for row in freed:
             memory.clear_row(row)
-        return tuple([keys[row] for row in freed])
+        gone = tuple([keys[row] for row in freed])
+        self._found.difference_update(gone)
+        return gone
+
+    def _grant(self, generation: int, keys: Iterable[RowKey]) -> None:
+        """What a worker asks for, within limits: it may have been taken over."""
+        granted = []
+        for key in keys:
+            if key not in self._rows.all:
+                if len(self._found) >= MOST_FOUND or max(len(key[0]), len(key[1])) > LONGEST_NAME:
+                    continue
+                self._found.add(key)
+            granted.append(key)
+        self._give(min(generation, self._newest), granted)
+
+    def _pass_on(self, news: Failed | Tripped, by: Member) -> None:
+        """Of backends that all know, and of no others."""
+        if (news.pool, *news.backend) in self._rows.all:
+            if len(news.reason) > LONGEST_NAME:
+                news = replace(news, reason=news.reason[:LONGEST_NAME])
+            self.tell(news, by=by)
 
     def hear(self, member: Member, message: object) -> bool:
         """What a worker says of this; anything else is not for us (False)."""
         match message:
             case Wanted(generation, keys):
-                self._give(generation, keys)
+                self._grant(generation, keys)
             case Oldest(generation):
                 self._oldest[member.slot] = generation
             case Failed() | Tripped():
-                self.tell(message, by=member)
+                self._pass_on(message, member)
             case _:
                 return False
         return True

@@ -19,6 +19,7 @@ from posthouse.config.specs import Config, SiteSpec, SourceSpec
 from posthouse.observe.timestamps import MILLISECONDS, iso_utc, whole_ms
 from posthouse.probe.prober import Last
 from posthouse.server.discoverer import Heard
+from posthouse.server.pressure import Shortage
 
 Report = dict[str, object]
 
@@ -47,6 +48,10 @@ class Working(Protocol):
     def exchanges(self) -> int: ...
     @property
     def connections(self) -> int: ...
+    @property
+    def connections_limit(self) -> int: ...
+    @property
+    def shortages(self) -> Mapping[str, Shortage]: ...
 
 
 class Checks(Protocol):
@@ -110,6 +115,8 @@ class Status:
             "generations_retiring": worker.retiring,
             "exchanges": worker.exchanges,
             "connections": worker.connections,
+            "connections_limit": worker.connections_limit,
+            "short_of": [name for name, one in worker.shortages.items() if one.is_now],
             "sites": [_site(one) for one in sites],
             "pools": [self._pool(one, moment) for one in pools],
         }

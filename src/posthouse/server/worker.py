@@ -56,7 +56,7 @@ from posthouse.server.control import (
 from posthouse.server.descriptors import check_room
 from posthouse.server.listeners import Listeners, Served
 from posthouse.server.parts import Built, WorkerParts
-from posthouse.server.pressure import Pressure
+from posthouse.server.pressure import Pressure, Shortage
 from posthouse.server.reload_count import ReloadCount
 from posthouse.server.sharing import GROUP_MESSAGES
 from posthouse.server.sockets import ListenKey
@@ -175,6 +175,16 @@ class Worker:
     def connections(self) -> int:
         """Connections of clients that are open."""
         return self._listeners.connections()
+
+    @property
+    def connections_limit(self) -> int:
+        """Connections of clients at most."""
+        return self._admission.limit
+
+    @property
+    def shortages(self) -> Mapping[str, Shortage]:
+        """What it may be short of."""
+        return self._pressure.shortages
 
     @property
     def is_ready(self) -> bool:

@@ -58,8 +58,8 @@ class Log:
 
 
 @asynccontextmanager
-async def served(path: Path) -> AsyncIterator[AdminServer]:
-    made = AdminServer(SocketFile(str(path), is_default=False), Functions(), Log())
+async def served(path: Path, functions: Functions | None = None) -> AsyncIterator[AdminServer]:
+    made = AdminServer(SocketFile(str(path), is_default=False), functions or Functions(), Log())
     made.claim()
     await made.serve()
     try:
@@ -153,22 +153,58 @@ def test_who_leaves_is_forgotten(tmp_path: Path) -> None:
     asyncio.run(talk())
 
 
-def test_so_many_at_once_and_no_more(tmp_path: Path) -> None:
+def test_the_silent_keep_nobody_out(tmp_path: Path) -> None:
+    """Where there are as many as there may be, who has kept us waiting for longest is cut for the next."""
     path = tmp_path / "a.sock"
 
     async def talk() -> None:
         async with served(path) as admin:
-            silent: list[asyncio.StreamWriter] = []
-            for count in (MOST_AT_ONCE - 1, MOST_AT_ONCE):
-                while len(silent) < count:
-                    _, writer = await asyncio.open_unix_connection(str(path))
-                    silent.append(writer)
-                await until(partial(is_open, admin, count))
-                expected = b"HTTP/1.1 200" if count < MOST_AT_ONCE else b""
-                assert (await ask(path, ASK))[:12] == expected
-                await until(partial(is_open, admin, count))
-            await leave(*silent)
+            silent: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+            while len(silent) < MOST_AT_ONCE:
+                silent.append(await asyncio.open_unix_connection(str(path)))
+                silent[-1][1].write(ASK[:5])
+                await until(partial(is_open, admin, len(silent)))
+            for _ in range(3):
+                assert (await ask(path, ASK)).startswith(b"HTTP/1.1 200")
+                with contextlib.suppress(ConnectionResetError):
+                    assert await silent[0][0].read() == b""
+                await until(partial(is_open, admin, MOST_AT_ONCE - 1))
+                assert not any(reader.at_eof() for reader, _ in silent[1:]), "one is enough"
+                await leave(silent.pop(0)[1])
+                silent.append(await asyncio.open_unix_connection(str(path)))
+                await until(partial(is_open, admin, MOST_AT_ONCE))
+            await leave(*(writer for _, writer in silent))
             await until(lambda: not admin._open)
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("count", [MOST_AT_ONCE - 1, MOST_AT_ONCE])
+def test_so_many_answers_at_once_and_no_more(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "a.sock"
+
+    class Slow(Functions):
+        def __init__(self) -> None:
+            self.reloading = 0
+            self.is_done = asyncio.Event()
+
+        async def reload(self) -> dict[str, object]:
+            self.reloading += 1
+            await self.is_done.wait()
+            return {}
+
+    async def talk() -> None:
+        functions = Slow()
+        async with served(path, functions):
+            busy = [
+                asyncio.create_task(ask(path, b"POST /reload HTTP/1.1\r\nHost: x\r\n\r\n"))
+                for _ in range(count)
+            ]
+            await until(lambda: functions.reloading == count)
+            expected = b"HTTP/1.1 200" if count < MOST_AT_ONCE else b""
+            assert (await ask(path, ASK))[:12] == expected
+            functions.is_done.set()
+            assert all(answer.startswith(b"HTTP/1.1 200") for answer in await asyncio.gather(*busy))
 
     asyncio.run(talk())
 

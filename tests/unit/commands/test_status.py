@@ -61,6 +61,17 @@ def report() -> dict[str, Any]:
     }
 
 
+def test_what_a_worker_is_short_of_is_said() -> None:
+    told = report()
+    assert not [line for line in describe(told, NOW) if line.startswith("under pressure")]
+    told["workers"][0]["short_of"] = []
+    told["workers"][1]["short_of"] = ["connections", "descriptors", "memory"]
+    assert describe(told, NOW)[4] == (
+        "under pressure pid 14 at a limit of connections, new clients wait; without a descriptor, new clients wait; "
+        "over its memory, new requests get 503"
+    )
+
+
 def test_for_a_person() -> None:
     assert describe(report(), NOW) == [
         "posthouse 1.2.3, pid 12, up 3h0m",

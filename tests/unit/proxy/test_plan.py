@@ -84,6 +84,15 @@ def test_refusals_are_counted_where_somebody_can_ask() -> None:
     assert play.world.metrics.refused == {400: 2, 431: 1}
 
 
+def test_refused_peers_are_counted_where_somebody_can_ask() -> None:
+    play = Play(route("a"))
+    play.plan.refuse_peer("10.0.0.2", "10.0.0.0/8", "before anybody asked")
+    play.world.metrics = Metrics()
+    for _ in range(2):
+        play.plan.refuse_peer("10.0.0.2", "10.0.0.0/8", "no PROXY protocol header within 5 s")
+    assert play.world.metrics.refused_peers == 2
+
+
 def test_a_peer_is_refused_without_an_answer() -> None:
     play = Play(route("a"))
     play.plan.refuse_peer("10.0.0.2", "10.0.0.0/8", "no PROXY protocol header within 5 s")

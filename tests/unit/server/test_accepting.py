@@ -140,11 +140,20 @@ def test_at_the_limit_accepting_pauses_and_goes_on(loop: asyncio.AbstractEventLo
         door = Door(loop)
         admission = Admission(2, loop, log)
         admission.admit(door.acceptor)
-        clients = [door.knock() for _ in range(2)]
+        clients = [door.knock()]
+        await until(lambda: door.inside() == 1)
+        assert (admission.is_full, admission.full) == (False, 0)
+        clients.append(door.knock())
         await until(lambda: not door.acceptor.is_accepting)
         late = door.knock()
         await turns()
         assert door.inside() == admission.count() == 2
+        assert (admission.is_full, admission.full, admission.is_resting, admission.rests) == (
+            True,
+            1,
+            False,
+            0,
+        )
         (warning,) = log.of("accepting paused at the connection limit")
         assert warning["level"] == "WARN"
         assert (warning["listener"], warning["connections"], warning["most"]) == ("127.0.0.1:0", 2, 2)
@@ -311,6 +320,12 @@ def test_when_the_kernel_has_no_descriptor_accepting_rests(
         admission.rest()
         admission.rest()
         await until(lambda: not door.acceptor.is_accepting)
+        assert (admission.is_full, admission.full, admission.is_resting, admission.rests) == (
+            False,
+            0,
+            True,
+            1,
+        )
         (warning,) = log.of("accepting rests: no descriptor left")
         assert (warning["connections"], warning["closed_idle"]) == (1, 1)
         late = door.knock()

@@ -15,8 +15,10 @@ import pytest
 
 from posthouse.adapt import adapt
 from posthouse.errors import ConfigError, StartError
+from posthouse.server.descriptors import FEW
 from posthouse.server.group import Group, Options
 from posthouse.server.parts import Settings
+from posthouse.server.pressure import Limits
 
 ONE_SITE = "http://127.0.0.1:0 {\n bind 127.0.0.1\n proxy / a:1\n}\n"
 
@@ -29,7 +31,7 @@ def no_freezing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_it_serves_until_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log"
-    group = Group(Options(os.environ, log=str(log)), lambda: None)
+    group = Group(Options(os.environ, Limits(descriptors=FEW), log=str(log)), lambda: None)
     said: list[str] = []
 
     def announce(ready: str) -> None:

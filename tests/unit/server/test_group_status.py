@@ -94,6 +94,8 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
             player.report = {
                 "exchanges": exchanges,
                 "connections": 10,
+                "connections_limit": 480,
+                "short_of": ["memory"] * (exchanges == 2),
                 "generations_retiring": exchanges,
                 "sites": ["s"],
                 "pools": [],
@@ -104,6 +106,10 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
         assert (found["exchanges"], found["connections"], found["generations_retiring"]) == (5, 20, 3)
         assert found["sites"] == ["s"]
         assert [(one["slot"], one["exchanges"]) for one in found["workers"]] == [(0, 2), (1, 3)]
+        assert [(one["connections_limit"], one["short_of"]) for one in found["workers"]] == [
+            (480, ["memory"]),
+            (480, []),
+        ]
         assert found["orders"] == []
         told = await status.order({"order": "weight", "pool": "p.test", "backend": "a", "weight": "3"})
         assert (told["pool"], told["weight"], told["unconfirmed"]) == ("p.test /", 3, 0)

@@ -16,6 +16,7 @@ from posthouse.observe.families import FAMILIES, NO_ROUTE
 from posthouse.observe.metrics import CELLS_AT_ONCE, Metrics
 from posthouse.observe.snapshot import Rows, Snapshot, merge
 from posthouse.server.measuring import BACKENDS_AT_ONCE, STATES, Measuring, backend_rows, gather_backends
+from posthouse.server.pressure import Shortage
 from posthouse.server.reload_count import ReloadCount
 from unit.balance.samples import pool_spec
 from unit.proxy.samples import route
@@ -46,6 +47,8 @@ def working(**facts: Any) -> Any:
         "is_ready": True,
         "exchanges": 7,
         "connections": 9,
+        "connections_limit": 480,
+        "shortages": {"connections": Shortage(True, 3), "memory": Shortage(False, 1)},
         "reloads": ReloadCount(),
     }
     return SimpleNamespace(**{**settings, **facts})
@@ -59,6 +62,7 @@ def test_everything_that_is_in_the_table_can_be_told() -> None:
     cell.failures["reset"] = 1
     cell.waits[0] = 1
     measuring.count().refused[400] = 1
+    measuring.count().refused_peers = 4
     snapshot = measuring.snapshot()
     assert set(snapshot.rows) == set(FAMILIES)
     for name, rows in snapshot.rows.items():
@@ -67,6 +71,10 @@ def test_everything_that_is_in_the_table_can_be_told() -> None:
     assert snapshot.value("posthouse_downstream_connections") == 9
     assert snapshot.value("posthouse_downstream_connections_accepted_total") == 5
     assert snapshot.value("posthouse_upstream_idle_connections") == 2
+    assert snapshot.value("posthouse_downstream_connections_limit") == 480
+    assert snapshot.rows["posthouse_short_workers"] == {("connections",): 1, ("memory",): 0}
+    assert snapshot.rows["posthouse_shortages_total"] == {("connections",): 3, ("memory",): 1}
+    assert snapshot.value("posthouse_refused_peers_total") == 4
     assert snapshot.value("posthouse_generation") == 3
     (labels,) = snapshot.rows["posthouse_build_info"]
     assert labels[0] == __version__

@@ -117,14 +117,17 @@ def test_memory_over_the_limit_and_back(loop: asyncio.AbstractEventLoop, log: Re
     scene.second(100 * MB)
     assert not doors.is_refusing and relief.freed == 0 and doors.closed_before == []
 
+    assert scene.pressure.shortages["memory"] == (False, 0)
     scene.second(101 * MB)
     assert doors.is_refusing and relief.freed == 1
+    assert scene.pressure.shortages["memory"] == (True, 1)
     assert doors.closed_before == [101.0], "idle for a second, or their next request may be on its way"
     scene.second(95 * MB)
     assert doors.is_refusing and relief.freed == 2
 
     scene.second(80 * MB)
     assert not doors.is_refusing and relief.freed == 3
+    assert scene.pressure.shortages["memory"] == (False, 1)
     assert [line["what"] for line in log.lines()] == [
         "memory over its limit, new requests get 503",
         "memory below its limit, serving again",

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
+from posthouse.server import sharing as sharing_module
 from posthouse.server.news import Failed
 from posthouse.server.rows import RowKey, queue_keys
-from posthouse.server.sharing import Given, Oldest, Shared, Sharing, Wanted
+from posthouse.server.sharing import LONGEST_NAME, Given, Oldest, Shared, Sharing, Wanted
 from unit.balance.samples import pool_spec
 
 A, B, C = [("site /", f"http://{host}:80", 1) for host in "abc"]
@@ -107,6 +108,63 @@ def test_what_was_found_gets_rows_and_keeps_them_while_it_is_named(group: Group)
     assert two.last() == Given({C: 4}, 5), "nothing was freed"
 
 
+def test_a_worker_can_not_have_rows_without_end(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is taken over by somebody must not fill the supervisor's memory, and that of all."""
+    monkeypatch.setattr(sharing_module, "MOST_FOUND", 3)
+    sharing, (one, two) = group.sharing, group.members
+    sharing.prepare(1, config("a"))
+    assert sharing.hear(one, Wanted(1, tuple(found(number) for number in range(3))))
+    assert set(two.last().rows) == {found(number) for number in range(3)}, "so many may be"
+    for _ in range(2):
+        sharing.hear(one, Wanted(1, (found(0), found(3))))
+    assert len(sharing._rows.all) == 6 and found(3) not in sharing._rows.all
+    sharing.prepare(2, config(*[f"c{number}" for number in range(9)]))
+    assert len(two.last().rows) == 9, "what a configuration names has its rows in any case"
+    sharing.hear(one, Wanted(2, (found(0),)))
+    for member in group.members:
+        sharing.hear(member, Oldest(2))
+    sharing.prepare(3, config("a"))
+    sharing.hear(one, Wanted(3, (found(4), found(5), found(6))))
+    assert {found(4), found(5)} <= sharing._rows.all.keys() and found(6) not in sharing._rows.all, (
+        "there is room"
+    )
+
+
+def found(number: int) -> RowKey:
+    return "site /", f"http://found{number}:80", 1
+
+
+def test_a_row_is_not_kept_for_a_generation_that_nobody_knows(group: Group) -> None:
+    sharing, (one, _) = group.sharing, group.members
+    sharing.prepare(1, config("a"))
+    sharing.hear(one, Wanted(10**9, (B,)))
+    for member in group.members:
+        sharing.hear(member, Oldest(2))
+    sharing.prepare(2, config("a"))
+    assert B not in sharing._rows.all
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(LONGEST_NAME, True), (LONGEST_NAME + 1, False)])
+def test_names_and_reasons_have_a_length(group: Group, size: int, is_taken: bool) -> None:
+    sharing, (one, two) = group.sharing, group.members
+    sharing.prepare(1, config("a"))
+    long = ("site /", "x" * size, 1)
+    sharing.hear(one, Wanted(1, (long,)))
+    assert (long in sharing._rows.all) is is_taken
+    sharing.hear(one, Failed("site /", ("http://a:80", 1), 1e12, "r" * size))
+    (told,) = [news for news in two.heard if isinstance(news, Failed)]
+    assert len(told.reason) == LONGEST_NAME
+
+
+def test_news_of_backends_that_nobody_has_are_no_news(group: Group) -> None:
+    sharing, (one, two) = group.sharing, group.members
+    sharing.prepare(1, config("a"))
+    before = list(two.heard)
+    assert sharing.hear(one, Failed("site /", ("http://b:80", 1), 1e12, "refused"))
+    assert two.heard == before
+    assert not sharing._remembered.tell(0.0)
+
+
 def test_what_an_ended_worker_held_is_free_and_all_look(group: Group) -> None:
     sharing, waiting = group.sharing, queue_keys("site /")[0]
     sharing.prepare(1, config("a"))
@@ -119,6 +177,9 @@ def test_what_an_ended_worker_held_is_free_and_all_look(group: Group) -> None:
 
 def test_news_reach_everybody_else_and_who_comes_later(group: Group) -> None:
     one, two = group.members
+    group.sharing.prepare(1, config("a"))
+    for member in group.members:
+        member.heard.clear()
     assert group.sharing.hear(one, NEWS)
     assert (one.heard, two.heard) == ([], [NEWS])
     two.is_serving = False

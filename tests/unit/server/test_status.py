@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -18,6 +18,7 @@ from posthouse.probe.prober import Last
 from posthouse.probe.probes import Probes
 from posthouse.server.discoverer import NOTHING_HEARD, Heard
 from posthouse.server.generation import Generation, build
+from posthouse.server.pressure import Shortage
 from posthouse.server.runtime import Runtime
 from posthouse.server.status import Moment, Status
 from unit.server.fakes import Remembering
@@ -46,6 +47,10 @@ class Work:
     retiring: int = 1
     exchanges: int = 5
     connections: int = 9
+    connections_limit: int = 480
+    shortages: Mapping[str, Shortage] = field(
+        default_factory=lambda: {"connections": Shortage(False, 3), "memory": Shortage(True, 1)}
+    )
 
 
 @pytest.fixture
@@ -100,6 +105,8 @@ def test_everything(runtime: Runtime) -> None:
         "generations_retiring": 1,
         "exchanges": 5,
         "connections": 9,
+        "connections_limit": 480,
+        "short_of": ["memory"],
         "sites": [
             {
                 "name": "example.com:80",
