@@ -181,9 +181,9 @@ class Backend(Holding):
     ) -> None:
         """A failure that counts against it (`retry.is_backend_fault`, `judge`); forgotten after `fail_timeout`."""
         if self._fail_timeout > 0:
-            self._window.add(now, now + self._fail_timeout)
+            expiry = self._window.add(now, now + self._fail_timeout)
             if self._watch.on_failure is not None:
-                self._watch.on_failure(self, now + self._fail_timeout, reason)
+                self._watch.on_failure(self, expiry, reason)
         was, comeback = self.comeback.phase, self.comeback
         if trial is None:
             has_changed = comeback.learn(True, seconds, now)
@@ -195,9 +195,10 @@ class Backend(Holding):
             self._tell(was)
 
     def remember(self, now: float, expiry: float, reason: str) -> None:
-        """Another worker saw it fail, and that counts until `expiry`."""
+        """Another worker saw it fail, and that counts until `expiry`; what is known already counts once."""
         if expiry > now and self._fail_timeout > 0:
-            self._window.add(now, expiry)
+            if not self._window.has(expiry):
+                self._window.add(now, expiry)
             self.fault = reason
             self._mark(now)
 

@@ -121,8 +121,10 @@ class Breaker:
         return True
 
     def follow(self, phase: Phase, reason: str, since: float, until: float | None) -> bool:
-        """Another worker's has entered this phase then. Whether ours does: not if it has changed since."""
+        """Another worker's has entered this phase then. Whether ours does: not if it has since, or knows already."""
         if self.since is not None and self.since >= since:
+            if self.since == since and self.phase is phase:
+                self.reason = reason
             return False
         self._enter(phase, reason, since, until)
         self._slices.clear()

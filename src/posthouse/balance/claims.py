@@ -4,6 +4,8 @@ Laws:
 1. A backend with `max_conns` is held only after a claim in the group: so the limit holds for all workers together.
 2. A place is not taken before those who have waited longer, in whichever worker (`seniority`).
 3. Nobody is told that everything is full without a look at what the others hold now.
+4. Where failures count, nobody gets a backend without a look at what the others have seen of it: a client that was
+   told of a failure may come back at once, to another worker.
 
 What the others hold is looked up before each choice; in pools of more than LOOK_AT_ALL backends at most every
 LOOK_SECONDS, since that costs O(n), and not at all where neither a limit nor the policy asks for it. What is held here
@@ -35,7 +37,8 @@ class Claims:
     """
 
     __slots__ = (
-        *("_has_limit", "_is_asked_for", "_looked", "_pause", "_pool", "_watch", "group", "is_deferring"),
+        *("_counts_failures", "_has_limit", "_is_asked_for", "_looked", "_pause", "_pool", "_watch"),
+        *("group", "is_deferring"),
     )
 
     def __init__(self, pool: Pool, group: Group, watch: Watch, *, uses_load: bool) -> None:
@@ -47,6 +50,7 @@ class Claims:
         self.group = group
         self._has_limit = any(limits)
         self._is_asked_for = self._has_limit or uses_load
+        self._counts_failures = spec.passive.fail_timeout > 0 or spec.passive.breaker is not None
         self._pause = 0.0 if len(pool.backends) <= LOOK_AT_ALL else LOOK_SECONDS
         self._looked = -NEVER
         self.is_deferring = False
@@ -71,6 +75,8 @@ class Claims:
         since  when it began to wait, if it does
         """
         pool = self._pool
+        if self._counts_failures:
+            self.group.catch_up()
         # Also a limit that came after this pool, whose exchanges may still begin an attempt.
         has_limit = self._has_limit or self._watch.is_limited
         if not has_limit:

@@ -85,5 +85,8 @@ class Group(Protocol):
     @property
     def places(self) -> Sequence[Place]: ...
 
+    def catch_up(self) -> None:
+        """Take in what other workers have found out about backends, if it is not known here yet."""
+
     def others(self) -> Sequence[int]:
         """How many exchanges of other workers hold each backend, in the order of the pool."""

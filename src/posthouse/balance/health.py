@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
+from math import nextafter
 
 NEVER = float("inf")
 
@@ -24,10 +25,18 @@ class FailureWindow:
     def __repr__(self) -> str:
         return f"<FailureWindow {len(self._expiries)} remembered>"
 
-    def add(self, now: float, expiry: float) -> None:
-        """One more failure, remembered until `expiry`."""
+    def add(self, now: float, expiry: float) -> float:
+        """One more failure, remembered until `expiry`, or a hair less: no two have the same. Returns until when."""
         self.forget(now)
+        while self.has(expiry):
+            expiry = nextafter(expiry, -NEVER)
         insort(self._expiries, expiry)
+        return expiry
+
+    def has(self, expiry: float) -> bool:
+        """Whether the failure that expires then is remembered."""
+        at = bisect_left(self._expiries, expiry)
+        return at < len(self._expiries) and self._expiries[at] == expiry
 
     def forget(self, now: float) -> None:
         """Let go of what has expired."""

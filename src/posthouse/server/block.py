@@ -1,6 +1,7 @@
 """Block: the memory that the workers of a group share; numbers, each written by one process and read by all.
 
     header  one page: magic, layout, columns, the version of Posthouse
+    notes   one page for each column: `bulletin` says what is on it
     chunks  of CHUNK_ROWS rows; in a chunk one page for each column, so no two workers write to the same cache line
 
 A row is a number of each worker: what it holds of a backend, how many wait in it. Rows are given out by `rows.Rows`.
@@ -26,7 +27,7 @@ from posthouse.errors import StartError
 CHUNK_ROWS: Final = mmap.PAGESIZE // 8
 _HEADER: Final = struct.Struct("<8sqq40s")
 _MAGIC: Final = b"posthous"
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 """Another arrangement gets another number, even within one version while that is being developed."""
 
 
@@ -37,9 +38,13 @@ class Block:
     cells    whole numbers; times: the same memory as floating-point ones
     stride   from a row's cell in one column to that in the next
     rows     how many there are; new ones are zero
+    notes    the pages of all columns, as whole numbers; note_times: as floating-point ones
     """
 
-    __slots__ = ("_chunk_bytes", "_mappings", "cells", "columns", "fd", "rows", "stride", "times")
+    __slots__ = (
+        *("_begin", "_chunk_bytes", "_mappings", "cells", "columns", "fd", "note_times", "notes"),
+        *("rows", "stride", "times"),
+    )
 
     def __init__(self, fd: int, columns: int) -> None:
         """The block takes the descriptor over."""
@@ -48,10 +53,13 @@ class Block:
         self.stride = CHUNK_ROWS
         self.rows = 0
         self._chunk_bytes = columns * mmap.PAGESIZE
+        self._begin = (1 + columns) * mmap.PAGESIZE
         self._mappings: list[mmap.mmap] = []
         self.cells = memoryview(b"").cast("q")
         self.times = memoryview(b"").cast("d")
         self._map()
+        notes = memoryview(self._mappings[0])[mmap.PAGESIZE : self._begin]
+        self.notes, self.note_times = notes.cast("q"), notes.cast("d")
 
     def __repr__(self) -> str:
         return f"<Block fd={self.fd} columns={self.columns} rows={self.rows}>"
@@ -60,9 +68,9 @@ class Block:
         size = os.fstat(self.fd).st_size
         mapping = mmap.mmap(self.fd, size)
         self._mappings.append(mapping)
-        memory = memoryview(mapping)[mmap.PAGESIZE :]
+        memory = memoryview(mapping)[self._begin :]
         self.cells, self.times = memory.cast("q"), memory.cast("d")
-        self.rows = (size - mmap.PAGESIZE) // self._chunk_bytes * CHUNK_ROWS
+        self.rows = (size - self._begin) // self._chunk_bytes * CHUNK_ROWS
 
     def at(self, row: int) -> int:
         """The index of a row's cell in column 0."""
@@ -73,7 +81,7 @@ class Block:
         """Have at least so many rows. For the owner; the others `fit`."""
         if rows > self.rows:
             chunks = -(-rows // CHUNK_ROWS)
-            os.ftruncate(self.fd, mmap.PAGESIZE + chunks * self._chunk_bytes)
+            os.ftruncate(self.fd, self._begin + chunks * self._chunk_bytes)
             self._map()
 
     def fit(self, rows: int) -> None:
@@ -84,8 +92,9 @@ class Block:
             raise StartError(f"the shared block has {self.rows} rows, not {rows}")
 
     def clear_column(self, column: int) -> None:
-        """Its worker has ended: it holds nothing, and nobody waits in it."""
+        """Its worker has ended: it holds nothing, nobody waits in it, and it has nothing to say."""
         zeros = memoryview(bytes(mmap.PAGESIZE)).cast("q")
+        self.notes[column * CHUNK_ROWS : (column + 1) * CHUNK_ROWS] = zeros
         for chunk in range(self.rows // CHUNK_ROWS):
             begin = (chunk * self.columns + column) * CHUNK_ROWS
             self.cells[begin : begin + CHUNK_ROWS] = zeros
@@ -111,8 +120,8 @@ class Block:
 
     def close(self) -> None:
         """Our part in it ends; what others have stays."""
-        self.cells.release()
-        self.times.release()
+        for view in (self.cells, self.times, self.notes, self.note_times):
+            view.release()
         self._mappings.clear()
         if self.fd >= 0:
             os.close(self.fd)
@@ -125,7 +134,8 @@ def create(columns: int, version: str) -> Block:
         raise StartError("this system has no memory that several workers could share; use --workers 1")
     try:
         fd = os.memfd_create("posthouse")
-        os.write(fd, _HEADER.pack(_MAGIC, _LAYOUT, columns, version.encode()).ljust(mmap.PAGESIZE, b"\0"))
+        os.write(fd, _HEADER.pack(_MAGIC, _LAYOUT, columns, version.encode()))
+        os.ftruncate(fd, (1 + columns) * mmap.PAGESIZE)
     except OSError as error:
         raise StartError(f"no memory to share with workers: {error.strerror}") from None
     return Block(fd, columns)

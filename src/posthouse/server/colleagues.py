@@ -13,7 +13,8 @@ from posthouse.balance.pool import Pool
 from posthouse.server import news
 from posthouse.server.block import attach
 from posthouse.server.breakers import tell_breaker
-from posthouse.server.rows import queue_keys
+from posthouse.server.bulletin import Line
+from posthouse.server.rows import RowKey, queue_keys
 from posthouse.server.shares import Shares
 from posthouse.server.sharing import GROUP_MESSAGES, Given, Oldest, Shared, Wanted
 from posthouse.server.wakes import Wakes
@@ -61,6 +62,7 @@ class Colleagues:
             case Shared():
                 block, *wakes = descriptors
                 self._shares = Shares(attach(block, __version__), Wakes(wakes), self._worker)
+                self._shares.on_news = self._on_line
                 self._runtime.loop.add_reader(wakes[self._worker], self._shares.on_wake)
             case Given(rows, size, freed):
                 assert self._shares is not None
@@ -97,11 +99,22 @@ class Colleagues:
     def _on_breaker(self, pool: str, backend: Backend, was: Phase) -> None:
         tell_breaker(self._runtime.log, pool, backend, was)
         told = news.tripped(pool, backend)
-        if told is not None and self._shares is not None:
-            self._tell(told)
+        if told is not None:
+            self._spread(told)
 
     def _on_failure(self, pool: str, backend: Backend, expiry: float, reason: str) -> None:
-        self._tell(news.failed(pool, backend, expiry, reason))
+        self._spread(news.failed(pool, backend, expiry, reason))
+
+    def _spread(self, told: news.Failed | news.Tripped) -> None:
+        """The others know it when they look; the supervisor keeps it, with its reason, for those who come later."""
+        if self._shares is not None:
+            self._shares.write(told.pool, told.backend, *news.line_of(told))
+            self._tell(told)
+
+    def _on_line(self, key: RowKey, line: Line) -> None:
+        pool, text, occurrence = key
+        told = news.from_line(pool, (text, occurrence), line.kind, line.since, line.until)
+        news.apply(told, self._serving.pools, self._runtime.clock())
 
     def on_generation_over(self) -> None:
         """One is not at work any more: perhaps rows are free."""

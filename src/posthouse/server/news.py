@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.breaker import Phase
+from posthouse.balance.health import NEVER
 from posthouse.balance.identity import BackendKey
 from posthouse.balance.pool import Pool
 
@@ -44,6 +46,12 @@ class Tripped:
 
 
 News = Failed | Tripped
+FAILURE: Final = 0
+"""The kind of a line on the bulletin that is a failure; other kinds are phases of a breaker."""
+_PHASES: Final = {1: Phase.OPEN, 2: Phase.CLOSED}
+_KINDS: Final = {phase: kind for kind, phase in _PHASES.items()}
+_TOLD: Final = "another worker saw it"
+"""Until the message comes that says more."""
 
 
 def failed(pool: str, backend: Backend, expiry: float, reason: str) -> Failed:
@@ -58,6 +66,20 @@ def tripped(pool: str, backend: Backend) -> Tripped | None:
     if breaker is None or breaker.since is None or breaker.phase is Phase.HALF_OPEN:
         return None
     return Tripped(pool, backend.key, breaker.phase, breaker.reason, breaker.since, breaker.until)
+
+
+def line_of(news: Failed | Tripped) -> tuple[int, float, float]:
+    """What stands on the bulletin: kind, since, until; infinity is no end."""
+    if isinstance(news, Failed):
+        return FAILURE, 0.0, news.expiry
+    return _KINDS[news.phase], news.since, NEVER if news.until is None else news.until
+
+
+def from_line(pool: str, backend: BackendKey, kind: int, since: float, until: float) -> News:
+    """What such a line means."""
+    if kind == FAILURE:
+        return Failed(pool, backend, until, _TOLD)
+    return Tripped(pool, backend, _PHASES[kind], _TOLD, since, None if until == NEVER else until)
 
 
 def apply(news: News, pools: Mapping[str, Pool], now: float) -> None:

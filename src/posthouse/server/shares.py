@@ -9,6 +9,7 @@ from operator import add, itemgetter
 from posthouse.balance.group import Oldest
 from posthouse.balance.identity import BackendKey
 from posthouse.server.block import Block
+from posthouse.server.bulletin import Bulletin, Line
 from posthouse.server.rows import RowKey, queue_keys
 from posthouse.server.wakes import Wakes
 
@@ -106,11 +107,12 @@ class SharedLine:
 class SharedPool:
     """What one pool with these backends shares. See `balance.group.Group`."""
 
-    __slots__ = ("_cells", "_columns", "line", "places")
+    __slots__ = ("_cells", "_columns", "catch_up", "line", "places")
 
     def __init__(self, shares: Shares, line: SharedLine, rows: Sequence[int]) -> None:
         block = shares.block
         self.line = line
+        self.catch_up = shares.catch_up
         self.places = [shares.cell(row) for row in rows]
         self._cells = block.cells
         at = [block.at(row) for row in rows]
@@ -141,10 +143,15 @@ def _nobody() -> None:
     """Nobody waits here."""
 
 
+def _nobody_hears(key: RowKey, line: Line) -> None:
+    """No pool is served yet."""
+
+
 class Shares:
     """See above. One for a worker that is not alone.
 
     waiting  the queues in which somebody waits here
+    on_news  told the key of a backend's row and what another worker has written about it on the bulletin
     """
 
     def __init__(self, block: Block, wakes: Wakes, worker: int) -> None:
@@ -152,7 +159,10 @@ class Shares:
         self.wakes = wakes
         self.worker = worker
         self.waiting: dict[SharedLine, None] = {}
+        self.on_news: Callable[[RowKey, Line], None] = _nobody_hears
         self._rows: dict[RowKey, int] = {}
+        self._keys: dict[int, RowKey] = {}
+        self._bulletin = Bulletin(block, worker)
         self._lines: dict[tuple[int, int], SharedLine] = {}
         self._cells: dict[int, Cell] = {}
 
@@ -165,9 +175,26 @@ class Shares:
         for key in freed:
             row = self._rows.pop(key, None)
             if row is not None:
+                self._keys.pop(row, None)
                 self._cells.pop(row, None)
                 self._lines = {pair: line for pair, line in self._lines.items() if row not in pair}
         self._rows |= rows
+        self._keys |= {row: key for key, row in rows.items()}
+
+    def write(self, pool: str, backend: BackendKey, kind: int, since: float, until: float) -> None:
+        """Let the others know of a backend before anything else happens here."""
+        row = self._rows.get((pool, *backend))
+        if row is not None:
+            self._bulletin.write(Line(row, kind, since, until))
+
+    def catch_up(self) -> None:
+        """See `balance.group.Group`."""
+        if self._bulletin.is_read:
+            return
+        for line in self._bulletin.take():
+            key = self._keys.get(line.row)
+            if key is not None:
+                self.on_news(key, line)
 
     def cell(self, row: int) -> Cell:
         """The one of a row: a backend has it for as long as it lives."""

@@ -8,6 +8,18 @@ from hypothesis import strategies as st
 from posthouse.balance.health import NEVER, FailureWindow
 
 
+def test_two_at_the_same_moment_are_two_and_one_that_is_known_is_found() -> None:
+    window = FailureWindow()
+    first, second = window.add(0.0, 5.0), window.add(0.0, 5.0)
+    assert (window.count(1.0), window.has(first), window.has(second), window.has(6.0)) == (
+        2,
+        True,
+        True,
+        False,
+    )
+    assert 4.999 < second < first == 5.0
+
+
 def test_empty() -> None:
     window = FailureWindow()
     assert window.count(0.0) == 0

@@ -67,7 +67,7 @@ def test_a_worker_that_died_holds_nothing() -> None:
 
 def test_another_version_may_not_touch_it() -> None:
     block = create(2, "1.2.3")
-    with pytest.raises(StartError, match=r"is of Posthouse 1\.2\.3, layout 1; this is 1\.2\.4"):
+    with pytest.raises(StartError, match=r"is of Posthouse 1\.2\.3, layout 2; this is 1\.2\.4"):
         attach(os.dup(block.fd), "1.2.4")
     block.close()
     with pytest.raises(StartError, match="is none"):

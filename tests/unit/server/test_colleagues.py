@@ -13,18 +13,22 @@ from typing import Any, cast
 import pytest
 
 from posthouse import __version__
+from posthouse.balance.breaker import Phase
 from posthouse.balance.pool import Pool, build_pool
 from posthouse.config.specs import BreakerSpec, PassiveSpec, SourceSpec
 from posthouse.errors import StartError
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server import block
 from posthouse.server.colleagues import Colleagues
-from posthouse.server.news import Failed, Tripped
+from posthouse.server.news import Failed, Tripped, line_of
 from posthouse.server.rows import Rows, keys_of, queue_keys
+from posthouse.server.shares import Shares
 from posthouse.server.sharing import Given, Oldest, Shared, Wanted
 from posthouse.server.wakes import make
+from posthouse.testing.check_policy import SampleChoice
 from unit.balance.samples import endpoint, pool_spec
 
+BREAKS_OPEN = BreakerSpec(errors=50).open
 BREAKS = PassiveSpec(fail_timeout=10.0, breaker=BreakerSpec(errors=50, minimum=1))
 
 
@@ -153,6 +157,45 @@ def test_failures_and_breakers_are_told_and_heard(scene: Scene) -> None:
     scene.colleagues.hear(Failed(pool.name, second.key, 12.0, "reset"), [])
     assert second.failures(5.0) == 1
     assert len(scene.told) == 2, "no echo"
+
+
+def test_what_another_has_seen_is_known_before_the_next_choice(scene: Scene) -> None:
+    pool = join(scene, "a", "b")
+    scene.colleagues.hear(Given(dict(scene.rows.all), scene.rows.size), [])
+    other = Shares(scene.block, scene.wakes, 0)
+    other.know(scene.rows.all, scene.rows.size)
+    first, second = pool.backends
+    told = Failed(pool.name, first.key, 12.0, "reset")
+    other.write(pool.name, first.key, *line_of(told))
+    other.write(pool.name, second.key, *line_of(Tripped(pool.name, second.key, Phase.OPEN, "", 4.0, 9.0)))
+    assert pool.claims is not None
+    assert pool.claims.claim(SampleChoice(1), 5.0) is None
+    assert (first.failures(5.0), first.fault, second.comeback.phase) == (
+        1,
+        "another worker saw it",
+        Phase.OPEN,
+    )
+    scene.colleagues.hear(told, [])
+    scene.colleagues.hear(Tripped(pool.name, second.key, Phase.OPEN, "5 of 5", 4.0, 9.0), [])
+    breaker = second.comeback.breaker
+    assert breaker is not None and breaker.reason == "5 of 5"
+    assert (first.failures(5.0), first.fault) == (1, "reset"), (
+        "the message says why, and counts no second time"
+    )
+
+
+def test_what_it_sees_is_written_down_for_the_others(scene: Scene) -> None:
+    pool = join(scene, "a")
+    scene.colleagues.hear(Given(dict(scene.rows.all), scene.rows.size), [])
+    other = Shares(scene.block, scene.wakes, 0)
+    other.know(scene.rows.all, scene.rows.size)
+    read: list[object] = []
+    other.on_news = lambda key, line: read.append((key, line.kind, line.until))
+    pool.fail(pool.backends[0], 5.0, "refused")
+    other.catch_up()
+    other.catch_up()
+    key = (pool.name, "http://a:80", 1)
+    assert read == [(key, 0, 15.0), (key, 1, 5.0 + BREAKS_OPEN)]
 
 
 def test_the_end_of_a_generation_is_told(scene: Scene) -> None:
