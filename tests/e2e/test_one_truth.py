@@ -51,6 +51,9 @@ ALONE
 """
 ALONE = 40
 """Pools of a backend that refuses."""
+CADDYFILE = CADDYFILE.replace(
+    "ALONE", "".join(f"    proxy /alone{number}/ DEAD {{ fail_timeout 60s }}\n" for number in range(ALONE))
+)
 
 
 def until(is_so: Callable[[], object], timeout: float = 20.0) -> None:
@@ -106,11 +109,9 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    pools = [f"    proxy /alone{number}/ DEAD {{ fail_timeout 60s }}\n" for number in range(ALONE)]
-    caddyfile = CADDYFILE.replace("ALONE", "".join(pools))
     with (
         ScriptedBackend() as backend,
-        Posthouse(caddyfile, LIMITED=backend.address, DEAD="127.0.0.1:1", workers=WORKERS) as posthouse,
+        Posthouse(CADDYFILE, LIMITED=backend.address, DEAD="127.0.0.1:1", workers=WORKERS) as posthouse,
     ):
         made = Scene(backend, posthouse)
         yield made

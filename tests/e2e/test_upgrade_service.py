@@ -224,8 +224,7 @@ def test_what_health_checks_know(tmp_path: Path, backend: ScriptedBackend) -> No
         at_the_end.callback(is_over.set)
         assert get(here.port, host="127.0.0.1").status == 200
         backend.on_request = serve
-        here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=0$")
-        here.told(r"WARN backend down .*" + re.escape(backend.address) + r".* worker=1$")
+        here.told(r"WARN backend down .*" + re.escape(backend.address))
         is_silent.set()
         asked.clear()
         with Crowd(here.port) as crowd:
