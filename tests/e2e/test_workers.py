@@ -494,3 +494,22 @@ def _is_refused(port: int) -> bool:
     except OSError:
         return False
     return False
+
+
+def test_new_clients_do_not_wait_for_the_replacement(
+    start_posthouse: Start, backend: ScriptedBackend
+) -> None:
+    """The kernel goes on giving the dead worker's share of them to its place."""
+    posthouse = start_posthouse(ONE_SITE, BACKEND=backend.address, workers=2)
+    before = set(posthouse.workers())
+    os.kill(min(before), signal.SIGKILL)
+    until(lambda: set(posthouse.workers()) - before)
+    (fresh,) = set(posthouse.workers()) - before
+    os.kill(fresh, signal.SIGSTOP)  # it imports for some hundred milliseconds: it can't serve yet
+    try:
+        for _ in range(30):
+            assert get(posthouse.port, host="127.0.0.1").status == 200
+        assert "worker replaced" not in posthouse.stderr()
+    finally:
+        os.kill(fresh, signal.SIGCONT)
+    posthouse.wait_stderr("worker replaced", timeout=20)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from posthouse.server.backoff import Backoff
 from posthouse.server.bindings import Bound
 from posthouse.server.child import Child
 from posthouse.server.control import Empty
 from posthouse.server.heartbeat import Heartbeat
+
+HAND_DOWN_SECONDS: Final = 0.03
+"""Who comes to a slot that nobody fills waits so long at most, and half of it on average."""
 
 
 @dataclass(slots=True)
@@ -28,3 +34,20 @@ def hand_down(bound: Bound, heirs: Sequence[Child], orphans: Iterable[int]) -> N
     for number in sorted(orphans) if heirs else ():
         for key, listening in bound.items():
             heirs[number % len(heirs)].send(Empty((key,)), [listening[number].fileno()])
+
+
+@contextmanager
+def tended(number: int, bound: Callable[[], Bound], heirs: Callable[[], Sequence[Child]]) -> Iterator[None]:
+    """Meanwhile the heirs serve whoever comes to a slot: also for the half second that a new worker takes to start, in
+    which the kernel goes on giving connections to it."""
+
+    async def tend() -> None:
+        while True:
+            hand_down(bound(), heirs(), (number,))
+            await asyncio.sleep(HAND_DOWN_SECONDS)
+
+    tending = asyncio.get_running_loop().create_task(tend())
+    try:
+        yield
+    finally:
+        tending.cancel()

@@ -43,7 +43,7 @@ from posthouse.server.control import (
 from posthouse.server.heartbeat import BIRTH_SECONDS, Heartbeat, Verdict, period_of
 from posthouse.server.moved_logs import MovedLogs
 from posthouse.server.sharing import Sharing
-from posthouse.server.slot import Slot, hand_down
+from posthouse.server.slot import Slot, hand_down, tended
 from posthouse.server.sockets import ListenKey
 from posthouse.server.tasks import Tasks
 from posthouse.server.verdicts import ended, judge, obituary
@@ -56,8 +56,6 @@ FAREWELL_SECONDS: Final = 4.0
 """From a worker's last word to its end: it writes its logs, which waits 2 s for slow readers."""
 OVERTIME_SECONDS: Final = 5.0
 """After the grace, a worker that has not ended is killed."""
-HAND_DOWN_SECONDS: Final = 0.05
-"""How often who comes to a slot without a worker is taken over: a client notices no such wait."""
 
 Start = Callable[[int, Callable[[Child, object], None]], Awaitable[Child]]
 """A new worker for a slot, and who hears what it says. Raises StartError."""
@@ -86,7 +84,8 @@ class Workers:
         self._slots = [Slot(number) for number in range(count)]
         self._serving: Prepare | None = None
         self._changing = asyncio.Lock()
-        self._may_start = True
+        self._may_start = asyncio.Event()
+        self._may_start.set()
         self._tasks = Tasks()
         self._moved_logs = MovedLogs(self.children)
         self._sharing = Sharing(count, self.children)
@@ -211,18 +210,21 @@ class Workers:
 
     def hand_down(self, bound: Bound) -> None:
         """Have somebody serve who waits at those of these sockets whose slot has nobody."""
-        heirs = [child for child in self.children() if child.is_serving]
+        heirs = self._heirs()
         hand_down(bound, heirs, {slot.number for slot in self._slots} - {child.slot for child in heirs})
+
+    def _heirs(self) -> list[Child]:
+        return [child for child in self.children() if child.is_serving]
 
     # --- replacement
 
     def hold(self) -> None:
         """Start no worker until `resume`: an upgrade may be putting other files in the place of ours."""
-        self._may_start = False
+        self._may_start.clear()
 
     def resume(self) -> None:
         """Replace again who ended."""
-        self._may_start = True
+        self._may_start.set()
 
     async def _keep(self, slot: Slot) -> None:
         """See to it that the slot has a worker that serves, until we stop."""
@@ -236,27 +238,26 @@ class Workers:
             if self._is_hopeless(slot, child):
                 self.on_lost(obituary(child, code, slot.stillborn))
                 return
-            await self._rest(self._mourn(slot, child, code))
-            slot.stillborn += 1
-            try:
-                child = await self._give_birth(slot)
-                await self._bring_up(child)
-            except Gone:
-                continue
-            except (ConfigError, StartError) as error:
-                self._log.error("worker not started", worker=slot.number, reason=str(error))
-                child.kill()
-            else:
-                slot.stillborn = 0
-                self._log.info("worker replaced", worker=slot.number, pid=child.pid)
+            delay = self._mourn(slot, child, code)
+            with tended(slot.number, self._bindings.all, self._heirs):
+                await self._replace(slot, delay)
 
-    async def _rest(self, seconds: float) -> None:
-        """Until the next one may be started; meanwhile whoever comes to the slot is served by the others."""
-        now = asyncio.get_running_loop().time
-        until = now() + seconds
-        while (left := until - now()) > 0 or not self._may_start:
-            self.hand_down(self._bindings.all())
-            await asyncio.sleep(min(left, HAND_DOWN_SECONDS) if left > 0 else HAND_DOWN_SECONDS)
+    async def _replace(self, slot: Slot, delay: float) -> None:
+        await asyncio.sleep(delay)
+        await self._may_start.wait()
+        slot.stillborn += 1
+        try:
+            child = await self._give_birth(slot)
+            await self._bring_up(child)
+        except Gone:
+            pass
+        except (ConfigError, StartError) as error:
+            self._log.error("worker not started", worker=slot.number, reason=str(error))
+            if slot.child is not None:
+                slot.child.kill()
+        else:
+            slot.stillborn = 0
+            self._log.info("worker replaced", worker=slot.number, pid=child.pid)
 
     def _is_hopeless(self, slot: Slot, child: Child) -> bool:
         """Whether nobody serves, and the next one would not either."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Any, cast
 
 from posthouse.server.child import Child
 from posthouse.server.control import Empty
-from posthouse.server.slot import Slot, hand_down
+from posthouse.server.slot import Slot, hand_down, tended
+from unit.server.fakes import until
 
 
 class Heir:
@@ -34,3 +36,24 @@ def test_heirs_take_turns() -> None:
 
 def test_a_new_slot_is_empty() -> None:
     assert (Slot(3).child, Slot(3).stillborn, Slot(3).heartbeat) == (None, 0, None)
+
+
+def test_who_comes_while_nobody_is_there_is_served_until_somebody_is(loop: asyncio.AbstractEventLoop) -> None:
+    heirs: list[Heir] = []
+    made = (socket.socket(), socket.socket())
+
+    async def story() -> None:
+        with tended(1, lambda: {("", 80): made}, lambda: cast("list[Child]", heirs)):
+            await asyncio.sleep(0)
+            heirs.append(Heir())
+            await until(lambda: len(heirs[0].told) == 3)
+        told = len(heirs[0].told)
+        await asyncio.sleep(0)
+        assert len(heirs[0].told) == told
+        assert heirs[0].told[0] == (Empty((("", 80),)), [made[1].fileno()])
+
+    try:
+        loop.run_until_complete(story())
+    finally:
+        for one in made:
+            one.close()
