@@ -93,18 +93,15 @@ async def kill(bench: Bench, name: str) -> Figures:
         crowd = Crowd(front.setup.port, downloads=0)
         await asyncio.sleep(CALM_SECONDS)
         count = len(front.workers())
-        took = []
-        for _ in range(bench.kills):
-            victim = front.workers()[0]
-            began = time.perf_counter()
+        for number in range(bench.kills):
+            victim = front.workers()[number % count]
             os.kill(victim, signal.SIGKILL)
             await until(lambda v=victim: v not in front.workers() and len(front.workers()) >= count)  # type: ignore[misc]
-            took.append(time.perf_counter() - began)
             await asyncio.sleep(CALM_SECONDS)
         seen = await crowd.leave()
     finally:
         front.stop()
-    return {**_seen(seen), "kills": bench.kills, "replaced_ms": statistics.median(took) * 1000}
+    return {**_seen(seen), "kills": bench.kills}
 
 
 async def stop(bench: Bench, name: str) -> Figures:

@@ -52,7 +52,7 @@ COLUMNS: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "grown MiB": "grown_mib:+.1f",
         },
     ),
-    "kill": ("a worker is killed", {"kills": "kills", **_SEEN, **_WORST, "replaced ms": "replaced_ms:.0f"}),
+    "kill": ("a worker is killed", {"kills": "kills", **_SEEN, **_WORST}),
     "upgrade": ("another process takes over", {**_SEEN, **_WORST, "live ms": "live_ms:.0f"}),
     "stop": (
         "a graceful stop",
