@@ -68,11 +68,12 @@ class Trio:
         self.data = data
         self.health: dict[str, int] = {}
         self.backends = {name: ScriptedBackend() for name in "ABC"}
+        self.clients: list[RawClient] = []
+        # Before the first check: clear() ends the connections, and a check in flight would fail with its own.
+        self.clear()
         self.names = {name: backend.address for name, backend in self.backends.items()}
         self.posthouse = self.start(caddyfile, data)
         self.port = self.posthouse.named_port()
-        self.clients: list[RawClient] = []
-        self.clear()
 
     def start(self, caddyfile: str, data: Path) -> Posthouse:
         a, b, c = self.names.values()
