@@ -19,7 +19,6 @@ from kit import (
     chunk,
     request,
     response,
-    wait_still,
 )
 from kit.tables import POISON
 

@@ -27,6 +27,7 @@ from kit import (
     response,
     wait_still,
 )
+from kit.backend import PATIENCE
 
 CADDYFILE = """
 http://:PORT {
@@ -43,7 +44,7 @@ http://:PORT {
 """
 
 CHUNKED = ("Transfer-Encoding", "chunked")
-AT_ONCE = 1.0
+AT_ONCE = 5.0
 """Seconds within which the other side must have learnt of it; none of the timeouts is so short."""
 
 
@@ -57,7 +58,7 @@ class Log:
     def line(self, uri: str) -> dict[str, object]:
         """The only line of that target; waits for it."""
         found: list[dict[str, object]] = []
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while not found and time.monotonic() < deadline:
             lines = self.posthouse.wait_access(self.before + 1)[self.before :]
             found = [line for line in map(json.loads, lines) if line["uri"] == uri]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from kit import BadMessage, Posthouse, RawClient, ScriptedBackend, Truncated, get, request, response
-from kit.backend import BackendConnection
+from kit.backend import PATIENCE, BackendConnection
 from kit.http1 import Request
 from kit.posthouse import workers_of
 
@@ -40,7 +40,7 @@ CADDYFILE = """http://127.0.0.1:PORT {
 """
 
 
-def until(is_so: Callable[[], object], timeout: float = 20.0) -> None:
+def until(is_so: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Look again and again; AssertionError when it does not become so."""
     deadline = time.monotonic() + timeout
     while not is_so():

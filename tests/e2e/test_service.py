@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from kit import Posthouse, ScriptedBackend, get, workers_of
+from kit.backend import PATIENCE
 
 Start = Callable[..., Posthouse]
 
@@ -65,7 +66,7 @@ def test_workers_have_other_rights_and_get_what_only_root_may_read(
     assert get(running.port, "/", allowed, host="127.0.0.1").status == 200
     log.rename(tmp_path / "process.log.1")
     running.reload(caddyfile.replace("PORT", "PORT2"))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not log.exists() or "reloaded" not in log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.02)

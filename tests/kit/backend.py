@@ -105,7 +105,7 @@ class BackendConnection:
         except OSError:
             self.ended = self.ended or "rst"
 
-    def wait_end(self, timeout: float = 5.0) -> str:
+    def wait_end(self, timeout: float = PATIENCE) -> str:
         """Read until the peer ends the connection: "fin" or "rst"; "open" after the timeout."""
         deadline = time.monotonic() + timeout
         try:
@@ -235,6 +235,13 @@ class ScriptedBackend:
             done = self.changed.wait_for(lambda: len(self.heads) >= count, timeout)
             assert done, f"{len(self.heads)} of {count} heads arrived"
             return list(self.heads)
+
+    def wait_head(self, target: bytes) -> Request:
+        """Wait until a head with that target was read, whoever else came before."""
+        with self.changed:
+            done = self.changed.wait_for(lambda: any(one.target == target for one in self.heads), PATIENCE)
+            assert done, f"{target!r} is not among {[one.target for one in self.heads]}"
+            return next(one for one in self.heads if one.target == target)
 
     def wait_requests(self, count: int, timeout: float = PATIENCE) -> list[Request]:
         """Wait until at least `count` requests are complete; all of them. AssertionError if not."""
