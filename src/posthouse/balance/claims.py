@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.group import Group
@@ -45,7 +46,9 @@ class Claims:
         """uses_load: whether the policy asks what backends hold"""
         spec = pool.spec
         limits = [spec.max_conns if one.max_conns is None else one.max_conns for one in spec.endpoints]
-        self._pool = pool
+        # Weak, so that a pool is free as soon as nobody uses it: what is in a cycle may wait for the garbage collector
+        # for hundreds of reloads, and what is frozen (`server/memory.py`) for ever.
+        self._pool = ref(pool)
         self._watch = watch
         self.group = group
         self._has_limit = any(limits)
@@ -56,16 +59,19 @@ class Claims:
         self.is_deferring = False
 
     def __repr__(self) -> str:
-        return f"<Claims of {self._pool.name!r}>"
+        pool = self._pool()
+        return f"<Claims of {pool.name if pool is not None else None!r}>"
 
     def start(self) -> None:
         """The pool serves from now on: what its backends hold is published, and what waits."""
+        pool = self._pool()
+        assert pool is not None
         self._watch.is_limited = self._has_limit
-        for backend, place in zip(self._pool.backends, self.group.places, strict=True):
+        for backend, place in zip(pool.backends, self.group.places, strict=True):
             backend.join(place)
             if not self._is_asked_for:  # or else what was looked up last would be there for ever
                 backend.see(0)
-        self._pool.queue.share(self.group.line, self._pool, self.has_free)
+        pool.queue.share(self.group.line, pool, self.has_free)
 
     def claim(
         self, choice: Choice, now: float, tried: Sequence[Backend] = (), since: float = NEVER
@@ -74,7 +80,8 @@ class Claims:
 
         since  when it began to wait, if it does
         """
-        pool = self._pool
+        pool = self._pool()
+        assert pool is not None
         if self._counts_failures:
             self.group.catch_up()
         # Also a limit that came after this pool, whose exchanges may still begin an attempt.
@@ -82,15 +89,15 @@ class Claims:
         if not has_limit:
             self.is_deferring = False
             if self._is_asked_for:
-                self._look_in_time(now)
+                self._look_in_time(pool, now)
             return pool.select(choice, now, tried)
         if since == NEVER and len(pool.queue):
             pool.queue.wake()  # What they leave to others must not go to who comes now, when those are there no more.
         self.is_deferring = False
-        has_looked = self._look_in_time(now)
+        has_looked = self._look_in_time(pool, now)
         backend = pool.select(choice, now, tried)
         if backend is None and not has_looked:
-            self._look()
+            self._look(pool)
             backend = pool.select(choice, now, tried)
         seniority = pool.queue.seniority
         if backend is None:
@@ -104,20 +111,23 @@ class Claims:
             backend = pool.select(choice, now, tried)
         return backend
 
-    def _look_in_time(self, now: float) -> bool:
+    def _look_in_time(self, pool: Pool, now: float) -> bool:
         """Whether it was time to look."""
         if now < self._looked + self._pause:
             return False
         self._looked = now
-        self._look()
+        self._look(pool)
         return True
 
-    def _look(self) -> None:
-        for backend, others in zip(self._pool.backends, self.group.others(), strict=True):
+    def _look(self, pool: Pool) -> None:
+        for backend, others in zip(pool.backends, self.group.others(), strict=True):
             if others != backend.others:
                 backend.see(others)
 
     def has_free(self) -> bool:
         """Whether a backend can be used, by what the others hold now."""
-        self._look()
-        return self._pool.has_usable()
+        pool = self._pool()
+        if pool is None:
+            return False
+        self._look(pool)
+        return pool.has_usable()

@@ -65,7 +65,7 @@ class Pool:
             "claims",
             "name",
         ),
-        *("observes", "queue", "sessions", "spec", "tls", "usable"),
+        *("__weakref__", "observes", "queue", "sessions", "spec", "tls", "usable"),
     )
 
     def __init__(
@@ -159,6 +159,7 @@ class Pool:
     def end(self) -> None:
         """It has no successor, and no exchange uses it any more."""
         self._watch.end()
+        self.queue.end()
 
     def lanes(self) -> list[Hashable]:
         """What idle connections of each backend are kept under, as long as this pool's settings are in force."""

@@ -105,6 +105,10 @@ class Queue:
             self._watch.on_release = self._wake_for_release
             self._publish()
 
+    def end(self) -> None:
+        """No pool uses it any more: forget the last one, which knows it, so that all is freed at once."""
+        self._serving, self._has_free, self.seniority = None, lambda: False, None
+
     def claim(self, size: int) -> bool:
         """Whether fewer than `size` wait: then `join` must follow at once."""
         if self.seniority is None:

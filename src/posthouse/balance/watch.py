@@ -82,7 +82,8 @@ class Watch:
         self._left.clear()
         self._serving = ()
         self.expires = NEVER
-        self.tally = self.ejections = self.on_breaker = None
+        self.tally = self.ejections = self.on_breaker = self.on_failure = None
+        self.on_change = self.on_release = None
 
     def serve(self, backends: Sequence[Backend]) -> None:
         """The pool that serves from now on has these. Those that left are remembered while exchanges hold them. O(n)"""

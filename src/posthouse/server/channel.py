@@ -126,6 +126,11 @@ class Channel:
     def __repr__(self) -> str:
         return f"<Channel fd={self._socket.fileno()} waiting={len(self._out)}>"
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the other side has not read enough for the kernel to take all that was said."""
+        return bool(self._out)
+
     def read_only(self, classes: Sequence[type]) -> None:
         """Messages may be made of these and plain values. To be said before the loop turns, for a side not trusted."""
         self._classes = {(one.__module__, one.__qualname__): one for one in classes}

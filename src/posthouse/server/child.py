@@ -70,6 +70,11 @@ class Child:
         state = "serving" if self.is_serving else "ended" if self.ended.done() else "starting"
         return f"<Child slot={self.slot} pid={self.pid} {state} in_flight={self.in_flight}>"
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether nothing that was said waits for it to read."""
+        return not self.channel.is_full
+
     def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Say something; to one that is gone: nothing."""
         self.channel.send(message, descriptors)

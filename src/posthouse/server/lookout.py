@@ -107,7 +107,7 @@ class Lookout:
         self._children = children
         self._loop = loop
         self._noting: list[asyncio.Future[Noted]] = []
-        self._lines: deque[tuple[list[asyncio.Future[Noted]], Callable[[], None]]] = deque()
+        self._lines: deque[tuple[float, list[asyncio.Future[Noted]], Callable[[], None]]] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._not_up: dict[tuple[str, BackendKey], Believed] = {}
         self._expected: Known = {}
@@ -176,7 +176,7 @@ class Lookout:
         if self._writing is not None:
             self._writing.cancel()
         while self._lines:
-            self._lines.popleft()[1]()
+            self._lines.popleft()[2]()
 
     # --- what is told
 
@@ -225,17 +225,18 @@ class Lookout:
 
     def _write_after(self, write: Callable[[], None]) -> None:
         noting, self._noting = self._noting, []
-        self._lines.append((noting, write))
+        self._lines.append((self._loop.time() + NOTED_SECONDS, noting, write))
         if self._writing is None or self._writing.done():
             self._writing = self._loop.create_task(self._write())
 
     async def _write(self) -> None:
         while self._lines:
-            noting, _ = self._lines[0]
+            # Not so long for each: behind a worker that hangs, the last of many would come minutes late.
+            end, noting, _ = self._lines[0]
             if noting:
-                await asyncio.wait(noting, timeout=NOTED_SECONDS)
+                await asyncio.wait(noting, timeout=max(0.0, end - self._loop.time()))
             if self._lines:
-                self._lines.popleft()[1]()
+                self._lines.popleft()[2]()
 
     # --- what others ask
 

@@ -48,8 +48,12 @@ def settle_new(sites: int) -> None:
 @contextmanager
 def no_collections() -> Iterator[None]:
     """While a configuration is read beside what serves: a large one is half a million objects, none of them in a cycle,
-    and the collector would look at all of them, and stop everything, as soon as it could."""
+    and the collector would look at all of them, and stop everything, as soon as it could.
+
+    What is garbage already is collected first, or it would be frozen with the rest and never be freed: each connection
+    of a health check leaves a cycle in asyncio. What the time before froze is not looked at, so that this is quick."""
     was_enabled = gc.isenabled()
+    gc.collect()
     gc.disable()
     try:
         yield

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import random
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,7 +13,7 @@ import pytest
 
 from posthouse.balance.claims import LOOK_AT_ALL, LOOK_SECONDS
 from posthouse.balance.policies import POLICIES
-from posthouse.balance.pool import Pool
+from posthouse.balance.pool import Pool, build_pool
 from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import PolicySpec
 from posthouse.errors import FailureKind
@@ -197,3 +200,37 @@ def test_what_is_held_of_a_backend_that_was_replaced_does_not_spoil_the_count(ma
     here.comes()
     here.goes(before)
     assert there.pool.claims is not None and list(there.pool.claims.group.others()) == [2]
+
+
+def serving(here: Any, before: Pool | None = None) -> Pool:
+    """A pool that has begun to serve in the group of this fellow."""
+    pool = build_pool(pool_spec("ab", "least_conn", max_conns=1), random.Random(1), before)
+    pool.share(here.pool.claims.group)
+    pool.start()
+    assert claim(pool) is not None
+    return pool
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_a_pool_that_another_one_follows_is_free_at_once(make: Make) -> None:
+    here, _ = make(max_conns=1)
+    pools = [serving(here)]
+    pools.append(serving(here, pools[0]))
+    former = weakref.ref(pools.pop(0))
+    assert former() is None
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_a_pool_that_nobody_follows_is_free_at_once(make: Make) -> None:
+    here, _ = make(max_conns=1)
+    pools = [serving(here)]
+    pools[0].end()
+    last = weakref.ref(pools.pop())
+    assert last() is None

@@ -119,6 +119,21 @@ def test_a_worker_that_is_silent_or_starting_holds_up_no_line(
     scene.run(story())
 
 
+def test_a_worker_that_hangs_holds_up_many_lines_no_longer_than_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        await scene.use(TWO)
+        scene.prober("http://b:1").stop()
+        monkeypatch.setattr(module, "NOTED_SECONDS", 0.5)
+        for _ in range(200):
+            scene.find("http://a:1", Verdict.FAIL, "status 503")
+            scene.find("http://a:1", Verdict.PASS, "status 200")
+        await until(lambda: len(scene.lines()) == 400)
+
+    scene.run(story())
+
+
 def test_what_is_not_logged_yet_at_the_end_is_logged_then(scene: Scene) -> None:
     async def story() -> None:
         await scene.use(TWO)

@@ -57,6 +57,22 @@ memory.settle_new(memory.MANY_SITES)
 print(few < 1000, gc.get_freeze_count() - before >= 1000)
 """
 
+GARBAGE = """
+import gc, weakref
+from posthouse.server import memory
+class Knot:
+    pass
+gc.disable()
+knot = Knot()
+knot.own = knot
+last = weakref.ref(knot)
+del knot
+with memory.no_collections():
+    pass
+gc.collect()
+print(last())
+"""
+
 READING = """
 import gc
 from posthouse.server import memory
@@ -100,6 +116,10 @@ def test_a_reload_freezes_what_it_has_built_where_that_is_much() -> None:
 
 def test_nothing_is_collected_while_a_configuration_is_read() -> None:
     assert said(READING).split("\n") == ["False", "True True", "False"]
+
+
+def test_what_is_garbage_before_is_not_kept_for_ever() -> None:
+    assert said(GARBAGE) == "None"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc_trim is glibc's")
