@@ -33,6 +33,35 @@ class Identity:
     groups: tuple[int, ...]
 
 
+class Piece(Protocol):
+    """A message that is the answer to a question only together with those before it."""
+
+    @property
+    def is_last(self) -> bool: ...
+
+
+PieceT = TypeVar("PieceT", bound=Piece)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A question. pieces: those of its answer that have come; None: it is one message."""
+
+    answers: tuple[type, ...]
+    future: asyncio.Future[Any]
+    pieces: list[Any] | None
+
+    def is_answered_by(self, message: Any) -> bool:
+        """Whether nothing more is to come."""
+        if self.pieces is not None:
+            self.pieces.append(message)
+            if not message.is_last:
+                return False
+        if not self.future.done():
+            self.future.set_result(message if self.pieces is None else self.pieces)
+        return True
+
+
 class Child:
     """A worker process, from its start to its end.
 
@@ -61,7 +90,7 @@ class Child:
         self.other = ""
         self._process = process
         self._on_message = on_message
-        self._asked: list[tuple[tuple[type, ...], asyncio.Future[Any]]] = []
+        self._asked: list[_Asked] = []
         self.channel = Channel(connection, loop, self._hear, self._on_end)
         self.channel.read_only(FROM_WORKERS)
         self.ended: asyncio.Task[int] = loop.create_task(self._wait())
@@ -92,11 +121,21 @@ class Child:
 
     def expect(self, *answers: type[Answer]) -> asyncio.Future[Answer]:
         """The next message of one of these types. Raises Gone when awaited and the worker ends before."""
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        return self._wait_for(answers, None)
+
+    async def ask_pieces(self, message: object, answer: type[PieceT]) -> list[PieceT]:
+        """Say something and wait for an answer that comes in pieces, all of them. Raises Gone."""
+        waiting = self._wait_for((answer,), [])
+        self.send(message)
+        pieces: list[PieceT] = await waiting
+        return pieces
+
+    def _wait_for(self, answers: tuple[type, ...], pieces: list[Any] | None) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.ended.done():
             future.set_exception(Gone())
         else:
-            self._asked.append((answers, future))
+            self._asked.append(_Asked(answers, future, pieces))
         return future
 
     async def end(self) -> int:
@@ -119,11 +158,9 @@ class Child:
             os.close(one)
         self._on_message(self, message)
         for asked in self._asked:
-            answers, future = asked
-            if isinstance(message, answers):
-                self._asked.remove(asked)
-                if not future.done():
-                    future.set_result(message)
+            if isinstance(message, asked.answers):
+                if asked.is_answered_by(message):
+                    self._asked.remove(asked)
                 break
 
     def _on_end(self, why: str) -> None:
@@ -136,10 +173,10 @@ class Child:
     def _forsake(self) -> None:
         self.is_serving = False
         asked, self._asked = self._asked, []
-        for _, future in asked:
-            if not future.done():
-                future.set_exception(Gone())
-                future.exception()  # whoever does not look does not care
+        for one in asked:
+            if not one.future.done():
+                one.future.set_exception(Gone())
+                one.future.exception()  # whoever does not look does not care
 
     async def _wait(self) -> int:
         code = await self._process.wait()
@@ -188,10 +225,10 @@ class Launch:
 
 
 async def ask_all(
-    children: Iterable[Child], message: object, answer: type[Answer], patience: float
-) -> list[tuple[Child, Answer]]:
-    """Ask all of these at once; what those answer that do so in time. patience: seconds."""
-    asked = [(child, asyncio.ensure_future(child.ask(message, answer))) for child in children]
+    children: Iterable[Child], message: object, answer: type[PieceT], patience: float
+) -> list[tuple[Child, list[PieceT]]]:
+    """Ask all of these at once; the pieces that those answer who do so in time. patience: seconds."""
+    asked = [(child, asyncio.ensure_future(child.ask_pieces(message, answer))) for child in children]
     if asked:
         await asyncio.wait([future for _, future in asked], timeout=patience)
     answers = []

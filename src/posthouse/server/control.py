@@ -152,7 +152,7 @@ class TidyLog:
 
 @dataclass(frozen=True, slots=True)
 class AskStatus:
-    """Answered by `StatusReport`."""
+    """Answered by `StatusReport`, in as many pieces as it takes; one question after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +221,10 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """report  as `server.status.Status` words it"""
+    """A piece of how this worker is (`server.status.Status`); the last one ends the answer to `AskStatus`."""
 
     report: Mapping[str, object]
+    is_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from posthouse import __version__
@@ -21,7 +21,8 @@ from posthouse.server.control import AskStatus, StatusReport
 from posthouse.server.ordering import Ordering, Wish, described
 from posthouse.server.parts import Scout
 from posthouse.server.reloads import Outcome
-from posthouse.server.status import Moment
+from posthouse.server.slices import at_once, in_slices
+from posthouse.server.status import Moment, joined
 from posthouse.server.upgrades import Upgraded
 from posthouse.server.workers import Workers
 
@@ -79,7 +80,7 @@ class GroupStatus:
         serving = [child for child in supervisor.workers.children() if child.is_serving]
         answers = await ask_all(serving, AskStatus(), StatusReport, ANSWER_SECONDS)
         moment = Moment(self._clock(), self._wall())
-        reports: list[Report] = [dict(answer.report) for _, answer in answers]
+        reports = [joined(piece.report for piece in pieces) for _, pieces in answers]
         workers = [
             {
                 "slot": child.slot,
@@ -104,7 +105,7 @@ class GroupStatus:
             "workers": workers,
             "sites": reports[0]["sites"] if reports else [],
             "pools": overlaid(
-                merged_pools([one["pools"] for one in reports]),
+                await in_slices(_merge([one["pools"] for one in reports])),
                 supervisor.scout.report() if supervisor.scout is not None else {},
             ),
             "orders": [_order(*one, moment) for one in supervisor.ordering.orders.all()],
@@ -131,7 +132,15 @@ def _order(pool: str, backend: str, order: Order, moment: Moment) -> Report:
 
 def merged_pools(reports: Sequence[Sequence[Report]]) -> list[Report]:
     """The pools of all workers, by name; in the order of the first worker."""
-    return [_pool(same) for same in _by_name(reports)]
+    return at_once(_merge(reports))
+
+
+def _merge(reports: Sequence[Sequence[Report]]) -> Generator[None, None, list[Report]]:
+    merged = []
+    for same in _by_name(reports):
+        merged.append(_pool(same))
+        yield
+    return merged
 
 
 def overlaid(pools: Sequence[Report], found: Mapping[str, Mapping[str, Any]]) -> list[Report]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol
@@ -41,6 +41,7 @@ from posthouse.server.beliefs import Known
 from posthouse.server.generation import Generation, build, rebuild
 from posthouse.server.logs import DryLogs
 from posthouse.server.runtime import Runtime
+from posthouse.server.slices import in_slices
 from posthouse.server.status import Moment, probe_report, source_report
 from posthouse.server.told import Believed, Found, Noted
 
@@ -121,12 +122,12 @@ class Lookout:
         runtime.on_belief = self._tell_belief
         self.probes, self.discoverer = runtime.probes, runtime.discoverer
         self.discoverer.on_found = self._tell_members
-        self._watched: dict[SiteKey, SiteSpec] = {}
+        self._view = _View()
         self._generation: Generation | None = None
-        self._prepared: tuple[Generation, dict[SiteKey, SiteSpec]] | None = None
+        self._prepared: tuple[Generation, _View] | None = None
 
     def __repr__(self) -> str:
-        return f"<Lookout sites={len(self._watched)} {self.probes!r} {self.discoverer!r}>"
+        return f"<Lookout sites={len(self._view.watched)} {self.probes!r} {self.discoverer!r}>"
 
     # --- what is asked
 
@@ -137,25 +138,20 @@ class Lookout:
 
     async def prepare(self, config: Config) -> None:
         """See `parts.Scout`."""
-        watched = {}
-        for site in config.sites:
-            wanted = what_is_watched(site)
-            if wanted is not None:
-                before = self._watched.get(site_key(site))
-                watched[site_key(site)] = before if before == wanted else wanted
-        seen = Config(tuple(watched.values()))
+        view = await in_slices(_look(config, self._view))
+        seen = Config(tuple(view.watched.values()))
         if self._generation is None:
             built = build(seen, self._runtime, None)
         else:
             built = await rebuild(seen, self._runtime, self._generation)
-        self._prepared = built, watched
+        self._prepared = built, view
         if self._expected:
             self._foretell(built)
 
     def commit(self) -> None:
         """See `parts.Scout`."""
         assert self._prepared is not None
-        (built, self._watched), self._prepared = self._prepared, None
+        (built, self._view), self._prepared = self._prepared, None
         old, self._generation = self._generation, built
         built.start()
         if old is not None:
@@ -261,6 +257,36 @@ class Lookout:
             }
             for name, pool in self._generation.pools.items()
         }
+
+
+class _View:
+    """What is watched of a configuration.
+
+    watched  by site
+    known    by identity, the sites that were looked at, with what is watched of each: one that stays is the same object
+             (see `config/delta.py`), and is not looked at again
+    """
+
+    __slots__ = ("known", "watched")
+
+    def __init__(self) -> None:
+        self.watched: dict[SiteKey, SiteSpec] = {}
+        self.known: dict[int, tuple[SiteSpec, SiteSpec | None]] = {}
+
+
+def _look(config: Config, before: _View) -> Generator[None, None, _View]:
+    view = _View()
+    for site in config.sites:
+        known = before.known.get(id(site))
+        wanted = what_is_watched(site) if known is None else known[1]
+        if wanted is not None:
+            key = site_key(site)
+            if known is None and (same := before.watched.get(key)) == wanted:
+                wanted = same
+            view.watched[key] = wanted
+        view.known[id(site)] = site, wanted
+        yield
+    return view
 
 
 def what_is_watched(site: SiteSpec) -> SiteSpec | None:

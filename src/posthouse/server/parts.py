@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -242,8 +242,8 @@ class WorkerParts(Protocol):
     def tidy_log(self, path: str) -> None:
         """Nobody writes to the files put aside from this one."""
 
-    def status(self) -> dict[str, object]:
-        """What there is and how it is, as far as this worker knows."""
+    def status(self) -> Iterator[dict[str, object]]:
+        """What there is and how it is, as far as this worker knows, in pieces (`status.Status.pieces`)."""
 
     async def measure(self) -> Snapshot:
         """What this worker has counted."""

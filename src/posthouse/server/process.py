@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from posthouse.balance.orders import Orders
@@ -95,9 +95,9 @@ class Process:
         is_done = self._runtime.logs.reopen_file(message.path)
         self.tell(Reopened(message.path, message.turn, is_done))
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> Iterator[dict[str, object]]:
         """See `parts.WorkerParts`."""
-        return self._status.status()
+        return self._status.pieces()
 
     async def measure(self) -> Snapshot:
         """See `parts.WorkerParts`."""

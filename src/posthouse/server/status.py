@@ -7,9 +7,9 @@ goes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from posthouse import __version__
 from posthouse.balance.backend import Backend
@@ -22,6 +22,11 @@ from posthouse.server.discoverer import Heard
 from posthouse.server.pressure import Shortage
 
 Report = dict[str, object]
+
+_T = TypeVar("_T")
+
+POOLS_AT_ONCE: Final = 50
+"""Of a report in one piece, and as many sites: a millisecond's work, for who makes it and for who reads it."""
 
 
 class Serving(Protocol):
@@ -99,13 +104,16 @@ class Status:
         self._sources = sources
         self._moment = moment
 
-    def status(self) -> Report:
-        """Everything, as of now."""
+    def pieces(self) -> Iterator[Report]:
+        """Everything, each piece as of when it is made: first what concerns all, then some sites or pools each.
+
+        `joined` makes one report of them.
+        """
         worker, moment = self._worker, self._moment()
         serving = worker.serving
         sites: Sequence[SiteSpec] = serving.config.sites if serving is not None else ()
         pools = list(serving.pools.values()) if serving is not None else []
-        return {
+        yield {
             "version": __version__,
             "pid": os.getpid(),
             "config": self._config,
@@ -117,9 +125,14 @@ class Status:
             "connections": worker.connections,
             "connections_limit": worker.connections_limit,
             "short_of": [name for name, one in worker.shortages.items() if one.is_now],
-            "sites": [_site(one) for one in sites],
-            "pools": [self._pool(one, moment) for one in pools],
+            "sites": [],
+            "pools": [],
         }
+        for some in _some(sites):
+            yield {"sites": [_site(one) for one in some]}
+        for few in _some(pools):
+            moment = self._moment()
+            yield {"pools": [self._pool(one, moment) for one in few]}
 
     def _pool(self, pool: Pool, moment: Moment) -> Report:
         pool.look(moment.now)
@@ -155,6 +168,21 @@ class Status:
             "left_out_s": round(left_out, 3) if left_out > 0 else None,
             "probe": probe_report(self._probes.last(backend), moment),
         }
+
+
+def joined(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The report that these are the pieces of."""
+    first, *others = pieces
+    report = dict(first)
+    lists: dict[str, list[object]] = {}
+    for piece in others:
+        for name, values in piece.items():
+            lists.setdefault(name, []).extend(values)
+    return {**report, **lists}
+
+
+def _some(things: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (things[at : at + POOLS_AT_ONCE] for at in range(0, len(things), POOLS_AT_ONCE))
 
 
 def probe_report(last: Last | None, moment: Moment) -> Report | None:

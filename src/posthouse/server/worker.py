@@ -91,6 +91,7 @@ class Worker:
         self._fresh: dict[ListenKey, socket.socket] = {}
         self._retired: list[Built] = []
         self._tasks = Tasks()
+        self._reporting = asyncio.Lock()
         self._is_stopping = False
         self.began = time.monotonic()
         self.reloads: ReloadCount | None = None  # the supervisor's affair
@@ -109,7 +110,7 @@ class Worker:
             Stop: lambda message, _: self._stop(),
             Abort: lambda message, _: self._end(STOPPED_TWICE, self._in_flight()),
             Ping: lambda message, _: parts.tell(Pong(self._in_flight())),
-            AskStatus: lambda message, _: parts.tell(StatusReport(parts.status())),
+            AskStatus: lambda message, _: self._tasks.spawn(self._report()),
             Measure: lambda message, _: self._tasks.spawn(self._measure(message)),
             Collected: lambda message, _: parts.collected(message),
             **dict.fromkeys(GROUP_MESSAGES, parts.hear_of_group),
@@ -200,6 +201,17 @@ class Worker:
             last = piece
         assert last is not None
         self._parts.tell(Measured(message.round, last, is_last=True))
+
+    async def _report(self) -> None:
+        async with self._reporting:  # the pieces of two answers are not to mix
+            last: dict[str, object] | None = None
+            for piece in self._parts.status():
+                if last is not None:
+                    self._parts.tell(StatusReport(last, is_last=False))
+                    await asyncio.sleep(0)  # requests are not to wait for it
+                last = piece
+            assert last is not None
+            self._parts.tell(StatusReport(last))
 
     # --- change
 

@@ -55,6 +55,28 @@ def test_status() -> None:
     assert (status, report) == (b"HTTP/1.1 200 OK", {"pools": ["ä"]})
 
 
+def test_while_a_long_report_is_written_others_have_their_turns() -> None:
+    report: api.Report = {"numbers": list(range(4 * api.PIECES_AT_ONCE))}
+    turns = 0
+
+    async def asked() -> bytes:
+        loop = asyncio.get_running_loop()
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(turn)
+
+        functions = Functions()
+        functions.status = lambda: report  # type: ignore[assignment, method-assign, return-value]
+        loop.call_soon(turn)
+        return await api.answer(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n", functions, Codec())
+
+    _, _, body = asyncio.run(asked()).partition(b"\r\n\r\n")
+    assert json.loads(body) == report
+    assert turns >= 4
+
+
 def test_an_order_is_a_query() -> None:
     status, _, report = ask(
         "POST /backend?order=drain&pool=a+b%2F&backend=%C3%A4&weight= HTTP/1.1\nHost: localhost"

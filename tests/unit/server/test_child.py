@@ -11,7 +11,17 @@ import pytest
 
 from posthouse.errors import StartError
 from posthouse.server.child import Child, Gone, Launch
-from posthouse.server.control import Abort, Ended, Ping, Pong, Prepared, Refused, Welcome
+from posthouse.server.control import (
+    Abort,
+    AskStatus,
+    Ended,
+    Ping,
+    Pong,
+    Prepared,
+    Refused,
+    StatusReport,
+    Welcome,
+)
 from posthouse.server.recruits import Recruits
 from unit.server.fakes import Remembering
 from unit.server.troupe import Cast
@@ -37,6 +47,42 @@ def test_answers_go_to_who_asked(loop: asyncio.AbstractEventLoop, log: Rememberi
         await player.clear()
 
     loop.run_until_complete(conversation())
+
+
+def test_an_answer_in_pieces_is_whole_with_the_last_one(
+    loop: asyncio.AbstractEventLoop, log: Remembering
+) -> None:
+    def piece(number: int, *, is_last: bool) -> StatusReport:
+        return StatusReport({"number": number}, is_last=is_last)
+
+    async def conversation() -> None:
+        cast = Cast(log)
+        child = await cast.start_worker(0, lambda child, message: None)
+        player = cast.players[0]
+        player.is_deaf = True
+        nobody = asyncio.ensure_future(child.ask_pieces(AskStatus(), StatusReport))
+        await asyncio.sleep(0)
+        asked = asyncio.ensure_future(child.ask_pieces(AskStatus(), StatusReport))
+        pong = child.expect(Pong)
+        await asyncio.sleep(0)
+        nobody.cancel()  # its answer comes all the same, and is nobody else's
+        for number in (1, 2):
+            player.tell(piece(number, is_last=number == 2))
+        player.tell(piece(3, is_last=False))
+        player.tell(Pong(0))
+        await pong
+        assert not asked.done()
+        player.tell(piece(4, is_last=True))
+        assert await asked == [piece(3, is_last=False), piece(4, is_last=True)]
+        unfinished = asyncio.ensure_future(child.ask_pieces(AskStatus(), StatusReport))
+        await asyncio.sleep(0)
+        player.tell(piece(5, is_last=False))
+        child.kill()
+        with pytest.raises(Gone):
+            await unfinished
+        await player.clear()
+
+    loop.run_until_complete(asyncio.wait_for(conversation(), 20))
 
 
 def test_who_ends_does_not_answer(loop: asyncio.AbstractEventLoop, log: Remembering) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from posthouse.adapt import adapt
 from posthouse.balance.active_health import Belief, Finding, State, Verdict
+from posthouse.config.specs import Config, SiteSpec
 from posthouse.errors import ConfigError
 from posthouse.probe.prober import Prober
 from posthouse.probe.probes import Probes
@@ -261,6 +262,41 @@ def test_only_what_is_asked_is_looked_at() -> None:
     (route,) = watched.routes
     assert (route.base, route.pool.policy.name, route.pool.max_conns) == ("/a", "random", 0)
     assert watched.logs == () and watched.addresses == first.addresses
+
+
+def test_a_reload_looks_only_at_sites_that_have_changed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[SiteSpec] = []
+
+    def look(site: SiteSpec) -> SiteSpec | None:
+        looked.append(site)
+        return what_is_watched(site)
+
+    monkeypatch.setattr(module, "what_is_watched", look)
+    checked = "http://{}.test {{\n proxy / http://127.0.0.1:{} {{\n health_check /h\n}}\n}}\n"
+
+    def config(port: int) -> Config:
+        return adapt(checked.format("p", 1) + checked.format("q", port) + "r.test {\n}\n", "C", env={}).config
+
+    async def story() -> None:
+        first = config(2)
+        await scene.lookout.prepare(first)
+        scene.lookout.commit()
+        assert len(looked) == 3
+        p, _, r = first.sites
+        second = Config((p, config(3).sites[1], r))
+        await scene.lookout.prepare(second)
+        scene.lookout.abandon()
+        await scene.lookout.prepare(second)
+        scene.lookout.commit()
+        assert looked[3:] == [second.sites[1]] * 2, "what was abandoned is looked at again"
+        await scene.lookout.prepare(second)
+        scene.lookout.commit()
+        assert len(looked) == 5
+        assert len(scene.lookout.probes) == 2
+
+    scene.run(story())
 
 
 def test_no_check_no_report(scene: Scene) -> None:

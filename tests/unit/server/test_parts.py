@@ -41,7 +41,7 @@ def test_the_real_parts_fit() -> None:
     as_admin(AdminServers([AdminServer(place, functions, ProcessLog())])).close()
     ours, theirs = socket.socketpair()
     process = Process(Welcome(0, 1), theirs, "asyncio")
-    assert as_worker_parts(process).status()["exchanges"] == 0
+    assert next(as_worker_parts(process).status())["exchanges"] == 0
     process._channel.close()
     process.loop.close()
     ours.close()

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from posthouse.server.discoverer import NOTHING_HEARD, Heard
 from posthouse.server.generation import Generation, build
 from posthouse.server.pressure import Shortage
 from posthouse.server.runtime import Runtime
-from posthouse.server.status import Moment, Status
+from posthouse.server.status import POOLS_AT_ONCE, Moment, Status, joined
 from unit.server.fakes import Remembering
 
 NOW = 1000.0
@@ -94,7 +95,7 @@ def test_everything(runtime: Runtime) -> None:
     status = Status(
         Work(generation), "/etc/Caddyfile", Found(runtime), lambda: Moment(NOW, WALL), runtime.discoverer
     )
-    report = status.status()
+    report = joined(status.pieces())
     assert json.loads(json.dumps(report)) == {
         "version": __version__,
         "pid": os.getpid(),
@@ -183,7 +184,7 @@ def test_sources(runtime: Runtime) -> None:
     text = ":80 {\n proxy / srv://a dns://b:1 file:/c srv://d\n}\n"
     generation = build(adapt(text, "Caddyfile", env={}).config, runtime, None)
     status = Status(Work(generation), None, runtime.probes, lambda: Moment(NOW, WALL), Heards())
-    (pool,) = json.loads(json.dumps(status.status()))["pools"]
+    (pool,) = json.loads(json.dumps(joined(status.pieces())))["pools"]
     trouble = "SRV: the name does not exist"
     since = [f"2027-01-15T07:59:5{second}.250Z" for second in (7, 8, 9)]
     assert pool["backends"] == []
@@ -205,7 +206,7 @@ def test_nothing_is_known_yet(runtime: Runtime) -> None:
     generation = build(adapt(":80 {\n proxy / a:1\n}\n", "Caddyfile", env={}).config, runtime, None)
     work = Work(generation, retiring=0)
     status = Status(work, None, runtime.probes, lambda: Moment(NOW, WALL), runtime.discoverer)
-    report = json.loads(json.dumps(status.status()))
+    report = json.loads(json.dumps(joined(status.pieces())))
     (pool,) = report["pools"]
     assert report["config"] is None
     assert pool["queue"] == {"length": 0, "size": 100, "wait_s": 1.0, "oldest_ms": None}
@@ -227,5 +228,22 @@ def test_nothing_is_known_yet(runtime: Runtime) -> None:
         }
     ]
     work.serving = None
-    report = status.status()
+    report = joined(status.pieces())
     assert (report["generation"], report["sites"], report["pools"]) == (0, [], [])
+
+
+def test_a_piece_has_no_more_than_so_many_sites_or_pools(runtime: Runtime) -> None:
+    count = 2 * POOLS_AT_ONCE + 1
+    text = "".join(f"{number}.test {{\n proxy / a\n}}\n" for number in range(count))
+    generation = build(adapt(text, "Caddyfile", env={}).config, runtime, None)
+    status = Status(Work(generation), None, Found(runtime), lambda: Moment(NOW, WALL), runtime.discoverer)
+    first, *others = status.pieces()
+    assert (first["sites"], first["pools"]) == ([], [])
+    sizes = [{name: len(values) for name, values in piece.items()} for piece in map(dict[str, Any], others)]
+    for name in ("sites", "pools"):
+        assert [one[name] for one in sizes if name in one] == [POOLS_AT_ONCE, POOLS_AT_ONCE, 1]
+    assert all(len(one) == 1 for one in sizes)
+    report = joined([first, *others])
+    assert [one["name"] for one in report["sites"]] == [f"{number}.test" for number in range(count)]
+    assert [one["name"] for one in report["pools"]] == [f"{number}.test /" for number in range(count)]
+    generation.retire()

@@ -21,6 +21,7 @@ from posthouse.server.control import (
     Abandon,
     Abort,
     Ahead,
+    AskStatus,
     Collected,
     Commit,
     Empty,
@@ -37,6 +38,7 @@ from posthouse.server.control import (
     ReopenLogs,
     Serving,
     Sockets,
+    StatusReport,
     Stop,
     Stopping,
     TidyLog,
@@ -227,6 +229,30 @@ def test_what_it_has_counted_comes_in_pieces(play: Play, monkeypatch: pytest.Mon
         assert [one.is_last for one in heard] == [False, False, True]
         told = [item for one in heard for item in one.piece.rows["posthouse_queue_length"].items()]
         assert dict(told) == samples
+
+    play(conversation)
+
+
+def test_its_status_comes_in_pieces_with_a_turn_for_others_between(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two who ask at once get one answer after the other."""
+    turns: list[None] = []
+    seen: list[int] = []
+
+    async def conversation(boss: Boss) -> None:
+        def pieces() -> Iterator[dict[str, object]]:
+            for number in range(3):
+                seen.append(len(turns))
+                asyncio.get_running_loop().call_soon(turns.append, None)
+                yield {"number": number}
+
+        monkeypatch.setattr(boss.player, "status", pieces)
+        await boss.say(AskStatus(), AskStatus())
+        await until(lambda: len(boss.heard) == 6)
+        wanted = [StatusReport({"number": number}, is_last=number == 2) for number in range(3)]
+        assert boss.heard == wanted * 2
+        assert seen[1] < seen[2] and seen[4] < seen[5], "the loop has turned"
 
     play(conversation)
 

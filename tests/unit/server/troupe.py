@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Container, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -180,8 +180,8 @@ class Player:
         for one in descriptors:
             os.close(one)
 
-    def status(self) -> dict[str, object]:
-        return self.report
+    def status(self) -> Iterator[dict[str, object]]:
+        return iter((self.report,))
 
     def obey(self, orders: Orders) -> None:
         self.orders.append(orders)
