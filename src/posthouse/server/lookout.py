@@ -139,7 +139,7 @@ class Lookout:
     async def prepare(self, config: Config) -> None:
         """See `parts.Scout`."""
         view = await in_slices(_look(config, self._view))
-        seen = Config(tuple(view.watched.values()))
+        seen = Config(tuple(view.watched))
         if self._generation is None:
             built = build(seen, self._runtime, None)
         else:
@@ -262,15 +262,17 @@ class Lookout:
 class _View:
     """What is watched of a configuration.
 
-    watched  by site
+    watched  what there is of each site, in the order of the file
+    by_key   the same, to find again what has not changed; sites on port 0 may share a key
     known    by identity, the sites that were looked at, with what is watched of each: one that stays is the same object
              (see `config/delta.py`), and is not looked at again
     """
 
-    __slots__ = ("known", "watched")
+    __slots__ = ("by_key", "known", "watched")
 
     def __init__(self) -> None:
-        self.watched: dict[SiteKey, SiteSpec] = {}
+        self.watched: list[SiteSpec] = []
+        self.by_key: dict[SiteKey, SiteSpec] = {}
         self.known: dict[int, tuple[SiteSpec, SiteSpec | None]] = {}
 
 
@@ -281,9 +283,10 @@ def _look(config: Config, before: _View) -> Generator[None, None, _View]:
         wanted = what_is_watched(site) if known is None else known[1]
         if wanted is not None:
             key = site_key(site)
-            if known is None and (same := before.watched.get(key)) == wanted:
+            if known is None and (same := before.by_key.get(key)) == wanted:
                 wanted = same
-            view.watched[key] = wanted
+            view.watched.append(wanted)
+            view.by_key[key] = wanted
         view.known[id(site)] = site, wanted
         yield
     return view

@@ -250,6 +250,18 @@ def test_what_another_process_found_is_told_before_anybody_serves(scene: Scene) 
     scene.run(story())
 
 
+def test_sites_that_have_only_their_port_0_in_common_are_all_looked_at(scene: Scene) -> None:
+    async def story() -> None:
+        site = "http://127.0.0.1:0 {{\n proxy / http://{0}:1 {{\n name {0}\n health_check /h\n }}\n}}\n"
+        await scene.use(site.format("a") + site.format("b"))
+        assert len(scene.lookout.probes) == 2
+        kept = scene.prober("http://a:1"), scene.prober("http://b:1")
+        await scene.use("# moved\n" + site.format("a") + site.format("b"))
+        assert (scene.prober("http://a:1"), scene.prober("http://b:1")) == kept
+
+    scene.run(story())
+
+
 def test_only_what_is_asked_is_looked_at() -> None:
     text = (
         "http://p.test {\n log / stdout\n"
