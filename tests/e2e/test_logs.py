@@ -330,3 +330,20 @@ def test_renaming_and_usr1_lose_no_line_and_rotation_goes_on(
         asking.join(10)
     assert sorted(lines_of(tmp_path)) == sorted(f"{target} 200" for target in asking.answered)
     assert (tmp_path / "access.mine").stat().st_size > 0
+
+
+# -- several workers
+
+
+def test_long_lines_of_several_workers_stay_whole_on_one_stdout(backend: ScriptedBackend) -> None:
+    site = 'http://:PORT {\n bind 127.0.0.1\n log / stdout "{uri} {status}"\n proxy / BACKEND\n}\n'
+    with Posthouse(site, workers=2, BACKEND=backend.address) as running:
+        asked = []
+        for number in range(60):
+            with RawClient(running.port) as client:
+                asked.append(f"/{number}?{LONG}")
+                assert client.exchange(request("GET", asked[-1])).status == 200
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        lines = running.stdout().splitlines()
+    assert sorted(lines) == sorted(f"{target} 200" for target in asked)
