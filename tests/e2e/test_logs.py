@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -347,3 +350,32 @@ def test_long_lines_of_several_workers_stay_whole_on_one_stdout(backend: Scripte
         assert running.wait() == 0
         lines = running.stdout().splitlines()
     assert sorted(lines) == sorted(f"{target} 200" for target in asked)
+
+
+def test_with_stderr_closed_it_serves_all_the_same(backend: ScriptedBackend, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "Caddyfile").write_text(
+        f"http://:{port} {{\n bind 127.0.0.1\n proxy / {backend.address}\n}}\n"
+    )
+    words = [sys.executable, "-m", "posthouse", "run", "--config", str(tmp_path / "Caddyfile"), "--workers"]
+    running = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *words, "2", "--pidfile", str(tmp_path / "pid")],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with RawClient(port) as client:
+                    assert client.exchange(request("GET", "/")).status == 200
+                    break
+            except OSError:
+                assert running.poll() is None and time.monotonic() < deadline, running
+                time.sleep(0.02)
+        running.send_signal(signal.SIGTERM)
+        assert running.communicate(timeout=30)[0] == b""
+        assert running.returncode == 0
+    finally:
+        running.kill()
+        running.communicate()
