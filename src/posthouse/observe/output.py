@@ -14,6 +14,7 @@ A regular file may be rotated: no line is cut in two, and none is written past t
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import stat
@@ -54,6 +55,7 @@ class Output:
         "_is_torn",
         "_kept",
         "_late",
+        "_looked_at",
         "_poll",
         "_turn",
         "_written",
@@ -79,6 +81,7 @@ class Output:
         self.lost = 0
         self._kept = b""
         self._late: list[bytes] = []
+        self._looked_at = 0
         self._is_sending = False
         self._is_torn = False
         self.rotator: Rotator | None = None
@@ -158,12 +161,19 @@ class Output:
                 return lines
         return lines[self._push(lines) :]
 
-    def look(self) -> None:
-        """Put a file aside that others have filled."""
+    def look(self) -> float:
+        """Put a file aside that others have filled. How many times as much fits as came since the last look."""
         if self.rotator is None or not self._is_file or self._fd < 0 or self._is_sending or self._kept:
-            return
-        if os.fstat(self._fd).st_size >= self.rotator.rotation.size:
+            return math.inf
+        size, before = os.fstat(self._fd).st_size, self._looked_at
+        self._looked_at = size
+        room = self.rotator.rotation.size - size
+        if room <= 0:
+            self._looked_at = 0
             self._rotate(self.rotator)
+            return 0.0
+        growth = size - before if size >= before else size  # less: we have begun a new one meanwhile
+        return room / growth if growth else math.inf
 
     def _rotate(self, rotator: Rotator) -> bool:
         """Put the file aside; whether there is room now."""
