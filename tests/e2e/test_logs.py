@@ -18,7 +18,7 @@ import pytest
 
 from kit import Posthouse, RawClient, ScriptedBackend, Stage, request, response
 from kit.http1 import Truncated
-from kit.posthouse import RefusingPort
+from kit.posthouse import RefusingPort, free_port
 
 SITES = r"""
 http://format.test:PORT {
