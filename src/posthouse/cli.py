@@ -15,6 +15,7 @@ from posthouse.commands import COMMANDS, find, succession, v1_flags
 from posthouse.commands.command_line import UsageError
 from posthouse.commands.ending import end
 from posthouse.commands.report import complain, complain_of_mistakes
+from posthouse.commands.standard_streams import occupy
 from posthouse.errors import ConfigError, StartError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv  None: those of the process, which ends here then
     """
     if argv is None:
+        occupy()
         end(main(sys.argv[1:]))
     words = list(argv or ())
     # Starting makes only what stays: collecting on the way costs a tenth of the time. The worker turns it on.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +18,7 @@ import pytest
 
 from kit import Posthouse, RawClient, ScriptedBackend, Stage, request, response
 from kit.http1 import Truncated
-from kit.posthouse import RefusingPort
+from kit.posthouse import RefusingPort, free_port
 
 SITES = r"""
 http://format.test:PORT {
@@ -330,3 +333,49 @@ def test_renaming_and_usr1_lose_no_line_and_rotation_goes_on(
         asking.join(10)
     assert sorted(lines_of(tmp_path)) == sorted(f"{target} 200" for target in asking.answered)
     assert (tmp_path / "access.mine").stat().st_size > 0
+
+
+# -- several workers
+
+
+def test_long_lines_of_several_workers_stay_whole_on_one_stdout(backend: ScriptedBackend) -> None:
+    site = 'http://:PORT {\n bind 127.0.0.1\n log / stdout "{uri} {status}"\n proxy / BACKEND\n}\n'
+    with Posthouse(site, workers=2, BACKEND=backend.address) as running:
+        asked = []
+        for number in range(60):
+            with RawClient(running.port) as client:
+                asked.append(f"/{number}?{LONG}")
+                assert client.exchange(request("GET", asked[-1])).status == 200
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        lines = running.stdout().splitlines()
+    assert sorted(lines) == sorted(f"{target} 200" for target in asked)
+
+
+def test_with_stderr_closed_it_serves_all_the_same(backend: ScriptedBackend, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "Caddyfile").write_text(
+        f"http://:{port} {{\n bind 127.0.0.1\n proxy / {backend.address}\n}}\n"
+    )
+    words = [sys.executable, "-m", "posthouse", "run", "--config", str(tmp_path / "Caddyfile"), "--workers"]
+    running = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *words, "2", "--pidfile", str(tmp_path / "pid")],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with RawClient(port) as client:
+                    assert client.exchange(request("GET", "/")).status == 200
+                    break
+            except OSError:
+                assert running.poll() is None and time.monotonic() < deadline, running
+                time.sleep(0.02)
+        running.send_signal(signal.SIGTERM)
+        assert running.communicate(timeout=30)[0] == b""
+        assert running.returncode == 0
+    finally:
+        running.kill()
+        running.communicate()

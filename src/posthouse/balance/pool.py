@@ -233,7 +233,10 @@ class Pool:
 
     def can_queue(self) -> bool:
         """Whether one more may wait: then it must join the queue at once."""
-        return self.queue.claim(self.spec.queue.size)
+        size = self.spec.queue.size
+        if size and self.claims is not None:
+            size += self.claims.left_to_others()
+        return self.queue.claim(size)
 
     @property
     def changes_at(self) -> float:

@@ -60,6 +60,7 @@ class AccessLog:
 
     __slots__ = (
         "_call_later",
+        "_has_told",
         "_has_trouble",
         "_lines",
         "_process_log",
@@ -78,6 +79,7 @@ class AccessLog:
         self._size = 0
         self._timer: Cancellable | None = None
         self._has_trouble = False
+        self._has_told = False
         self._turns_left = -1
         self.is_closed = False
 
@@ -158,7 +160,7 @@ class AccessLog:
     def _report(self) -> None:
         sink = self._sink
         self._has_trouble = True
-        self._process_log.error(
+        self._has_told |= self._process_log.begin_trouble(
             "log not written",
             key=sink.name,
             limit=ONCE_A_MINUTE,
@@ -169,6 +171,9 @@ class AccessLog:
 
     def _report_end(self) -> None:
         sink = self._sink
-        self._has_trouble = False
-        self._process_log.info("log written again", path=sink.name, lost=sink.lost)
+        if (
+            self._has_told or sink.lost
+        ):  # the end of what nobody was told of is no news, but for lines that are lost
+            self._process_log.info("log written again", path=sink.name, lost=sink.lost)
+        self._has_trouble = self._has_told = False
         sink.lost = 0

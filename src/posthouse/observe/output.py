@@ -3,8 +3,8 @@
 A log must not stop the proxy. A regular file is written at once. Anything else (pipe, terminal, socket,
 device) may have a reader that does not keep up, and a plain write would then block the event loop and every
 exchange with it; so it is asked first whether it can take more, and gets at most PIPE_BUF bytes per
-question: that much a pipe that says yes takes without waiting, and takes in one piece (POSIX), so lines of
-several processes don't mix.
+question: that much a pipe that says yes takes without waiting (POSIX). Others may write to it as well; see
+`turn` for how their lines don't mix with ours.
 
 What could not be written is kept, in order and up to a limit, and goes out first next time; after a disk
 was full the log goes on at the very byte where it broke off.
@@ -14,6 +14,7 @@ A regular file may be rotated: no line is cut in two, and none is written past t
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import stat
@@ -21,6 +22,7 @@ import sys
 import time
 
 from posthouse.observe.rotation import Rotator
+from posthouse.observe.turn import Turn
 
 KEPT = 1 << 20
 """Bytes kept while the output takes nothing: some 5,000 lines. Past it, batches are dropped and counted."""
@@ -29,6 +31,8 @@ _OWN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY
 """O_NONBLOCK: opening a FIFO that nobody reads fails instead of waiting for ever; regular files ignore it."""
 _MODE = 0o644
 _PATIENCE = 1.0
+_PAUSE = 0.01
+"""Seconds between two looks whether others are through with their line, at the end only."""
 _SLOW = "the reader does not keep up"
 _CLOSED = "closed"
 
@@ -36,7 +40,7 @@ _CLOSED = "closed"
 class Output:
     """Where lines go. `name` is a path, "stdout" or "stderr" (a file of that name is "./stdout").
 
-    problem  why the last `send` kept something back: one short phrase, "" when all is well
+    problem  why the last `send` kept something back: one short phrase, "" when all is well (or just not our turn)
     lost     lines dropped since `lost` was last set to 0 (by whoever reports it)
     rotator  says when a file is full, and puts it aside; None: it grows for ever
 
@@ -51,7 +55,9 @@ class Output:
         "_is_torn",
         "_kept",
         "_late",
+        "_looked_at",
         "_poll",
+        "_turn",
         "_written",
         "lost",
         "name",
@@ -63,6 +69,7 @@ class Output:
     """-1 once closed."""
     _is_file: bool
     _poll: select.poll
+    _turn: Turn
     _written: int
     """The size of the file, but for what others do to it."""
 
@@ -74,6 +81,7 @@ class Output:
         self.lost = 0
         self._kept = b""
         self._late: list[bytes] = []
+        self._looked_at = 0
         self._is_sending = False
         self._is_torn = False
         self.rotator: Rotator | None = None
@@ -121,6 +129,7 @@ class Output:
             self._kept += lines
         else:
             self.lost += lines.count(b"\n")
+            self.problem = self.problem or _SLOW
         if self._kept:
             return False
         self.problem = ""
@@ -152,12 +161,19 @@ class Output:
                 return lines
         return lines[self._push(lines) :]
 
-    def look(self) -> None:
-        """Put a file aside that others have filled."""
+    def look(self) -> float:
+        """Put a file aside that others have filled. How many times as much fits as came since the last look."""
         if self.rotator is None or not self._is_file or self._fd < 0 or self._is_sending or self._kept:
-            return
-        if os.fstat(self._fd).st_size >= self.rotator.rotation.size:
+            return math.inf
+        size, before = os.fstat(self._fd).st_size, self._looked_at
+        self._looked_at = size
+        room = self.rotator.rotation.size - size
+        if room <= 0:
+            self._looked_at = 0
             self._rotate(self.rotator)
+            return 0.0
+        growth = size - before if size >= before else size  # less: we have begun a new one meanwhile
+        return room / growth if growth else math.inf
 
     def _rotate(self, rotator: Rotator) -> bool:
         """Put the file aside; whether there is room now."""
@@ -189,10 +205,13 @@ class Output:
         if self._fd < 0:
             return
         deadline = time.monotonic() + patience
-        while not self.send(b"") and self.problem == _SLOW:
+        while not self.send(b"") and self.problem in ("", _SLOW):
             left = deadline - time.monotonic()
-            if left <= 0 or not self._poll.poll(left * 1000):
+            if left <= 0 or (self.problem and not self._poll.poll(left * 1000)):
                 break
+            if not self.problem:
+                time.sleep(min(left, _PAUSE))
+        self._turn.give_up()
         self.lost += self._kept.count(b"\n")
         self._kept = b""
         if not self._is_given and self.name not in _STANDARD:
@@ -201,6 +220,7 @@ class Output:
 
     def _take(self, fresh: int) -> None:
         old = self._fd
+        self._turn.give_up()
         self._use(fresh)
         os.close(old)
 
@@ -209,12 +229,18 @@ class Output:
         status = os.fstat(fd)
         self._is_file = stat.S_ISREG(status.st_mode)
         self._written = status.st_size
+        self._turn = Turn(fd)
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
 
     def _push(self, data: bytes) -> int:
         """Write without waiting; how many bytes went out. If not all: `problem` says why."""
         sent = 0
+        if not data:
+            return sent
+        if not self._turn.begin():
+            self.problem = ""
+            return sent
         try:
             while sent < len(data):
                 piece = data[sent:] if self._is_file else _piece(data, sent)
@@ -225,9 +251,11 @@ class Output:
             self.problem = _SLOW
         except OSError as error:
             self.problem = error.strerror or str(error)
-        if sent:
-            self._written += sent
-            self._is_torn = data[sent - 1] != 10
+        finally:
+            if sent:
+                self._written += sent
+                self._is_torn = data[sent - 1] != 10
+            self._turn.end(is_torn=self._is_torn)
         return sent
 
 

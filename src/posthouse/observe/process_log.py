@@ -180,6 +180,10 @@ class ProcessLog:
         """Something failed. Rate-limited by `what` and `key` (the backend, the path, ...; not printed)."""
         self._log("ERROR", what, key, limit, fields)
 
+    def begin_trouble(self, what: str, *, key: str, limit: Limit, **fields: object) -> bool:
+        """As `error`; False: it was held back, and its end is no news either."""
+        return self._log("ERROR", what, key, limit, fields)
+
     def flush(self) -> None:
         """Write what is kept, and how many lines were held back. For signal and exit paths: never waits."""
         for what, key, held in self._throttle.take_held():
@@ -198,16 +202,17 @@ class ProcessLog:
         self.flush()
         self._sink.close()
 
-    def _log(self, level: str, what: str, key: str | None, limit: Limit, fields: dict[str, object]) -> None:
+    def _log(self, level: str, what: str, key: str | None, limit: Limit, fields: dict[str, object]) -> bool:
         now = self._clock()
         held = 0 if key is None else self._throttle.admit(what, key, limit, now)
         if now >= self._next_sweep or self._throttle.is_full:
             self._sweep(now)
         if held is None:
-            return
+            return False
         if held:
             fields["suppressed"] = held
         self._write(level, what, fields)
+        return True
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + ERRORS.seconds

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from posthouse.server.shared_keeper import SharedKeeper
 LOOK_SECONDS = 1.0
 """How often the sizes of files are looked at that several workers write to: they grow past their size by what the
 others write meanwhile."""
+LEAST_SECONDS = 0.02
+"""... and how often at most, when one grows quickly."""
 CLOSE_SECONDS = 2.0
 """All logs together have so long at the end to get rid of what slow readers have not taken."""
 
@@ -67,6 +70,7 @@ class Logs:
         self._shared: SharedKeeper | None = None
         self._is_rotating = True
         self._timer: asyncio.TimerHandle | None = None
+        self._pause = LOOK_SECONDS
 
     def __repr__(self) -> str:
         return f"<Logs {[key.output for key in self._held]}>"
@@ -118,9 +122,10 @@ class Logs:
 
     def _look(self) -> None:
         """The others may fill a file while we have nothing to write."""
-        for output in self._outputs.values():
-            output.look()
-        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+        times = min((output.look() for output in self._outputs.values()), default=math.inf)
+        # Twice until the first of them is full, at the pace at which it grows.
+        self._pause = min(LOOK_SECONDS, max(LEAST_SECONDS, self._pause * times / 2))
+        self._timer = self._loop.call_later(self._pause, self._look)
 
     def tidy(self, path: str) -> None:
         """Nobody writes to the files put aside from this one any more."""

@@ -125,17 +125,18 @@ class Workers:
             child = slot.child
             assert child is not None
             try:
-                judge(await child.ask(prepare, Prepared, Refused))
+                return judge(await child.ask(prepare, Prepared, Refused))
             except Gone:
                 code = await child.end()
+                if self.is_stopping:  # by us: another one has found a mistake, or a signal came
+                    return
                 slot.stillborn += 1
                 if slot.stillborn >= MOST_STILLBORN:
                     raise StartError(obituary(child, code, MOST_STILLBORN)) from None
-                facts: dict[str, Any] = {"worker": slot.number, "pid": child.pid, "ended": ended(code)}
-                self._log.error("worker ended at its start", **facts)
+                self._log.error(
+                    "worker ended at its start", worker=slot.number, pid=child.pid, ended=ended(code)
+                )
                 await self._give_birth(slot)
-            else:
-                return
 
     async def _give_birth(self, slot: Slot) -> Child:
         slot.child = await self._start(slot.number, self._hear)

@@ -186,6 +186,21 @@ def test_a_full_disk_is_reported_once_a_minute_and_its_lines_come_later(
     stage.log.close()
 
 
+def test_the_end_of_trouble_is_told_as_often_as_the_trouble_is(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    for _ in range(5):
+        disk.is_full = True
+        stage.log.write(b"one\n")
+        stage.clock.advance(FLUSH_SECONDS)
+        disk.is_full = False
+        stage.clock.advance(FLUSH_SECONDS)
+    assert stage.written() == b"one\n" * 5
+    assert [line[:20] for line in stage.reports()] == ["ERROR log not writte", "INFO log written aga"]
+    stage.log.close()
+
+
 def test_lines_that_had_to_be_dropped_are_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch)
     monkeypatch.setattr(output_module, "KEPT", FLUSH_BYTES + 100)

@@ -175,6 +175,57 @@ def test_a_line_longer_than_a_piece_is_written_all_the_same(fifo: tuple[Path, in
     output.close()
 
 
+def test_two_who_write_long_lines_to_one_pipe_do_not_write_into_each_others(fifo: tuple[Path, int]) -> None:
+    path, reader = fifo
+    one, two = Output(str(path)), Output(str(path))
+    for number in range(30):
+        one.send(b"%d" % number + b"1" * 9_000 + b"\n")
+        two.send(b"%d" % number + b"2" * 9_000 + b"\n")
+    assert one.is_behind and two.is_behind
+    # One of them is in the middle of a line; the other one waits for its turn, which is no trouble.
+    assert {one.problem, two.problem} == {"the reader does not keep up", ""}
+    seen = b""
+    while one.is_behind or two.is_behind:
+        seen += read_all(reader)
+        two.send(b"")
+        one.send(b"")
+    seen += read_all(reader)
+    lines = seen.splitlines()
+    for who in b"12":
+        ours = [line for line in lines if line[-1] == who]
+        assert ours == [b"%d" % number + bytes([who]) * 9_000 for number in range(30)]
+    assert len(lines) == 60
+    one.close()
+    two.close()
+
+
+def test_what_is_lost_while_it_is_not_our_turn_is_a_problem(fifo: tuple[Path, int]) -> None:
+    path, _ = fifo
+    one, two = Output(str(path)), Output(str(path))
+    one.send(b"x" * 100_000 + b"\n")
+    assert not two.send(b"y" * (KEPT - 1) + b"\n")
+    assert (two.problem, two.lost) == ("", 0)
+    assert not two.send(b"z\n")
+    assert (two.problem, two.lost) == ("the reader does not keep up", 1)
+    one.close(patience=0)
+    two.close(patience=0)
+
+
+def test_closing_waits_for_its_turn_but_not_for_ever(fifo: tuple[Path, int]) -> None:
+    path, reader = fifo
+    one, two = Output(str(path)), Output(str(path))
+    one.send(b"x" * 100_000 + b"\n")
+    two.send(b"line\n")
+    two.close(patience=0.03)
+    assert two.lost == 1
+    three = Output(str(path))
+    read_all(reader)
+    one.close(patience=0)  # with half a line out: the others go on nevertheless
+    assert three.send(b"three\n")
+    assert read_all(reader).endswith(b"three\n")
+    three.close()
+
+
 def test_a_reader_that_left_is_a_problem_and_not_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

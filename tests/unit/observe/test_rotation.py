@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -334,5 +335,17 @@ def test_it_looks_although_it_has_nothing_to_write(tmp_path: Path, size: int, fi
     desk.output.close()
     desk.output.look()
     plain = Output(str(tmp_path / "plain.log"))
-    plain.look()
+    assert plain.look() == math.inf
     plain.close()
+
+
+def test_a_look_tells_how_much_of_the_same_fits(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "access.log", 40)
+    looks = []
+    with open(desk.path, "ab", buffering=0) as other:
+        for line in (b"123456789\n", b"", b"1234\n", b"123456789012345678901234\n"):
+            other.write(line)
+            looks.append(desk.output.look())
+    assert looks == [3.0, math.inf, 5.0, 0.0]
+    assert desk.output.look() == math.inf, "a new one"
+    desk.output.close()

@@ -6,8 +6,9 @@ import asyncio
 import gzip
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,7 +17,7 @@ from posthouse.errors import StartError
 from posthouse.observe.access_log import AccessLog
 from posthouse.server import logs as logs_module
 from posthouse.server.control import LogMoved
-from posthouse.server.logs import DryLogs, LogKey, Logs, log_key
+from posthouse.server.logs import LEAST_SECONDS, DryLogs, LogKey, Logs, log_key
 from unit.server.fakes import Remembering, until
 
 
@@ -256,3 +257,28 @@ def test_a_file_that_cannot_be_reopened_is_told(logs: Logs, log: Remembering, tm
     folder.rmdir()
     assert not logs.reopen_file(str(folder / "a.log"))
     assert log.of("log not reopened")
+
+
+class Later:
+    """A loop that remembers in how many seconds it is to call."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> None:
+        self.asked.append(round(seconds, 3))
+
+
+def test_a_file_that_grows_quickly_is_looked_at_more_often(log: Remembering, tmp_path: Path) -> None:
+    path, later = tmp_path / "a.log", Later()
+    logs = Logs(cast("asyncio.AbstractEventLoop", later), log)
+    logs.share(lambda message: None, is_first=True)
+    logs.open(log_key(str(path)))
+    logs.rotate(log_key(str(path)), RotationSpec(size=1000))
+    with path.open("ab", buffering=0) as others:
+        for size in (0, 500, 300, 199, 100, 0):
+            others.write(b"x" * size)
+            logs._look()
+    # Half of it in a second: looked at after half of that. Then 200 fit, two thirds of what came in that time.
+    assert later.asked == [1.0, 1.0, 0.5, 0.167, LEAST_SECONDS, LEAST_SECONDS, 1.0]
+    logs.close()

@@ -181,6 +181,35 @@ def test_who_is_stillborn_at_the_start_gets_two_more_chances(play: Play, log: Re
     play(conversation, count=1)
 
 
+def test_of_a_refused_start_the_killed_are_not_reported_and_get_no_successor(
+    play: Play, log: Remembering
+) -> None:
+    async def conversation(scene: Scene) -> None:
+        hanging = asyncio.Event()
+        wrong = ConfigError(Mistake(NOWHERE, "no such policy"))
+
+        async def refusing(prepare: Prepare, config: Config, previous: Any) -> Any:
+            raise wrong
+
+        async def waiting(prepare: Prepare, config: Config, previous: Any) -> Any:
+            await hanging.wait()
+
+        def prepared(player: Player) -> None:
+            player.build = waiting if player.slot == 0 else refusing  # type: ignore[method-assign]
+
+        scene.cast.on_birth = prepared
+        with pytest.raises(ConfigError, match="no such policy"):
+            await scene.start()
+        await scene.workers.bury()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not log.of("worker ended at its start")
+        assert len(scene.cast.players) == 2
+        hanging.set()
+
+    play(conversation)
+
+
 def test_one_that_is_never_born_fails_the_start(play: Play) -> None:
     async def conversation(scene: Scene) -> None:
         scene.cast.on_birth = lambda player: player.end(77) if player.slot == 1 else None
