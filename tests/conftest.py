@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -14,6 +15,14 @@ from kit.stage import ONE_ROUTE
 if hypothesis.settings().deadline is not None:  # else `make fuzz` has said so already, and more
     hypothesis.settings.register_profile("ours", deadline=None)
     hypothesis.settings.load_profile("ours")
+
+
+def pytest_configure() -> None:
+    """A run that is told to end (`timeout`, a cancelled job) ends as with ^C: fixtures stop what they started.
+
+    Else every process that runs just then, and its directory, would be left behind.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture

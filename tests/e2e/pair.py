@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kit import BackendConnection, Posthouse, RawClient, Request, ScriptedBackend, get, response
 from kit.http1 import Response
-from kit.posthouse import free_port
+from kit.posthouse import RefusingPort
 
 SITE = """
 http://:PORT {
@@ -30,7 +30,8 @@ class Pair:
 
     def __init__(self, start: Callable[..., Posthouse]) -> None:
         self.first, self.second = ScriptedBackend(named(b"first")), ScriptedBackend(named(b"second"))
-        self.dead = f"127.0.0.1:{free_port()}"
+        self._refusing = RefusingPort()
+        self.dead = self._refusing.address
         self._start = start
 
     def serve(self, *properties: str, site: str = SITE, **names: str) -> Posthouse:
@@ -60,6 +61,7 @@ class Pair:
     def close(self) -> None:
         self.first.close()
         self.second.close()
+        self._refusing.close()
 
 
 def named(name: bytes) -> OnRequest:

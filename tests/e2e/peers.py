@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.backend import PATIENCE
 from kit.posthouse import free_port
 
 APPLICATION = '''
@@ -163,7 +164,7 @@ def running(command: Callable[[int], list[str]], folder: Path) -> Iterator[Peer]
     with written.open("wb") as output:
         process = subprocess.Popen(command(port), cwd=folder, stdout=output, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while True:
             assert process.poll() is None and time.monotonic() < deadline, written.read_text()
             with socket.socket() as probe:

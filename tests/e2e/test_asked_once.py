@@ -19,6 +19,9 @@ SITES = """
 http://checked.test:PORT { bind 127.0.0.1
     proxy / FIRST SECOND { health_check /h health_check_interval 30ms health_check_fails 1 }
 }
+http://draining.test:PORT { bind 127.0.0.1
+    proxy / FIRST SECOND { health_check /d health_check_drain 429 health_check_interval 30ms }
+}
 http://found.test:PORT { bind 127.0.0.1
     proxy / srv://found.test
 }
@@ -57,6 +60,14 @@ class Four:
     def answers(self, site: str) -> set[int]:
         return {get(self.port, "/", host=site).status for _ in range(CALLS)}
 
+    def requests(self) -> int:
+        """What has come to the first backend besides checks."""
+        return [asked.target for asked in self.first.requests].count(b"/")
+
+    def are_all_up(self) -> bool:
+        pools = fetch(self.posthouse.admin_socket(), "/status")["pools"]
+        return {backend["state"] for pool in pools for backend in pool["backends"]} == {"up"}
+
     def states(self) -> dict[str, str]:
         pools = fetch(self.posthouse.admin_socket(), "/status")["pools"]
         (pool,) = [one for one in pools if "checked.test" in one["name"]]
@@ -75,7 +86,7 @@ def four(shared: Four) -> Four:
     """Everybody is up."""
     for backend in (shared.first, shared.second, shared.third):
         backend.clear()
-    until(lambda: set(shared.states().values()) == {"up"})
+    until(shared.are_all_up)
     for backend in (shared.first, shared.second, shared.third):
         backend.clear()
     return shared
@@ -113,11 +124,20 @@ def test_every_worker_knows_who_is_down_when_the_log_says_so(four: Four) -> None
     said = four.posthouse.stderr().count("backend down")
     four.first.on_request = failing
     four.posthouse.wait_stderr("(?s)" + "backend down.*" * (said + 1), timeout=20)
-    four.first.clear()
-    four.first.on_request = failing
+    before = four.requests()
     assert four.answers("checked.test") == {200}
-    assert {asked.target for asked in four.first.requests} <= {b"/h"}
+    assert four.requests() == before
     assert four.posthouse.stderr().count("backend down") == said + 1, "said once, and not by each"
+
+
+def test_who_drains_gets_nothing_from_any_worker(four: Four) -> None:
+    said = four.posthouse.stderr().count("backend draining")
+    four.first.on_request = lambda asked, connection: response(429 if asked.target == b"/d" else 200)
+    four.posthouse.wait_stderr("(?s)" + "backend draining.*" * (said + 1), timeout=20)
+    before = four.requests()
+    assert four.answers("draining.test") == {200}
+    assert four.requests() == before
+    assert four.posthouse.stderr().count("backend draining") == said + 1
 
 
 def test_a_worker_that_is_started_knows_who_is_down(four: Four) -> None:
@@ -130,9 +150,9 @@ def test_a_worker_that_is_started_knows_who_is_down(four: Four) -> None:
     for pid in four.posthouse.workers():
         os.kill(pid, signal.SIGKILL)
     four.posthouse.wait_stderr("(?s)" + "worker replaced.*" * (replaced + 4), timeout=30)
-    asked = len([one for one in four.first.requests if one.target != b"/h"])
+    before = four.requests()
     assert four.answers("checked.test") == {200}
-    assert len([one for one in four.first.requests if one.target != b"/h"]) == asked
+    assert four.requests() == before
     assert four.posthouse.stderr().count("backend down") == said
 
 
@@ -143,8 +163,9 @@ def test_who_is_down_is_down_after_a_reload(four: Four) -> None:
     four.posthouse.reload(SITES + "\nhttp://more.test:PORT {\n bind 127.0.0.1\n status 204 /\n}\n")
     four.posthouse.wait_stderr("(?s)" + "INFO reloaded.*" * (reloaded + 1), timeout=20)
     assert four.answers("more.test") == {204}
+    before = four.requests()
     assert four.answers("checked.test") == {200}
-    assert {asked.target for asked in four.first.requests} <= {b"/h"}
+    assert four.requests() == before
     assert four.posthouse.stderr().count("backend down") == said
 
 

@@ -19,7 +19,6 @@ from kit import (
     chunk,
     request,
     response,
-    wait_still,
 )
 from kit.tables import POISON
 
@@ -161,7 +160,7 @@ def test_a_long_upload_that_breaks_off(stage: Stage, client: RawClient, framing:
         assert client.end() in ("fin", "rst")
     else:
         (connection,) = stage.backend.wait_connections(1)
-        wait_still(lambda: len(connection.received), 0.1)
+        connection.wait_received(len(body))
         client.reset() if how == "rst" else client.close()
     (connection,) = stage.backend.wait_connections(1)
     assert connection.wait_gone()

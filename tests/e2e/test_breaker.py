@@ -10,6 +10,7 @@ import pytest
 
 from e2e.pair import Pair, hang_up
 from kit import BackendConnection, Posthouse, RawClient, Request, request, response
+from kit.backend import PATIENCE
 
 SHARED = """
 http://:PORT {
@@ -56,7 +57,7 @@ def broken(asked: Request, connection: BackendConnection) -> bytes:
     return response(500, body=b"broken")
 
 
-def until(answers: Callable[[], bool], timeout: float = 5.0) -> None:
+def until(answers: Callable[[], bool], timeout: float = PATIENCE) -> None:
     deadline = time.monotonic() + timeout
     while not answers():
         assert time.monotonic() < deadline
@@ -75,7 +76,7 @@ def test_open_half_open_closed(pair: Pair) -> None:
     assert len(pair.first.requests) == 4
     held = pair.first.on_request = Held()
     trial = None
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not held.asked.is_set() and time.monotonic() < deadline:
         if trial is not None:
             assert trial.read_response().body == b"second"
@@ -134,7 +135,7 @@ def test_who_comes_back_alone_gets_one_request_first(pair: Pair) -> None:
     held = pair.first.on_request = Held()
     assert pair.get("/alone").status == 503
     trial = None
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not held.asked.is_set() and time.monotonic() < deadline:
         if trial is not None:
             assert trial.read_response().status == 503

@@ -15,6 +15,7 @@ import pytest
 
 from e2e.pair import hang_up, named
 from kit import BackendConnection, Posthouse, RawClient, Request, ScriptedBackend, get, request, response
+from kit.backend import PATIENCE
 from kit.http1 import Fields
 
 POLICIES = (
@@ -131,7 +132,7 @@ def test_least_conn(trio: Trio) -> None:
         client = RawClient(trio.port)
         client.send(request("GET", "/least_conn"))
         clients.append(client)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while sum(len(backend.requests) for backend in trio.backends.values()) < number:
             assert time.monotonic() < deadline
             time.sleep(0.002)

@@ -19,6 +19,7 @@ import pytest
 
 from e2e.tls_backends import TLSBackend
 from kit import BackendConnection, Posthouse, RawClient, Request, ScriptedBackend, get, response
+from kit.backend import PATIENCE
 from kit.certificates import server_context, write_authority
 from kit.dns_server import DnsServer
 from kit.http1 import request
@@ -110,7 +111,7 @@ class Found:
 
     def until(self, site: str, expected: set[str]) -> None:
         """Wait until requests get to exactly these."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while (seen := self.all_of(site)) != expected:
             assert time.monotonic() < deadline, f"{site}: {seen} answer, expected {expected}"
             time.sleep(0.05)
@@ -118,7 +119,7 @@ class Found:
     def asked_again(self, name: str) -> None:
         """Wait until the name server was asked for the name once more."""
         count = len([one for one in self.dns.asked if one[0] == name])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while len([one for one in self.dns.asked if one[0] == name]) <= count:
             assert time.monotonic() < deadline, f"nobody asks for {name}"
             time.sleep(0.02)
@@ -228,7 +229,7 @@ def test_a_member_that_leaves_finishes_its_exchange(found: Found) -> None:
         (busy,) = [one for one in found.backends[0].connections if b"/slow" in one.received]
         busy.send(b"56789")
         read_until(client, b"0123456789")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while not busy.ended:
             busy.fill()
             assert time.monotonic() < deadline
@@ -289,7 +290,7 @@ def test_a_reload_keeps_what_was_found(found: Found) -> None:
     try:
         count = found.posthouse.stderr().count("INFO reloaded")
         found.posthouse.signal(signal.SIGUSR1)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while found.posthouse.stderr().count("INFO reloaded") == count:
             assert found.who("srv.test") == "0"
             assert time.monotonic() < deadline
@@ -348,7 +349,7 @@ def test_dnsmasq(tmp_path: Path) -> None:
                 "http://:PORT {\n bind 127.0.0.1\n proxy / srv://_http._tcp.web.test\n}\n",
                 env={"POSTHOUSE_RESOLVER": f"127.0.0.1:{port}"},
             ) as posthouse:
-                deadline = time.monotonic() + 10
+                deadline = time.monotonic() + PATIENCE
                 while get(posthouse.port).status != 200:
                     assert time.monotonic() < deadline
                     time.sleep(0.05)

@@ -161,8 +161,8 @@ def test_a_clients_fault_is_no_failure(pair: Pair) -> None:
     pair.serve("fail_timeout 1m", "try_duration 1s")
     pair.ask(request("POST", "/", [CHUNKED]) + b"zz\r\n")
     with pair.client() as client:
-        client.send(request("POST", "/", [("Content-Length", "10")]) + b"12345")
-        pair.first.wait_connections(1)
+        client.send(request("POST", "/left", [("Content-Length", "10")]) + b"12345")
+        pair.first.wait_head(b"/left")
     assert pair.get().body == b"first"
     assert pair.second.connections == []
 

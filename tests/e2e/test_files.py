@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from kit import Posthouse, RawClient, Stage, request, response
+from kit.backend import PATIENCE
 from kit.http1 import Request, Response, Truncated
 
 CADDYFILE = """
@@ -107,7 +108,7 @@ def descriptors(posthouse: Posthouse) -> int:
 
 def settled(posthouse: Posthouse, most: int) -> None:
     """Wait until no more than `most` descriptors are open."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while descriptors(posthouse) > most and time.monotonic() < deadline:
         time.sleep(0.01)
     assert descriptors(posthouse) <= most

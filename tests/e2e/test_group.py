@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kit import Posthouse, ScriptedBackend, Stage, get
+from kit.backend import PATIENCE
 from kit.posthouse import free_port
 
 WORKERS = 3
@@ -30,7 +31,7 @@ http://ops.test:PORT {
 Counters = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def until(is_so: Callable[[], bool], timeout: float = 10.0) -> None:
+def until(is_so: Callable[[], bool], timeout: float = PATIENCE) -> None:
     deadline = time.monotonic() + timeout
     while not is_so():
         assert time.monotonic() < deadline, "it never became so"

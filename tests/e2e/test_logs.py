@@ -15,7 +15,7 @@ import pytest
 
 from kit import Posthouse, RawClient, ScriptedBackend, Stage, request, response
 from kit.http1 import Truncated
-from kit.posthouse import free_port
+from kit.posthouse import RefusingPort
 
 SITES = r"""
 http://format.test:PORT {
@@ -106,7 +106,7 @@ def daemons() -> Iterator[Daemons]:
 
 @pytest.fixture(scope="module")
 def shared_stage(daemons: Daemons) -> Iterator[Stage]:
-    with Stage(SITES, DEAD=str(free_port()), **daemons.ports) as started:
+    with RefusingPort() as dead, Stage(SITES, DEAD=str(dead.number), **daemons.ports) as started:
         yield started
 
 

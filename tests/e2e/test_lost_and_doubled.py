@@ -19,6 +19,7 @@ import pytest
 from e2e.pair import Pair
 from e2e.recording_backend import RecordingBackend
 from kit import BackendConnection, Posthouse, RawClient, Request, Stage, Truncated, request, response
+from kit.backend import PATIENCE
 from kit.posthouse import free_port
 
 CADDYFILE = """
@@ -98,7 +99,7 @@ def test_a_post_is_not_sent_again(stage: Stage, client: RawClient, how: str) -> 
 
 def wait_closed(connection: BackendConnection) -> None:
     """Until its FIN has been sent, which on loopback is until it has arrived."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while connection.socket.fileno() != -1:
         assert time.monotonic() < deadline
         time.sleep(0.0005)
@@ -143,7 +144,7 @@ class Load:
 
     def wait(self, count: int) -> None:
         """Until so many more were answered."""
-        wanted, deadline = self.answered + count, time.monotonic() + 20
+        wanted, deadline = self.answered + count, time.monotonic() + PATIENCE
         while self.answered < wanted:
             assert time.monotonic() < deadline, f"{self.answered} answered, {self.lost[:10]} lost"
             time.sleep(0.01)

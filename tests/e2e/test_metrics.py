@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from kit import Posthouse, RawClient, Stage, request, response
-from kit.backend import BackendConnection, ScriptedBackend
+from kit.backend import PATIENCE, BackendConnection, ScriptedBackend
 from kit.client import get
 from kit.http1 import Request
 from kit.posthouse import free_port
@@ -88,7 +88,7 @@ def stage(whole: Stage) -> Stage:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, "it never became so"
         time.sleep(0.01)

@@ -15,7 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kit import BadMessage, Posthouse, RawClient, ScriptedBackend, Truncated, get, request, response
-from kit.backend import BackendConnection
+from kit.backend import PATIENCE, BackendConnection
 from kit.http1 import Request
 from kit.posthouse import workers_of
 from posthouse.admin.client import fetch
@@ -56,7 +56,7 @@ CADDYFILE = CADDYFILE.replace(
 )
 
 
-def until(is_so: Callable[[], object], timeout: float = 20.0) -> None:
+def until(is_so: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Look again and again; AssertionError when it does not become so."""
     deadline = time.monotonic() + timeout
     while not is_so():

@@ -16,6 +16,7 @@ import pytest
 
 from e2e.pair import hang_up
 from kit import BackendConnection, Posthouse, RawClient, Request, ScriptedBackend, get, request, response
+from kit.backend import PATIENCE
 from kit.http1 import Fields, Response, chunk
 
 CADDYFILE = """
@@ -68,11 +69,12 @@ class Trio:
         self.data = data
         self.health: dict[str, int] = {}
         self.backends = {name: ScriptedBackend() for name in "ABC"}
+        self.clients: list[RawClient] = []
+        # Before the first check: clear() ends the connections, and a check in flight would fail with its own.
+        self.clear()
         self.names = {name: backend.address for name, backend in self.backends.items()}
         self.posthouse = self.start(caddyfile, data)
         self.port = self.posthouse.named_port()
-        self.clients: list[RawClient] = []
-        self.clear()
 
     def start(self, caddyfile: str, data: Path) -> Posthouse:
         a, b, c = self.names.values()
@@ -292,7 +294,7 @@ def test_a_draining_backend_keeps_its_sessions_and_gets_no_new_ones(checked: Tri
     assert [jar.ask() for jar in jars] == homes
     assert checked.count("/drained", 6) == {"B": 3, "C": 3}
     checked.health["B"] = checked.health["C"] = 429
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while checked.get("/drained").status != 503:
         assert time.monotonic() < deadline
     assert [jar.ask() for jar in jars] == homes, "also when all are draining"
@@ -482,7 +484,7 @@ def test_a_slow_start(checked: Trio) -> None:
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kit import BackendConnection, Posthouse, RawClient, Request, Stage, get, request, response
+from kit.backend import PATIENCE
 from posthouse.commands.status import describe
 
 SITES = """
@@ -43,7 +44,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_until(is_so: Callable[[], object], timeout: float = 8.0) -> None:
+def wait_until(is_so: Callable[[], object], timeout: float = PATIENCE) -> None:
     deadline = time.monotonic() + timeout
     while not is_so():
         assert time.monotonic() < deadline, "it never became so"
@@ -277,7 +278,7 @@ def test_over_its_memory_it_refuses_and_comes_back() -> None:
 def fill(stage: Stage) -> list[RawClient]:
     """Clients whose bodies are kept, as many as it takes."""
     body, puts = b"x" * 1_000_000, []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while "memory over its limit" not in stage.posthouse.stderr():
         assert time.monotonic() < deadline
         puts.append(stage.client())

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from kit import Posthouse, RawClient, Response, ScriptedBackend, chunk, get, request, response
+from kit.backend import PATIENCE
 
 Start = Callable[..., Posthouse]
 
@@ -619,7 +620,7 @@ def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def _wait(is_so: Callable[[], bool], timeout: float = 5.0) -> None:
+def _wait(is_so: Callable[[], bool], timeout: float = PATIENCE) -> None:
     deadline = time.monotonic() + timeout
     while not is_so():
         assert time.monotonic() < deadline, "it never became so"

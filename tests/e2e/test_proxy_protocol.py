@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from kit import Posthouse, RawClient, ScriptedBackend, Stage, request, response
-from kit.backend import BackendConnection
+from kit.backend import PATIENCE, BackendConnection
 
 IN, OUT, CHAIN, SLOW = "PORT1", "PORT2", "PORT3", "PORT4"
 CADDYFILE = """
@@ -275,7 +275,7 @@ def test_health_checks_say_that_they_are_ours() -> None:
 
 def keepalive_timer(port: int) -> int:
     """Seconds until the kernel asks the peer, of the established connection with that local port; 0 = it does not."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while True:
         with open("/proc/net/tcp", encoding="ascii") as table:
             lines = [line.split() for line in table][1:]

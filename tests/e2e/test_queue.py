@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kit import BackendConnection, Posthouse, RawClient, Request, ScriptedBackend, request, response
+from kit.backend import PATIENCE
 from posthouse.admin.client import fetch
 
 CADDYFILE = """
@@ -127,7 +128,7 @@ class House:
 
     def failure_of(self, target: str) -> str | None:
         """What the log has for the last request of that target."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             lines = map(json.loads, reversed(self.posthouse.access_log()))
             for line in lines:
@@ -143,7 +144,7 @@ class House:
             backend.open()
         if self.is_changed:
             self.reload(CADDYFILE)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE
         while status(self)["exchanges"]:
             assert time.monotonic() < deadline
         for backend in (self.backend, self.second):
@@ -184,7 +185,7 @@ def house(shared_house: House) -> Iterator[House]:
 
 def wait_queued(house: House, count: int, name: str = "main") -> None:
     """Until so many wait in the pool."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while (found := queued(house, name)) != count:
         assert time.monotonic() < deadline, f"{found} wait, not {count}"
         time.sleep(0.005)

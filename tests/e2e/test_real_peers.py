@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 from e2e import peers
 from e2e.peers import Peer
 from kit import Posthouse, RawClient, chunk, get, request
+from kit.backend import PATIENCE
 from kit.http1 import Fields
 
 pytestmark = pytest.mark.peer
@@ -158,7 +159,7 @@ def test_uvicorn_learns_that_the_client_has_gone(uvicorn: tuple[Peer, Posthouse]
     with RawClient(posthouse.named_port()) as client:
         client.send(request("GET", "/wait"))
         assert client.is_open(0.2)
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + PATIENCE
     while "GONE" not in peer.output():
         assert time.monotonic() < deadline
         time.sleep(0.02)

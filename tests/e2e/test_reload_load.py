@@ -16,6 +16,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from e2e.pair import Pair, hang_up, named
 from kit import BackendConnection, Posthouse, RawClient, Request, ScriptedBackend, get, request, response
+from kit.backend import PATIENCE
 
 RELOADS = 20
 BLOCK = b"d" * 65_536
@@ -73,7 +74,7 @@ class Traffic:
 
     def wait(self, more: int) -> None:
         """Until each kind has done so much more."""
-        before, deadline = dict(self.done), time.monotonic() + 20
+        before, deadline = dict(self.done), time.monotonic() + PATIENCE
         while any(self.done[kind] < before[kind] + more for kind in ("kept", "fresh", "websocket")):
             assert time.monotonic() < deadline and not self.lost, (self.done, self.lost)
             time.sleep(0.002)

@@ -15,6 +15,7 @@ import pytest
 
 from e2e.pair import OnRequest, Pair, hang_up, reset, silent
 from kit import BackendConnection, Posthouse, Request, request, response
+from kit.backend import PATIENCE
 from kit.http1 import chunk
 
 SHARED = """
@@ -68,7 +69,7 @@ def status(number: int, name: bytes = b"first") -> OnRequest:
 
 def last_line(pair: Pair, target: str) -> dict[str, object]:
     """The access log's last line about the target."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         lines = [json.loads(line) for line in pair.posthouse.access_log()]
         found = [line for line in lines if line["uri"] == target]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kit import Posthouse, Stage, request, response
+from kit.backend import PATIENCE
 from posthouse.admin.client import fetch
 
 CADDYFILE = """
@@ -64,7 +65,7 @@ def test_the_keys_are_a_contract(stage: Stage) -> None:
     )
     for client in (running, waiting):
         client.send(request("GET", "/slow"))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     length, probe = 0, None
     found: dict[str, Any] = {}
     while not (length and probe):

@@ -258,7 +258,8 @@ def test_good_chunks_before_a_bad_one_leave_nothing_behind(stage: Stage) -> None
     """The backend is in the middle of the body when the bad chunk comes: its connection ends unfinished."""
     with stage.client() as client:
         client.send(HEAD + chunk(b"a" * 1000, last=False))
-        [connection] = stage.backend.wait_connections(1)
+        stage.backend.wait_heads(1)
+        [connection] = stage.backend.connections
         client.send(b"zz\r\n" + SMUGGLED)
         assert client.read_response().status == 400
         assert client.end() in ("fin", "rst")

@@ -245,11 +245,11 @@ def test_client_faults_never_count_against_the_backend(stage: Stage) -> None:
         client = stage.client()
         client.send(data)
         hang.append(client)
-    stage.backend.wait_connections(2)
+    stage.backend.wait_heads(2)
     for number, client in enumerate(hang):
         client.reset() if number % 2 else client.close()
     for connection in stage.backend.wait_connections(2):
-        connection.wait_gone()
+        assert connection.wait_gone()
     stage.assert_serves()
 
 

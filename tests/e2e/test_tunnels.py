@@ -16,6 +16,7 @@ import pytest
 
 from e2e.tunnels import SWITCHING, UPGRADE, copy_back, open_tunnel, take, tunnel, wait_quietly
 from kit import BackendConnection, RawClient, Stage, request, response, wait_still
+from kit.backend import PATIENCE
 
 CADDYFILE = """
 http://:PORT {
@@ -219,7 +220,7 @@ def test_a_tunnel_holds_its_slot(stage: Stage, client: RawClient) -> None:
     client.close()
     assert stage.backend.connections[0].wait_gone()
     # The backend's end is on its way to Posthouse; the slot is free when it has arrived.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while (status := stage.get("/one").status) == 503 and time.monotonic() < deadline:
         pass
     assert status == 200

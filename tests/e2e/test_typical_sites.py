@@ -17,7 +17,7 @@ import pytest
 from e2e.tls_backends import TLSBackend
 from e2e.tunnels import UPGRADE, copy_back, take, tunnel
 from kit import Posthouse, RawClient, Request, ScriptedBackend, get, request, response
-from kit.backend import BackendConnection
+from kit.backend import PATIENCE, BackendConnection
 from kit.certificates import authority, server_context, write_files
 from kit.http1 import Fields
 
@@ -129,7 +129,7 @@ def test_several_instances(town: Callable[[str], Town]) -> None:
     first.close()
     assert served() == {b"c"}, "nobody is told of the backend that died: the request went to another one"
     broken.clear()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while b"b" not in served():
         assert time.monotonic() < deadline, "a backend that is well again gets requests again"
 

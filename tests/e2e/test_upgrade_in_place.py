@@ -152,6 +152,7 @@ def test_the_old_one_is_killed_half_way(tmp_path: Path, backend: ScriptedBackend
         flag = here.hang("2.0")
         os.kill(here.pid, signal.SIGUSR2)
         here.hanging()
+        here.command("status")  # it has answered since, so what it hands over is said
         os.kill(here.pid, signal.SIGKILL)
         flag.unlink()
         until(here.successors)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from kit import BadMessage, Posthouse, RawClient, ScriptedBackend, Truncated, chunk, get, request, response
+from kit.backend import PATIENCE
 
 Start = Callable[..., Posthouse]
 
@@ -26,7 +27,7 @@ HELLO = request("GET", "/", host="127.0.0.1")
 STREAM = response(200, [("Transfer-Encoding", "chunked")], body=None) + chunk(b"begin ", last=False)
 
 
-def until(is_so: Callable[[], object], timeout: float = 10.0) -> None:
+def until(is_so: Callable[[], object], timeout: float = PATIENCE) -> None:
     """Look again and again; AssertionError when it does not become so."""
     deadline = time.monotonic() + timeout
     while not is_so():

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from kit import Request, response
+from kit.backend import PATIENCE
 from kit.certificates import server_context
 from kit.http1 import BadMessage, Truncated, parse_request_head, read_body, read_head
 
@@ -147,7 +148,7 @@ class TLSBackend:
             except OSError:
                 pass
 
-    def wait(self, holds: Callable[[], object], timeout: float = 5.0) -> None:
+    def wait(self, holds: Callable[[], object], timeout: float = PATIENCE) -> None:
         """Wait until something that handshakes, requests and ends can bring about is so."""
         with self._changed:
             assert self._changed.wait_for(holds, timeout), (self.handshakes, self.requests)

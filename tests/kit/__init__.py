@@ -30,7 +30,9 @@ ScriptedBackend
     kept connections alike, and returns the bytes to send (or None: it has sent or closed by itself).
     `on_connect(connection)` takes over a whole connection instead. `.requests` (parsed strictly),
     `.connections` (with `.received`: every byte), `.violations` (what was no normal-form request),
-    `.wait_requests(count)`, `.wait_connections(count)`, `.clear()` (for a shared one: forget and start anew).
+    `.wait_requests(count)`, `.clear()` (for a shared one: forget and start anew). Before a test breaks something
+    off, it waits for what it asserts on: `.wait_heads(count)`, `.wait_head(target)`, a connection's
+    `.wait_received(bytes)`; `.wait_connections(count)` says nothing of what was read.
 RawClient
     A socket that sends exactly the bytes given and parses responses strictly: `.send`, `.send_pieces`,
     `.exchange`, `.read_response(method)`, `.read_until_end()`, `.end()` ("fin" | "rst" | "open"),

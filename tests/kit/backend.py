@@ -16,6 +16,9 @@ from kit.http1 import BadMessage, Request, Truncated
 OnRequest = Callable[[Request, "BackendConnection"], bytes | None]
 OnConnect = Callable[["BackendConnection"], None]
 
+PATIENCE = 20.0
+"""Seconds after which a wait for an event gives up: far more than a slow machine needs, and no test is about it."""
+
 
 def answer_ok(asked: Request, connection: BackendConnection) -> bytes:
     """200 "ok", for every method."""
@@ -39,6 +42,7 @@ class BackendConnection:
         self.ended = ""
         self.is_closed = False
         self._gone = threading.Event()
+        self._among = backend.connections
 
     def fill(self) -> str:
         """Read once; "" if bytes came, else "fin" or "rst"."""
@@ -52,7 +56,9 @@ class BackendConnection:
         if not data:
             self.ended = "fin"
         self.buffer += data
-        self.received += data
+        with self.backend.changed:
+            self.received += data
+            self.backend.changed.notify_all()
         return self.ended
 
     def read_head(self) -> Request | None:
@@ -64,6 +70,8 @@ class BackendConnection:
                 raise
             return None
         parsed.connection = self.number
+        if not self.is_forgotten:
+            self.backend.record_head(parsed)
         return parsed
 
     def read_request(self) -> Request | None:
@@ -77,10 +85,17 @@ class BackendConnection:
         try:
             http1.read_body(self, asked)
         except Truncated:
-            self.backend.unfinished.append(asked)
+            if not self.is_forgotten:
+                self.backend.unfinished.append(asked)
             raise
-        self.backend.record(asked)
+        if not self.is_forgotten:
+            self.backend.record(asked)
         return asked
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Was it accepted before the last clear()? What its thread learns after that is nothing to the next test."""
+        return self._among is not self.backend.connections
 
     def send(self, data: bytes) -> None:
         """Send all of it; a peer that has gone is no error."""
@@ -90,7 +105,7 @@ class BackendConnection:
         except OSError:
             self.ended = self.ended or "rst"
 
-    def wait_end(self, timeout: float = 5.0) -> str:
+    def wait_end(self, timeout: float = PATIENCE) -> str:
         """Read until the peer ends the connection: "fin" or "rst"; "open" after the timeout."""
         deadline = time.monotonic() + timeout
         try:
@@ -104,8 +119,19 @@ class BackendConnection:
                 self.socket.settimeout(self.backend.timeout)
         return self.ended or "open"
 
-    def wait_gone(self, timeout: float = 5.0) -> bool:
-        """Wait, from any thread, until the script of this connection has ended and it is closed."""
+    def wait_received(self, count: int, timeout: float = PATIENCE) -> bytes:
+        """Wait, from any thread, until at least `count` bytes were read from it; all of them. AssertionError if not.
+
+        To know of the connection is not enough before its end is provoked: at a reset the kernel drops what
+        nobody has read yet.
+        """
+        with self.backend.changed:
+            done = self.backend.changed.wait_for(lambda: len(self.received) >= count, timeout)
+            assert done, f"{len(self.received)} of {count} bytes came"
+            return bytes(self.received)
+
+    def wait_gone(self, timeout: float = PATIENCE) -> bool:
+        """Wait, from any thread, until it is closed; `received` is then whole."""
         return self._gone.wait(timeout)
 
     def finish_sending(self) -> None:
@@ -130,13 +156,14 @@ class BackendConnection:
         if self.is_closed:
             return
         self.is_closed = True
-        self._gone.set()
         try:
             self.socket.setblocking(False)
             self.received += self.socket.recv(1 << 20)
         except OSError:
             pass
-        self.socket.close()
+        finally:
+            self.socket.close()
+            self._gone.set()
 
 
 class ScriptedBackend:
@@ -144,6 +171,7 @@ class ScriptedBackend:
 
     on_request  asked for every complete request; may be changed at any time, kept connections see the change
     on_connect  if set, takes over each new connection whole (it reads, records and sends by itself)
+    heads       of every request that came, complete or not, in the order of their arrival
     requests    complete requests in the order of their end; unfinished: those whose body broke off
     connections every connection accepted since the last clear()
     violations  what came and was no normal-form request: one line each
@@ -160,11 +188,12 @@ class ScriptedBackend:
         self.on_request = on_request
         self.on_connect: OnConnect | None = None
         self.timeout = timeout
+        self.heads: list[Request] = []
         self.requests: list[Request] = []
         self.unfinished: list[Request] = []
         self.connections: list[BackendConnection] = []
         self.violations: list[str] = []
-        self._changed = threading.Condition()
+        self.changed = threading.Condition()
         self._listener = socket.create_server((host, port), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         self.address = f"{host}:{self.port}"
@@ -182,29 +211,50 @@ class ScriptedBackend:
     ) -> None:
         self.close()
 
+    def record_head(self, asked: Request) -> None:
+        """Note a request whose body may be missing still, and wake who waits for it."""
+        with self.changed:
+            self.heads.append(asked)
+            self.changed.notify_all()
+
     def record(self, asked: Request) -> None:
         """Note a complete request and wake who waits for it."""
-        with self._changed:
+        with self.changed:
             self.requests.append(asked)
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def violate(self, what: str) -> None:
         """Note that something arrived that is no normal-form request."""
-        with self._changed:
+        with self.changed:
             self.violations.append(what)
-            self._changed.notify_all()
+            self.changed.notify_all()
 
-    def wait_requests(self, count: int, timeout: float = 5.0) -> list[Request]:
+    def wait_heads(self, count: int, timeout: float = PATIENCE) -> list[Request]:
+        """Wait until at least `count` heads were read, whatever becomes of their bodies; all of them."""
+        with self.changed:
+            done = self.changed.wait_for(lambda: len(self.heads) >= count, timeout)
+            assert done, f"{len(self.heads)} of {count} heads arrived"
+            return list(self.heads)
+
+    def wait_head(self, target: bytes) -> Request:
+        """Wait until a head with that target was read, whoever else came before."""
+        with self.changed:
+            done = self.changed.wait_for(lambda: any(one.target == target for one in self.heads), PATIENCE)
+            assert done, f"{target!r} is not among {[one.target for one in self.heads]}"
+            return next(one for one in self.heads if one.target == target)
+
+    def wait_requests(self, count: int, timeout: float = PATIENCE) -> list[Request]:
         """Wait until at least `count` requests are complete; all of them. AssertionError if not."""
-        with self._changed:
-            done = self._changed.wait_for(lambda: len(self.requests) >= count, timeout)
+        with self.changed:
+            done = self.changed.wait_for(lambda: len(self.requests) >= count, timeout)
             assert done, f"{len(self.requests)} of {count} requests arrived"
             return list(self.requests)
 
-    def wait_connections(self, count: int, timeout: float = 5.0) -> list[BackendConnection]:
-        """Wait until at least `count` connections were accepted since the last clear()."""
-        with self._changed:
-            done = self._changed.wait_for(lambda: len(self.connections) >= count, timeout)
+    def wait_connections(self, count: int, timeout: float = PATIENCE) -> list[BackendConnection]:
+        """Wait until at least `count` connections were accepted since the last clear(); nothing need have been
+        read from them yet (see wait_heads)."""
+        with self.changed:
+            done = self.changed.wait_for(lambda: len(self.connections) >= count, timeout)
             assert done, f"{len(self.connections)} of {count} connections came"
             return list(self.connections)
 
@@ -217,8 +267,9 @@ class ScriptedBackend:
         self.on_request, self.on_connect = answer_ok, None
         self.release()
         self.close_connections()
-        with self._changed:
-            self.requests, self.unfinished, self.connections, self.violations = [], [], [], []
+        with self.changed:
+            self.heads, self.requests, self.unfinished = [], [], []
+            self.connections, self.violations = [], []
 
     def hold(self) -> None:
         """For scripts that must not read: block the calling thread until release() (or close())."""
@@ -260,10 +311,10 @@ class ScriptedBackend:
                 return
             sock.settimeout(self.timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._changed:
+            with self.changed:
                 connection = BackendConnection(self, sock, len(self.connections))
                 self.connections.append(connection)
-                self._changed.notify_all()
+                self.changed.notify_all()
             thread = threading.Thread(target=self._serve, args=(connection,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -280,13 +331,17 @@ class ScriptedBackend:
                 if connection.is_closed:
                     return
         except BadMessage as bad:
-            self.violate(str(bad))
+            self._blame(connection, str(bad))
         except Truncated as ended:
             if ended.in_head and not self._is_closing:
-                self.violate(f"piece of a head: {ended.data[:200]!r}")
+                self._blame(connection, f"piece of a head: {ended.data[:200]!r}")
         except TimeoutError:
-            self.violate("nothing came for too long")
+            self._blame(connection, "nothing came for too long")
         except OSError:
             pass
         finally:
             connection.close()
+
+    def _blame(self, connection: BackendConnection, what: str) -> None:
+        if not connection.is_forgotten:
+            self.violate(what)

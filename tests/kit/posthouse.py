@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from kit.backend import PATIENCE
+
 READY = re.compile(r"^ready: (.*) \(pid (\d+), workers (\d+)\)$", re.MULTILINE)
 PLACEHOLDER = re.compile(r"\bPORT\d?\b")
 
@@ -28,6 +30,32 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """A program that starts another one with a limit of descriptors."""
+
+
+class RefusingPort:
+    """A loopback port where a connection is refused until close(): bound, so that nobody else gets it, and not
+    listening. A port that was only found free may be another test's a moment later.
+
+    Who sets SO_REUSEADDR, as a server does, may listen there all the same.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", 0))
+        self.number = int(self._socket.getsockname()[1])
+        self.address = f"127.0.0.1:{self.number}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def free_port() -> int:
@@ -79,7 +107,7 @@ class Posthouse:
         arguments: tuple[str, ...] = (),
         env: dict[str, str] | None = None,
         workers: int | None = 1,
-        ready_within: float = 15.0,
+        ready_within: float = 2 * PATIENCE,
         descriptors: int = 0,
         python: str = sys.executable,
         **names: str,
@@ -160,7 +188,7 @@ class Posthouse:
         """Everything written to stdout so far."""
         return "".join(self._stdout)
 
-    def wait_stderr(self, pattern: str | re.Pattern[str], timeout: float = 5.0) -> re.Match[str]:
+    def wait_stderr(self, pattern: str | re.Pattern[str], timeout: float = PATIENCE) -> re.Match[str]:
         """Wait until stderr holds a match; AssertionError after the timeout or when the process ends."""
         expression = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
         found = self._wait(lambda: expression.search(self.stderr()), timeout)
@@ -172,7 +200,7 @@ class Posthouse:
         path = self.directory / name
         return path.read_text("latin-1").split("\n")[:-1] if path.exists() else []
 
-    def wait_access(self, count: int, name: str = "access.log", timeout: float = 5.0) -> list[str]:
+    def wait_access(self, count: int, name: str = "access.log", timeout: float = PATIENCE) -> list[str]:
         """Wait until that log has at least `count` lines (it is written in batches); returns all."""
         deadline = time.monotonic() + timeout
         while len(lines := self.access_log(name)) < count and time.monotonic() < deadline:
@@ -211,21 +239,33 @@ class Posthouse:
         return code
 
     def stop(self, timeout: float = 5.0) -> int:
-        """End the process if it still runs (a second signal stops at once, then kill); its exit code."""
+        """End the process if it still runs (a second signal stops at once, then kill); its exit code.
+
+        Its directory goes with it, also if the wait is interrupted.
+        """
+        try:
+            return self._end(timeout)
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _end(self, timeout: float) -> int:
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
             self.signal_again(signal.SIGTERM, 0.3)
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
+            workers = self.workers()
             self.process.kill()
             code = self.process.wait()
+            for worker in workers:  # else they would go on writing to the directory
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
         for reader in self._readers:
             reader.join(5)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
         return code
 
     def signal_again(self, number: int, after: float) -> None:

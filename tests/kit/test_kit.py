@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from kit import (
@@ -15,6 +17,7 @@ from kit import (
     request,
     response,
 )
+from kit.posthouse import RefusingPort
 
 
 def test_client_and_backend_agree(backend: ScriptedBackend) -> None:
@@ -72,3 +75,40 @@ def test_client_refuses_what_is_not_normal(backend: ScriptedBackend) -> None:
     backend.on_request = lambda asked, connection: b"HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n"
     with RawClient(backend.port) as client, pytest.raises(BadMessage):
         client.exchange(request())
+
+
+def test_a_head_is_waited_for_while_its_body_is_still_coming(backend: ScriptedBackend) -> None:
+    with RawClient(backend.port) as client:
+        client.send(request("POST", "/half", [("Content-Length", "10")]) + b"12345")
+        head = backend.wait_head(b"/half")
+        assert backend.wait_heads(1) == [head] and backend.requests == []
+        (connection,) = backend.connections
+        assert connection.wait_received(len(head.raw_head) + 5).endswith(b"12345")
+        with pytest.raises(AssertionError, match="bytes came"):
+            connection.wait_received(len(head.raw_head) + 6, timeout=0.01)
+        with pytest.raises(AssertionError, match="1 of 2 heads"):
+            backend.wait_heads(2, timeout=0.01)
+        client.reset()
+        assert connection.wait_gone()
+    assert backend.unfinished == [head]
+
+
+def test_what_a_connection_learns_after_clear_is_not_told_to_the_next_test(backend: ScriptedBackend) -> None:
+    with RawClient(backend.port) as client:
+        client.send(request("POST", "/half", [("Content-Length", "10")]) + b"12345")
+        backend.wait_head(b"/half")
+        (connection,) = backend.connections
+        with backend.changed:  # its thread cannot take in the end before everything is forgotten
+            backend.clear()
+        assert connection.wait_gone()
+    assert (backend.heads, backend.requests, backend.unfinished, backend.violations) == ([], [], [], [])
+
+
+def test_a_refusing_port_refuses_and_is_nobody_elses() -> None:
+    with RefusingPort() as port:
+        with pytest.raises(ConnectionRefusedError):
+            RawClient(port.number)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port.number))
+        with socket.create_server(("127.0.0.1", port.number)) as server, RawClient(port.number):
+            server.accept()[0].close()
