@@ -79,8 +79,9 @@ class Claims:
         pool = self._pool
         if self._counts_failures:
             self.group.catch_up()
-        for trying in tuple(self._watch.trying):
-            trying.look_again()
+        if self._watch.trying:
+            for backend_on_trial in tuple(self._watch.trying):
+                backend_on_trial.look_again()
         # Also a limit that came after this pool, whose exchanges may still begin an attempt.
         has_limit = self._has_limit or self._watch.is_limited
         if not has_limit:
