@@ -13,18 +13,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 from posthouse import __version__
 from posthouse.adapt import adapt
 from posthouse.balance.pool import Pool
+from posthouse.config.specs import Config
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server import wakes
 from posthouse.server.block import create
+from posthouse.server.colleagues import Colleagues
+from posthouse.server.cursors import Cursor, CursorKeeper
 from posthouse.server.generation import build
 from posthouse.server.rows import Rows, keys_of
 from posthouse.server.runtime import Runtime
 from posthouse.server.shares import Shares
+from posthouse.server.sharing import pools_of
 
 ANSWER = (
     b"HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 23 Nov 2026 19:00:00 GMT\r\nContent-Type: text/plain\r\n"
@@ -89,12 +93,22 @@ def share(pools: Collection[Pool]) -> None:
         pool.share(group)
 
 
+def take_turns(runtime: Runtime, config: Config) -> Colleagues:
+    """What one of two workers knows of cursors."""
+    colleagues = Colleagues(runtime, 0, cast(Any, None), print)
+    colleagues.cursors |= {name: Cursor(made) for name, made in CursorKeeper().give(pools_of(config)).items()}
+    return colleagues
+
+
 def prepare(caddyfile: str, loop: asyncio.AbstractEventLoop, *, has_colleague: bool = False) -> Any:
     """A client's connection with warm backends behind it."""
     from posthouse.net.upstream_h1 import UpstreamH1
 
     runtime = Runtime(loop, ProcessLog("stderr"))
-    generation = build(adapt(caddyfile, "bench").config, runtime, None)
+    config = adapt(caddyfile, "bench").config
+    if has_colleague:
+        runtime.colleagues = take_turns(runtime, config)
+    generation = build(config, runtime, None)
     if has_colleague:
         share(generation.pools.values())
     generation.start()

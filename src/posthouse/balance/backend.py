@@ -286,6 +286,10 @@ class Backend(Holding):
 
     def _place(self) -> None:
         """Its health or its failures may have changed."""
+        if self.comeback.phase is Phase.HALF_OPEN:
+            self._watch.trying[self] = None
+        elif self._watch.trying:
+            self._watch.trying.pop(self, None)
         ejections = self._watch.ejections
         if ejections is None or self not in ejections.members:
             self.bar(self.has_failed)

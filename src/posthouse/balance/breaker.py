@@ -22,6 +22,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from posthouse.balance.group import Sheet
+from posthouse.balance.ledger import Ledger
 from posthouse.balance.trials import Result, Trials
 from posthouse.config.specs import BreakerSpec
 
@@ -60,7 +62,22 @@ class Breaker:
     is_followed  whether the phase was begun by another worker, which has told of it
     """
 
-    __slots__ = (*("_slices", "_sum", "is_followed", "phase", "reason", "since", "spec", "trials", "until"),)
+    __slots__ = (
+        *(
+            "_attempt",
+            "_ledger",
+            "_sheet",
+            "_slices",
+            "_sum",
+            "is_followed",
+            "phase",
+            "reason",
+            "since",
+            "spec",
+            "trials",
+            "until",
+        ),
+    )
 
     def __init__(self, spec: BreakerSpec) -> None:
         self.spec = spec
@@ -72,6 +89,9 @@ class Breaker:
         self.is_followed = False
         self._slices: deque[_Slice] = deque()
         self._sum = _Slice(0.0)
+        self._sheet: Sheet | None = None
+        self._ledger: Ledger | None = None
+        self._attempt = 0
 
     def __repr__(self) -> str:
         return f"<Breaker {self.phase} errors={self._sum.errors}/{self._sum.answers}>"
@@ -80,28 +100,42 @@ class Breaker:
         """An answer, or a failure; seconds: to the response head, None if that says nothing. Whether it opened."""
         if self.phase is not Phase.CLOSED:
             return False
+        microseconds = None if seconds is None else round(seconds * _MICROSECONDS)
+        if self._ledger is None:
+            self._count(is_error, microseconds, now)
+        else:
+            self._sum = _count_in(self._ledger, is_error, microseconds, now)
+        reason = self._why_open()
+        if reason:
+            self._open(reason, now)
+        return bool(reason)
+
+    def share(self, sheet: Sheet | None) -> None:
+        """Other workers ask the same backend: what they see counts too, and trials are those of all. None: they don't
+        any more."""
+        if self._sheet is not sheet:
+            self._sheet = sheet
+            self._ledger = None if sheet is None else Ledger(sheet, 4, self.spec.window)
+            self._forget_all(None)
+
+    def _count(self, is_error: bool, microseconds: int | None, now: float) -> None:
         self._forget(now)
         if not self._slices or now >= self._slices[-1].end:
             self._slices.append(_Slice(now + self.spec.window / SLICES))
-        microseconds = None if seconds is None else round(seconds * _MICROSECONDS)
         for one in (self._slices[-1], self._sum):
             one.answers += 1
             one.errors += is_error
             if microseconds is not None:
                 one.timed += 1
                 one.microseconds += microseconds
-        reason = self._why_open()
-        if reason:
-            self._open(reason, now)
-        return bool(reason)
 
     def end_trial(self, trials: Trials, result: Result, reason: str, now: float) -> bool:
         """One of `trials`, which are those of now, has ended. Whether that changed the phase."""
-        trials.end(result)
+        is_over = trials.end(result)
         if result is Result.FAILED:
             self._open(f"trial failed: {reason}", now)
             return True
-        if not trials.is_over:
+        if not is_over:
             return False
         self._enter(Phase.CLOSED, f"{self.spec.trials} of {self.spec.trials} trials passed", now, None)
         return True
@@ -112,13 +146,20 @@ class Breaker:
             return False
         if self.phase is Phase.HALF_OPEN:
             self.until = now + self.spec.open
-            self.trials = Trials(self.spec.trials)
+            self._begin_trials()
             return False
+        if self.since is not None:  # the same in all workers, who follow the one that opened
+            self._attempt = max(1, round(self.since * _MICROSECONDS))
         is_followed = self.is_followed
         self._enter(Phase.HALF_OPEN, f"{self.spec.open:g}s are over", now, now + self.spec.open)
-        self.is_followed = is_followed  # Each worker tries for itself; one tells.
-        self.trials = Trials(self.spec.trials)
+        self.is_followed = is_followed  # One tells.
+        self._begin_trials()
         return True
+
+    def _begin_trials(self) -> None:
+        if self.trials is not None:
+            self.trials.leave()
+        self.trials = Trials(self.spec.trials, self._sheet, self._attempt)
 
     def follow(self, phase: Phase, reason: str, since: float, until: float | None) -> bool:
         """Another worker's has entered this phase then. Whether ours does: not if it has since, or knows already."""
@@ -127,18 +168,24 @@ class Breaker:
                 self.reason = reason
             return False
         self._enter(phase, reason, since, until)
-        self._slices.clear()
-        self._sum = _Slice(0.0)
+        self._forget_all(since)
         self.is_followed = True
         return True
 
     def _open(self, reason: str, now: float) -> None:
         self._enter(Phase.OPEN, reason, now, now + self.spec.open)
+        self._forget_all(now)
+
+    def _forget_all(self, since: float | None) -> None:
         self._slices.clear()
         self._sum = _Slice(0.0)
+        if self._ledger is not None and since is not None:
+            self._ledger.forget(since)
 
     def _enter(self, phase: Phase, reason: str, now: float, until: float | None) -> None:
         self.phase, self.reason, self.since, self.until = phase, reason, now, until
+        if self.trials is not None:
+            self.trials.leave()
         self.trials = None
         self.is_followed = False
 
@@ -163,3 +210,14 @@ class Breaker:
             seen.errors -= old.errors
             seen.timed -= old.timed
             seen.microseconds -= old.microseconds
+
+
+def _count_in(ledger: Ledger, is_error: bool, microseconds: int | None, now: float) -> _Slice:
+    """One more answer; what all workers have seen."""
+    cells, at = ledger.cells, ledger.slot(now)
+    cells[at] += 1
+    cells[at + 1] += is_error
+    if microseconds is not None:
+        cells[at + 2] += 1
+        cells[at + 3] += microseconds
+    return _Slice(0.0, *ledger.total(now))

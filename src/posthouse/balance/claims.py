@@ -4,7 +4,8 @@ Laws:
 1. A backend with `max_conns` is held only after a claim in the group: so the limit holds for all workers together.
 2. A place is not taken before those who have waited longer, in whichever worker (`seniority`).
 3. Nobody is told that everything is full without a look at what the others hold now.
-4. Where failures count, nobody gets a backend without a look at what the others have seen of it: a client that was
+4. Of a backend that is only tried, what others try is looked up, and a trial is begun only after a claim.
+5. Where failures count, nobody gets a backend without a look at what the others have seen of it: a client that was
    told of a failure may come back at once, to another worker.
 
 What the others hold is looked up before each choice; in pools of more than LOOK_AT_ALL backends at most every
@@ -71,6 +72,7 @@ class Claims:
             backend.join(place)
             if not self._is_asked_for:  # or else what was looked up last would be there for ever
                 backend.see(0)
+        self._watch.budget.share(self.group.line.sheet)
         pool.queue.share(self.group.line, pool, self.has_free)
 
     def claim(
@@ -84,13 +86,17 @@ class Claims:
         assert pool is not None
         if self._counts_failures:
             self.group.catch_up()
+        if self._watch.trying:
+            for backend_on_trial in tuple(self._watch.trying):
+                backend_on_trial.look_again()
         # Also a limit that came after this pool, whose exchanges may still begin an attempt.
         has_limit = self._has_limit or self._watch.is_limited
         if not has_limit:
             self.is_deferring = False
             if self._is_asked_for:
                 self._look_in_time(pool, now)
-            return pool.select(choice, now, tried)
+            backend = pool.select(choice, now, tried)
+            return backend if not self._watch.trying else self._take(pool, backend, choice, now, tried)
         if since == NEVER and len(pool.queue):
             pool.queue.wake()  # What they leave to others must not go to who comes now, when those are there no more.
         self.is_deferring = False
@@ -109,10 +115,17 @@ class Claims:
             return None
         if since != NEVER and backend.max_conns:
             pool.queue.expect_to_leave()
-        while backend is not None and not backend.claim():
-            backend = pool.select(choice, now, tried)
+        backend = self._take(pool, backend, choice, now, tried)
         if backend is None and since != NEVER:
             pool.queue.stay()
+        return backend
+
+    def _take(
+        self, pool: Pool, backend: Backend | None, choice: Choice, now: float, tried: Sequence[Backend]
+    ) -> Backend | None:
+        """That one, or another if others were quicker."""
+        while backend is not None and not backend.claim():
+            backend = pool.select(choice, now, tried)
         return backend
 
     def left_to_others(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.balance.breaker import Breaker, Phase
+from posthouse.balance.group import Place
 from posthouse.balance.trials import Result, Trials
 from posthouse.config.specs import BreakerSpec
 
@@ -61,6 +62,11 @@ class Comeback:
             self.breaker = None
         elif self.breaker is None or self.breaker.spec != spec:
             self.breaker = Breaker(spec)
+
+    def share(self, place: Place | None) -> None:
+        """Its place among those of other workers, or None: they don't ask it."""
+        if self.breaker is not None:
+            self.breaker.share(None if place is None else place.sheet)
 
     def try_alone(self, now: float) -> None:
         """One request first."""

@@ -27,9 +27,33 @@ class Cells(Protocol):
     def __setitem__(self, at: int, held: int, /) -> None: ...
 
 
+class Sheet(Protocol):
+    """A few numbers of each worker about one thing, beside the one in its place.
+
+    cells   those of all; at: where this worker's begin; starts: where everybody's do
+    """
+
+    @property
+    def cells(self) -> memoryview: ...
+    @property
+    def at(self) -> int: ...
+    @property
+    def starts(self) -> Sequence[int]: ...
+
+    def begin(self, at: int, width: int, number: int) -> None:
+        """So many cells become zero, and when others can see that, the first becomes the number."""
+
+    def lock(self) -> None:
+        """No other worker has it until `unlock`."""
+
+    def unlock(self) -> None:
+        """See `lock`."""
+
+
 class Place(Protocol):
     """One backend in the group.
 
+    sheet      what else is counted of it; it costs memory only where somebody writes to it
     cells, at  what `publish` does: `cells[at] = held`. For whoever does it with every request: a call costs more
     """
 
@@ -37,6 +61,8 @@ class Place(Protocol):
     def cells(self) -> Cells: ...
     @property
     def at(self) -> int: ...
+    @property
+    def sheet(self) -> Sheet: ...
 
     def publish(self, held: int) -> None:
         """So many exchanges of this worker hold it."""
@@ -55,11 +81,15 @@ class Line(Protocol):
     """The queue of one pool in the group.
 
     worker   this one's number
+    sheet    what is counted of the pool
     on_wake  told when another worker says that something may be free; set by the queue
     """
 
     worker: int
     on_wake: Callable[[], None]
+
+    @property
+    def sheet(self) -> Sheet: ...
 
     def publish(self, length: int, since: float) -> None:
         """So many wait in this worker, the oldest since then."""

@@ -64,12 +64,14 @@ class Holding(Tolerance):
     def join(self, place: Place) -> None:
         """Its place among those of other workers. What it holds is published from now on."""
         self._in_group, self._cells, self._at = place, place.cells, place.at
+        self.comeback.share(place)
         place.publish(self.held)
         self._settle()
 
     def part(self) -> None:
         """Its place is another's, who has the same key: what still holds this one is counted here alone."""
         self._in_group = self._cells = None
+        self.comeback.share(None)
         self.see(0)
 
     def see(self, others: int) -> None:
@@ -81,10 +83,23 @@ class Holding(Tolerance):
     def claim(self) -> bool:
         """Whether there is room for one more: then `acquire` must follow at once. False: others were quicker."""
         place = self._in_group
-        if place is None or self._full_at == NO_LIMIT or place.claim(self.held, self._full_at):
+        if place is None:
             return True
+        # With `panic`, or for a session, also what can't be used is chosen: then there is nothing to claim.
+        trials = self.comeback.trials if self.is_usable else None
+        if trials is not None and not trials.claim():
+            self._settle()
+            return False
+        if self._full_at == NO_LIMIT or place.claim(self.held, self._full_at):
+            return True
+        if trials is not None:
+            trials.disclaim()
         self.see(place.others())
         return False
+
+    def look_again(self) -> None:
+        """What other workers try of it may have changed."""
+        self._settle()
 
     def acquire(self) -> Trials | None:
         """Hold it for one exchange. Raises RuntimeError if it is full: whoever asks must look first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
@@ -51,6 +51,7 @@ class Setting:
     slow_start    seconds, 0 = off
     hash_balance  the most that a backend may hold, by the average, for policies that hash; 0 = off
     begin         where in their round policies begin that go round, from 0 to below 1 (`turns.begins_at`)
+    take_number   where several workers take turns together: the next whole number, which no other choice gets
     """
 
     backends: tuple[Backend, ...]
@@ -60,6 +61,7 @@ class Setting:
     slow_start: float = 0.0
     hash_balance: float = 0.0
     begin: float = 0.0
+    take_number: Callable[[], int] | None = None
 
     def __post_init__(self) -> None:
         if not self.weights:
@@ -81,7 +83,11 @@ class Setting:
 
 
 def setting_of(
-    spec: PoolSpec, backends: Sequence[Backend], rng: random.Random, begin: float = 0.0
+    spec: PoolSpec,
+    backends: Sequence[Backend],
+    rng: random.Random,
+    begin: float = 0.0,
+    take_number: Callable[[], int] | None = None,
 ) -> Setting:
     """What a policy for the pool that `spec` describes is made for."""
     return Setting(
@@ -92,6 +98,7 @@ def setting_of(
         spec.slow_start,
         spec.hash_balance / 100,
         begin,
+        take_number,
     )
 
 

@@ -369,10 +369,12 @@ def build_pool(
     previous: Pool | None,
     tls: Hashable | None = None,
     begin: float | None = None,
+    take_number: Callable[[], int] | None = None,
 ) -> Pool:
     """The pool that `spec` describes, with the identity that its https backends are dialled with.
 
-    begin  see `Setting`; None: anywhere, so that successors that are made again and again favour nobody
+    begin  see `Setting`, as for take_number; None: anywhere, so that successors that are made again and again favour
+           nobody
 
     Changes nothing in `previous`: new settings come into force with `start`.
 
@@ -388,7 +390,7 @@ def build_pool(
         if backend is not None and backend.endpoint.server_name != endpoint.server_name:
             backend = None  # Its connections were verified for another name.
         backends.append(Backend(endpoint, key[1], watch) if backend is None else backend)
-    setting = setting_of(spec, backends, rng, rng.random() if begin is None else begin)
+    setting = setting_of(spec, backends, rng, rng.random() if begin is None else begin, take_number)
     pool = Pool(spec, setting, find_policy(spec.policy, setting), watch, tls)
     if previous is not None:
         pool.queue = previous.queue

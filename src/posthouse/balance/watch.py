@@ -31,6 +31,7 @@ class Watch:
     tally       where a large pool counts its load, or None; the pool that serves sets it
     budget      of the pool's retries
     ejections   who is left out where not all may be, None where all may
+    trying      those whose breaker lets trials through
     is_limited  in a group of workers: whether a backend of the pool that serves has `max_conns`
     on_change   told after each change; None while nobody waits for a backend (waiting.py)
     on_release  told when something was given back that other workers may wait for; None without those
@@ -49,6 +50,7 @@ class Watch:
             "on_failure",
             "on_release",
             "tally",
+            "trying",
         ),
     )
 
@@ -57,6 +59,7 @@ class Watch:
         self.changed: deque[Backend] = deque(maxlen=REMEMBERED_CHANGES)
         self.expires = NEVER
         self.is_limited = False
+        self.trying: dict[Backend, None] = {}
         self.tally: Tally | None = None
         self.budget = RetryBudget()
         self.ejections: Ejections | None = None
@@ -80,6 +83,7 @@ class Watch:
         self._marked.clear()
         self._warming.clear()
         self._left.clear()
+        self.trying.clear()
         self._serving = ()
         self.expires = NEVER
         self.tally = self.ejections = self.on_breaker = self.on_failure = None
@@ -92,6 +96,7 @@ class Watch:
         if gone:
             keys = {one.key for one in backends}
             for one in gone:
+                self.trying.pop(one, None)
                 if one.key in keys:
                     one.part()
         self._left = {one.key: one for one in gone if one.in_flight}

@@ -2,7 +2,8 @@
 
     header  one page: magic, layout, columns, the version of Posthouse
     notes   one page for each column: `bulletin` says what is on it
-    chunks  of CHUNK_ROWS rows; in a chunk one page for each column, so no two workers write to the same cache line
+    chunks  of CHUNK_ROWS rows; in a chunk for each column one page, so no two workers write to the same cache line, and
+            the sheets of its rows: SHEET_CELLS more each. Memory is spent only on those that are written to
 
 A row is a number of each worker: what it holds of a backend, how many wait in it. Rows are given out by `rows.Rows`.
 A cell has 8 bytes and is aligned, so CPython's memoryview stores and loads it with one instruction on every platform
@@ -22,12 +23,16 @@ import os
 import struct
 from typing import Final
 
+from posthouse.balance.ledger import SHEET_CELLS
+from posthouse.balance.trials import FIRST_CELL
 from posthouse.errors import StartError
 
 CHUNK_ROWS: Final = mmap.PAGESIZE // 8
+_COLUMN: Final = CHUNK_ROWS * (1 + SHEET_CELLS)
+_SHEET_BYTES: Final = SHEET_CELLS * 8
 _HEADER: Final = struct.Struct("<8sqq40s")
 _MAGIC: Final = b"posthous"
-_LAYOUT: Final = 2
+_LAYOUT: Final = 3
 """Another arrangement gets another number, even within one version while that is being developed."""
 
 
@@ -50,9 +55,9 @@ class Block:
         """The block takes the descriptor over."""
         self.fd = fd
         self.columns = columns
-        self.stride = CHUNK_ROWS
+        self.stride = _COLUMN
         self.rows = 0
-        self._chunk_bytes = columns * mmap.PAGESIZE
+        self._chunk_bytes = columns * _COLUMN * 8
         self._begin = (1 + columns) * mmap.PAGESIZE
         self._mappings: list[mmap.mmap] = []
         self.cells = memoryview(b"").cast("q")
@@ -75,7 +80,12 @@ class Block:
     def at(self, row: int) -> int:
         """The index of a row's cell in column 0."""
         chunk, place = divmod(row, CHUNK_ROWS)
-        return chunk * self.columns * CHUNK_ROWS + place
+        return chunk * self.columns * _COLUMN + place
+
+    def sheet_at(self, row: int) -> int:
+        """The index of the first cell of a row's sheet in column 0."""
+        chunk, place = divmod(row, CHUNK_ROWS)
+        return chunk * self.columns * _COLUMN + CHUNK_ROWS + place * SHEET_CELLS
 
     def grow(self, rows: int) -> None:
         """Have at least so many rows. For the owner; the others `fit`."""
@@ -96,14 +106,35 @@ class Block:
         zeros = memoryview(bytes(mmap.PAGESIZE)).cast("q")
         self.notes[column * CHUNK_ROWS : (column + 1) * CHUNK_ROWS] = zeros
         for chunk in range(self.rows // CHUNK_ROWS):
-            begin = (chunk * self.columns + column) * CHUNK_ROWS
+            begin = (chunk * self.columns + column) * _COLUMN
             self.cells[begin : begin + CHUNK_ROWS] = zeros
+            self._clear_trials(begin + CHUNK_ROWS)
+
+    def _clear_trials(self, first: int) -> None:
+        """In the sheets that begin there: what was counted stays until it is over, but nobody ends these any more."""
+        begin = self._begin + first * 8
+        end = begin + CHUNK_ROWS * SHEET_CELLS * 8
+        at = begin
+        while at < end:
+            try:
+                at = os.lseek(self.fd, at, os.SEEK_DATA) // _SHEET_BYTES * _SHEET_BYTES
+            except OSError:  # nothing was written to from there on
+                return
+            if at < end:
+                sheet = (at - self._begin) // 8
+                for cell in range(sheet + FIRST_CELL, sheet + SHEET_CELLS):
+                    self.cells[cell] = 0
+            at += _SHEET_BYTES
 
     def clear_row(self, row: int) -> None:
         """Nobody writes to it any more, and it will be another's."""
         at = self.at(row)
         for column in range(self.columns):
             self.cells[at + column * self.stride] = 0
+            sheet = self.sheet_at(row) + column * self.stride
+            # Read as a file: a page of memory that nobody has written to would come into being.
+            if any(os.pread(self.fd, SHEET_CELLS * 8, self._begin + sheet * 8)):
+                self.cells[sheet : sheet + SHEET_CELLS] = memoryview(bytes(SHEET_CELLS * 8)).cast("q")
 
     def row(self, row: int) -> list[int]:
         """What each worker has written."""

@@ -14,9 +14,10 @@ from posthouse.server import news
 from posthouse.server.block import attach
 from posthouse.server.breakers import tell_breaker
 from posthouse.server.bulletin import Line
-from posthouse.server.rows import RowKey, queue_keys
+from posthouse.server.cursors import Cursor
+from posthouse.server.rows import LENGTH, RowKey, queue_keys
 from posthouse.server.shares import Shares
-from posthouse.server.sharing import GROUP_MESSAGES, Given, Oldest, Shared, Wanted
+from posthouse.server.sharing import GROUP_MESSAGES, Cursors, Given, Oldest, Shared, Wanted
 from posthouse.server.wakes import Wakes
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ class Serving(Protocol):
 
 
 class Colleagues:
-    """tell  says something to the supervisor"""
+    """tell  says something to the supervisor
+
+    cursors  by pool
+    """
 
     def __init__(
         self, runtime: Runtime, worker: int, serving: Serving, tell: Callable[[object], None]
@@ -52,6 +56,7 @@ class Colleagues:
         self._serving = serving
         self._tell = tell
         self._shares: Shares | None = None
+        self.cursors: dict[str, Cursor] = {}
 
     def __repr__(self) -> str:
         return f"<Colleagues of worker {self._worker} {self._shares!r}>"
@@ -67,7 +72,12 @@ class Colleagues:
             case Given(rows, size, freed):
                 assert self._shares is not None
                 self._shares.know(rows, size, freed)
+                for pool, text, kind in freed:
+                    if not text and kind == LENGTH and pool in self.cursors:
+                        self.cursors.pop(pool).close()
                 self._share_late(self._shares)
+            case Cursors(pools):
+                self.cursors |= zip(pools, map(Cursor, descriptors), strict=True)
             case news.Failed() | news.Tripped():
                 news.apply(message, self._serving.pools, self._runtime.clock())
 
@@ -90,6 +100,11 @@ class Colleagues:
         if keys and (group is None or pool.spec.sources):
             wanted = (*queue_keys(pool.name), *((pool.name, *key) for key in keys))
             self._tell(Wanted(self._serving.newest, wanted))
+
+    def take_number(self, pool: str) -> Callable[[], int] | None:
+        """What a pool of that name takes turns by, together with the other workers; None: by turns of its own."""
+        cursor = self.cursors.get(pool)
+        return None if cursor is None else cursor.take
 
     def listen(self, pool: Pool) -> None:
         """Tell the log of breakers, and the others of those and of failures."""
@@ -127,3 +142,6 @@ class Colleagues:
         if shares is not None:
             self._runtime.loop.remove_reader(shares.wakes.descriptors[self._worker])
             shares.wakes.close()
+        for cursor in self.cursors.values():
+            cursor.close()
+        self.cursors.clear()

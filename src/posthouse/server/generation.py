@@ -64,8 +64,10 @@ class Generation:
 
     @property
     def outputs(self) -> int:
-        """How many log outputs it holds open."""
-        return len({key for built in self.sites for key in built.logs})
+        """How many log outputs it holds open, and cursors of pools."""
+        colleagues = self._runtime.colleagues
+        cursors = 0 if colleagues is None else len(colleagues.cursors)
+        return cursors + len({key for built in self.sites for key in built.logs})
 
     def handler(self, key: ListenKey) -> ListenerPlan:
         """What an address does."""

@@ -37,7 +37,7 @@ def command(pool: Pool, orders: Orders) -> None:
 def put_in_place(spec: PoolSpec, site: SiteSpec, route: Route, runtime: Runtime, pools: Pools) -> Pool:
     """The route's pool is made anew from the one at work: backends that stay are the same objects. The one before."""
     before = route.pool
-    pool = build_pool(spec, runtime.rng, before, before.tls)
+    pool = build_pool(spec, runtime.rng, before, before.tls, None, runtime.cursor(spec.name))
     if pool.sessions is not None and before.sessions is not None:
         pool.sessions.take_key(before.sessions)
     if runtime.colleagues is not None:

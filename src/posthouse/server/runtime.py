@@ -90,6 +90,10 @@ class Runtime:
         self.colleagues: Colleagues | None = None
         self.orders = Orders()
 
+    def cursor(self, pool: str) -> Callable[[], int] | None:
+        """See `Colleagues.take_number`."""
+        return None if self.colleagues is None else self.colleagues.take_number(pool)
+
     def believed(self, check: Check) -> None:
         """See `probe.ports.Services`."""
         self.on_belief(check)

@@ -18,18 +18,53 @@ _fence = threading.Lock()
 was published before can be seen by other processors before anything is read after it."""
 
 
+class SharedSheet:
+    """What one worker has more of a row. See `balance.group.Sheet`."""
+
+    __slots__ = ("_block", "_row", "at", "cells", "starts")
+
+    def __init__(self, block: Block, worker: int, row: int) -> None:
+        first = block.sheet_at(row)
+        self._block = block
+        self._row = row
+        self.cells = block.cells
+        self.at = first + worker * block.stride
+        self.starts = [first + column * block.stride for column in range(block.columns)]
+
+    def begin(self, at: int, width: int, number: int) -> None:
+        for cell in range(at, at + width):
+            self.cells[cell] = 0
+        with _fence:
+            self.cells[at] = number
+
+    def lock(self) -> None:
+        self._block.lock(self._row)
+
+    def unlock(self) -> None:
+        self._block.unlock(self._row)
+
+
 class Cell:
     """One row of the block, as one worker has it."""
 
-    __slots__ = ("_block", "_others", "_row", "at", "cells")
+    __slots__ = ("_block", "_others", "_row", "_sheet", "_worker", "at", "cells")
 
     def __init__(self, block: Block, worker: int, row: int) -> None:
         first = block.at(row)
+        self._sheet: SharedSheet | None = None
+        self._worker = worker
         self._block = block
         self.cells = block.cells
         self._row = row
         self.at = first + worker * block.stride
         self._others = [first + column * block.stride for column in range(block.columns) if column != worker]
+
+    @property
+    def sheet(self) -> SharedSheet:
+        """The one of this row: what is on it was this worker's own, or of one that ended before it."""
+        if self._sheet is None:
+            self._sheet = SharedSheet(self._block, self._worker, self._row)
+        return self._sheet
 
     def publish(self, held: int) -> None:
         """See `balance.group.Place`, here and below."""
@@ -79,6 +114,10 @@ class SharedLine:
         self._others = [
             (column, at + column * block.stride) for column in range(block.columns) if column != shares.worker
         ]
+
+    @property
+    def sheet(self) -> SharedSheet:
+        return self._length.sheet
 
     def publish(self, length: int, since: float) -> None:
         self._times[self._mine] = since

@@ -12,8 +12,9 @@ from posthouse import __version__
 from posthouse.config.specs import Config, PoolSpec
 from posthouse.errors import StartError
 from posthouse.server import block, wakes
+from posthouse.server.cursors import CursorKeeper
 from posthouse.server.news import Failed, News, Remembered, Tripped
-from posthouse.server.rows import RowKey, Rows, keys_of
+from posthouse.server.rows import LENGTH, RowKey, Rows, keys_of
 
 MOST_FOUND: Final = 100_000
 """Keys that have a row only because a worker asked: ten of the longest lists. Of a backend without a row each worker
@@ -43,6 +44,13 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
+class Cursors:
+    """To a worker, before the configuration that needs them: these pools have cursors, its descriptors."""
+
+    pools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """From a worker: that generation has these keys, of backends that were found while we run. If some have no row yet,
     everybody is told their new ones."""
@@ -58,7 +66,7 @@ class Oldest:
     generation: int
 
 
-GROUP_MESSAGES: Final = (Shared, Given, Failed, Tripped)
+GROUP_MESSAGES: Final = (Shared, Given, Cursors, Failed, Tripped)
 """Those to a worker that are about its being one of several."""
 
 
@@ -86,6 +94,7 @@ class Sharing:
         self._workers = workers
         self._members = members
         self._remembered = Remembered()
+        self._cursors = CursorKeeper()
         self._rows = Rows()
         self._oldest = [0] * workers
         self._newest = 0
@@ -109,6 +118,8 @@ class Sharing:
         if self.block is not None:
             member.send(Shared(), self.descriptors)
             member.send(Given(dict(self._rows.all), self._rows.size))
+            if self._cursors.all:
+                member.send(Cursors(tuple(self._cursors.all)), list(self._cursors.all.values()))
 
     @property
     def descriptors(self) -> list[int]:
@@ -130,6 +141,10 @@ class Sharing:
         named = [key for pool in pools_of(config) for key in keys_of(pool)]
         self._found.difference_update(named)
         self._give(generation, named, freed)
+        new = {} if self.block is None else self._cursors.give(pools_of(config))
+        if new:
+            for member in self._members():
+                member.send(Cursors(tuple(new)), list(new.values()))
 
     def _give(self, generation: int, keys: Iterable[RowKey], freed: tuple[RowKey, ...] = ()) -> None:
         if self.block is None:
@@ -147,6 +162,7 @@ class Sharing:
             memory.clear_row(row)
         gone = tuple([keys[row] for row in freed])
         self._found.difference_update(gone)
+        self._cursors.retire(pool for pool, text, kind in gone if not text and kind == LENGTH)
         return gone
 
     def _grant(self, generation: int, keys: Iterable[RowKey]) -> None:
@@ -204,4 +220,5 @@ class Sharing:
         if self.block is not None and self.wakes is not None:
             self.block.close()
             self.wakes.close()
+            self._cursors.close()
             self.block = self.wakes = None

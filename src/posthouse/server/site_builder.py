@@ -102,7 +102,7 @@ class SiteBuilder:
         begin = None
         if before is None:
             begin = begins_at(spec.name, runtime.secret, runtime.worker, runtime.workers)
-        return build_pool(wanted, runtime.rng, before, self._tls(spec), begin)
+        return build_pool(wanted, runtime.rng, before, self._tls(spec), begin, runtime.cursor(spec.name))
 
     def _tls(self, spec: PoolSpec) -> ClientTLS | None:
         """Made also where no backend needs it, if it was written: a mistake in it shall not lie in wait."""

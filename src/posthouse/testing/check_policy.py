@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from posthouse.balance.active_health import State
@@ -77,6 +79,7 @@ def check_policy(make: MakePolicy, habit: Habit) -> None:
     All: never a backend that is down, draining, kept back by an order, marked or full, nor one that was tried while
     another is left, nor a fallback while a primary can be used; the same choices from the same seed.
     "even": equal shares of what is usable, or shares by weight; less for one in its slow start, all of it afterwards.
+    All of that also where several workers take turns together (`Setting.take_number`).
     "hash": one key, one backend, whatever the seed and whoever else comes and goes; keys in equal shares, or by weight;
     every usable backend is found; one in its slow start takes its keys bit by bit and keeps them.
     "ordered": the same usable backend every time.
@@ -98,6 +101,15 @@ def check_policy(make: MakePolicy, habit: Habit) -> None:
             _check_slow_start(make, size)
         else:
             _check_slow_keys(make, size)
+    if habit == "even":
+        for size in SIZES:
+            for check in (_check_usable_only, _check_even, _check_weights, _check_slow_start):
+                check(_together(make), size)
+
+
+def _together(make: MakePolicy) -> MakePolicy:
+    """The policy of one of several workers, when the others have nothing to do."""
+    return lambda setting: make(replace(setting, take_number=itertools.count(KEYS).__next__))
 
 
 def _pool(make: MakePolicy, size: int, seed: int = 1, leave_out: int | None = None, **options: Any) -> Pool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from posthouse.balance.backend import Backend
+from posthouse.balance.ledger import SHEET_CELLS
 from posthouse.balance.policy import Setting
 from posthouse.balance.pool import Pool, build_pool
 from posthouse.balance.watch import Watch
@@ -78,3 +79,32 @@ class Request:
 
     def field(self, name: bytes) -> bytes | None:
         return self._fields.get(name)
+
+
+class OneSheet:
+    """One worker's of those that `sheets` makes."""
+
+    def __init__(self, cells: memoryview, column: int) -> None:
+        self.cells = cells
+        self.at = column * SHEET_CELLS
+        self.starts = range(0, len(cells), SHEET_CELLS)
+        self.locked = 0
+
+    def begin(self, at: int, width: int, number: int) -> None:
+        for cell in range(at, at + width):
+            self.cells[cell] = 0
+        self.cells[at] = number
+
+    def lock(self) -> None:
+        assert not self.locked
+        self.locked = 1
+
+    def unlock(self) -> None:
+        assert self.locked
+        self.locked = 0
+
+
+def sheets(workers: int) -> list[OneSheet]:
+    """Those of all workers, about one thing."""
+    cells = memoryview(bytearray(workers * SHEET_CELLS * 8)).cast("q")
+    return [OneSheet(cells, column) for column in range(workers)]

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from posthouse.balance.breaker import SLICES, Breaker, Phase
 from posthouse.balance.trials import Result, Trials
 from posthouse.config.specs import BreakerSpec
+from unit.balance.samples import sheets
 
 SPEC = BreakerSpec(errors=50.0, window=10.0, minimum=4, open=30.0, trials=2)
 
@@ -132,6 +133,106 @@ def test_what_was_asked_before_counts_for_nothing() -> None:
     breaker.review(30.0)
     feed(breaker, "--------", 31.0)
     assert breaker.phase is Phase.HALF_OPEN
+
+
+def of_workers(spec: BreakerSpec = SPEC, count: int = 2) -> list[Breaker]:
+    breakers = [Breaker(spec) for _ in range(count)]
+    for breaker, sheet in zip(breakers, sheets(count), strict=True):
+        breaker.share(sheet)
+    return breakers
+
+
+def tell(one: Breaker, *others: Breaker) -> None:
+    assert one.since is not None
+    for other in others:
+        other.follow(one.phase, one.reason, one.since, one.until)
+
+
+@pytest.mark.parametrize(("first", "second"), [("--", "--"), ("-", "+-+"), ("-++-", ""), ("", "--++")])
+def test_what_all_workers_see_opens_it(first: str, second: str) -> None:
+    here, there = of_workers()
+    feed(here, first[:-1] or first)
+    feed(there, second[:-1])
+    phases = [here.phase, there.phase]
+    assert phases == [Phase.CLOSED] * 2
+    feed(here, first[-1:] if len(first) > 1 else "")
+    feed(there, second[-1:])
+    assert [here.phase, there.phase].count(Phase.OPEN) == 1, "who sees the last one"
+
+
+def test_latency_is_the_average_of_all() -> None:
+    here, there = of_workers(replace(SPEC, errors=None, latency=1.0))
+    feed(here, "++", seconds=0.5)
+    feed(there, "+", seconds=0.5)
+    feed(there, "+", seconds=2.4)
+    assert there.phase is Phase.CLOSED
+    feed(here, "+", seconds=1.1)
+    assert (here.phase, here.reason) == (Phase.OPEN, "answers took 1s on average, 5 in 10s")
+
+
+@pytest.mark.parametrize(("pause", "phase"), [(10.0, Phase.OPEN), (11.0, Phase.CLOSED)])
+def test_what_others_saw_is_forgotten_in_slices(pause: float, phase: Phase) -> None:
+    here, there = of_workers()
+    feed(there, "---", 0.0)
+    feed(here, "-", pause)
+    assert here.phase is phase
+
+
+def test_what_was_before_it_opened_is_forgotten_by_all() -> None:
+    here, there = of_workers(replace(SPEC, open=0.25, trials=1))
+    feed(there, "---", 0.0)
+    feed(here, "-", 0.0)
+    tell(here, there)
+    here.review(0.25)
+    trials_of(here).begin()
+    assert here.end_trial(trials_of(here), Result.PASSED, "", 0.3)
+    tell(here, there)
+    feed(here, "--", 0.4)
+    feed(there, "-", 0.4)
+    assert [here.phase, there.phase] == [Phase.CLOSED] * 2
+    feed(there, "-", 0.4)
+    assert there.phase is Phase.OPEN
+
+
+def test_trials_are_those_of_all() -> None:
+    here, there = of_workers()
+    feed(here, "----")
+    tell(here, there)
+    here.review(30.0)
+    there.review(30.5)
+    mine, theirs = trials_of(here), trials_of(there)
+    for trials in (mine, theirs):
+        assert trials.claim()
+        trials.begin()
+    assert not mine.claim() and not theirs.claim(), "two run"
+    assert not here.end_trial(mine, Result.PASSED, "", 31.0)
+    assert there.end_trial(theirs, Result.PASSED, "", 31.0)
+    assert (there.phase, there.reason) == (Phase.CLOSED, "2 of 2 trials passed")
+    tell(there, here)
+    assert here.phase is Phase.CLOSED
+
+
+def test_trials_of_all_that_hang_are_not_waited_for() -> None:
+    here, there = of_workers()
+    feed(here, "----")
+    tell(here, there)
+    here.review(30.0)
+    there.review(30.0)
+    old = trials_of(here)
+    for _ in range(2):
+        old.begin()
+    assert not trials_of(there).claim()
+    here.review(60.0)
+    assert trials_of(there).claim()
+    assert trials_of(here) is not old
+
+
+def test_who_is_alone_again_counts_alone() -> None:
+    here, there = of_workers()
+    here.share(None)
+    feed(there, "---")
+    feed(here, "-")
+    assert here.phase is Phase.CLOSED
 
 
 class BreakerMachine(RuleBasedStateMachine):

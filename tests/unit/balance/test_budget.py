@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from posthouse.balance.budget import STEP, WINDOW, RetryBudget
+from unit.balance.samples import sheets
 
 
 def spent(budget: RetryBudget, now: float, percent: float, least: float, most: int = 1000) -> int:
@@ -46,6 +47,39 @@ def test_old_traffic_pays_for_nothing() -> None:
     assert budget.has_room(WINDOW - STEP, 20, 0)
     assert not budget.has_room(WINDOW + STEP, 20, 0)
     assert not budget.has_room(1e6, 20, 0)
+
+
+def of_workers(count: int = 2) -> list[RetryBudget]:
+    budgets = [RetryBudget() for _ in range(count)]
+    for budget, sheet in zip(budgets, sheets(count), strict=True):
+        budget.share(sheet)
+    return budgets
+
+
+@pytest.mark.parametrize(
+    ("requests", "percent", "least", "retries"),
+    [((0, 0), 20, 1, 10), ((60, 40), 20, 0, 20), ((0, 100), 20, 10, 120), ((99, 0), 20, 0, 19)],
+)
+def test_workers_share_one(requests: tuple[int, int], percent: float, least: float, retries: int) -> None:
+    budgets = of_workers()
+    for budget, count in zip(budgets, requests, strict=True):
+        for _ in range(count):
+            budget.count(5.0)
+    here, there = budgets
+    assert spent(here, 5.0, percent, least, most=7) == 7
+    assert spent(there, 5.0, percent, least) == retries - 7
+    assert not here.has_room(5.0, percent, least)
+    assert here.has_room(5.0 + WINDOW + STEP, percent, least) is bool(least)
+
+
+def test_it_goes_on_with_the_same_sheet() -> None:
+    """A reload shares it again."""
+    one, _ = sheets(2)
+    budget = RetryBudget()
+    for _ in range(2):
+        budget.share(one)
+        assert spent(budget, 5.0, 0, 1, most=5) == 5
+    assert not budget.has_room(5.0, 0, 1)
 
 
 class BudgetMachine(RuleBasedStateMachine):

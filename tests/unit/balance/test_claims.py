@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from posthouse.balance.breaker import Phase
 from posthouse.balance.claims import LOOK_AT_ALL, LOOK_SECONDS
 from posthouse.balance.policies import POLICIES
 from posthouse.balance.pool import Pool, build_pool
+from posthouse.balance.trials import Result
 from posthouse.config.queue_spec import QueueSpec
-from posthouse.config.specs import PolicySpec
+from posthouse.config.specs import BreakerSpec, PassiveSpec, PolicySpec
 from posthouse.errors import FailureKind
 from posthouse.server.shares import Cell
 from posthouse.testing.check_policy import SampleChoice
@@ -281,3 +283,77 @@ def test_a_pool_that_nobody_follows_is_free_at_once(make: Make) -> None:
     pools[0].end()
     last = weakref.ref(pools.pop())
     assert last() is None
+
+
+TRIES = PassiveSpec(breaker=BreakerSpec(errors=50.0, minimum=1, open=10.0, trials=2))
+
+
+def half_open(make: Make, **facts: Any) -> Fellows:
+    """Backend a of two, in both workers; both know that its time is over."""
+    fellows = make("ab", "first", passive=TRIES, **facts)
+    here, there = fellows
+    here.pool.backends[0].fail(1.0, "down")
+    breaker = here.pool.backends[0].comeback.breaker
+    assert breaker is not None and breaker.since is not None
+    there.pool.backends[0].follow(breaker.phase, "down", breaker.since, breaker.until)
+    for fellow in fellows:
+        assert fellow.pool.select(CHOICE, 2.0) is fellow.pool.backends[1]
+    return fellows
+
+
+def begin(pool: Pool, now: float = 20.0) -> tuple[Any, Any]:
+    backend = claim(pool, now)
+    return backend, backend.acquire()
+
+
+@pytest.mark.parametrize("facts", [{}, {"max_conns": 50}])
+def test_trials_of_all_workers_are_as_many_as_one_has(make: Make, facts: dict[str, int]) -> None:
+    here, there = half_open(make, **facts)
+    first, one = begin(here.pool)
+    second, two = begin(there.pool)
+    assert first.key == second.key == here.pool.backends[0].key and one is not None and two is not None
+    for fellow in (here, there):
+        backend, trial = begin(fellow.pool)
+        assert backend is fellow.pool.backends[1] and trial is None
+    first.release()
+    first.abandon(one, 20.0)
+    backend, trial = begin(there.pool)
+    assert backend is second and trial is two, "there is room again, and the other worker sees it"
+
+
+@pytest.mark.parametrize("facts", [{}, {"max_conns": 50}])
+def test_who_lost_the_race_for_a_trial_takes_another(make: Make, facts: dict[str, int]) -> None:
+    here, there = half_open(make, **facts)
+    for fellow in (here, there):
+        assert fellow.pool.select(CHOICE, 20.0) is fellow.pool.backends[0]
+    for _ in range(2):
+        assert begin(there.pool)[0] is there.pool.backends[0]
+    assert here.pool.backends[0].is_usable, "it has not looked"
+    assert begin(here.pool) == (here.pool.backends[1], None)
+
+
+def test_a_trial_that_finds_no_place_is_none(make: Make) -> None:
+    here, there = half_open(make, max_conns=1)
+    backend = here.pool.select(CHOICE, 20.0)
+    assert backend is here.pool.backends[0] and begin(there.pool)[0] is there.pool.backends[0]
+    there.pool.backends[0].comeback.trials.end(Result.UNDECIDED)
+    assert not backend.claim() and backend.comeback.trials is not None
+    assert (backend.comeback.trials.running, backend.comeback.trials.has_room) == (0, True)
+    assert backend.is_full, "now it knows"
+
+
+def test_with_panic_what_is_full_of_trials_is_tried_all_the_same(make: Make) -> None:
+    fellows = make("a", "first", passive=replace(TRIES, panic=True))
+    for fellow in fellows:
+        fellow.pool.backends[0].fail(1.0, "down")
+    for _ in range(3):
+        for fellow in fellows:
+            assert begin(fellow.pool)[0] is fellow.pool.backends[0]
+
+
+def test_what_is_not_tried_any_more_is_not_looked_at(make: Make) -> None:
+    here, _ = half_open(make)
+    claim(here.pool, 20.0)
+    assert list(here.pool.backends[0]._watch.trying) == [here.pool.backends[0]]
+    here.pool.backends[0].follow(Phase.CLOSED, "2 of 2", 21.0, None)
+    assert not here.pool.backends[0]._watch.trying

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.config.specs import BreakerSpec, PassiveSpec
-from unit.balance.samples import endpoint, make_backend
+from unit.balance.samples import endpoint, make_backend, sheets
 
 BREAKER = PassiveSpec(breaker=BreakerSpec(errors=50.0, minimum=1, trials=2))
 
@@ -17,6 +17,7 @@ class Place:
         self.cells = [7, 7, 7]
         self.at = 1
         self.elsewhere = 0
+        self.sheet = sheets(2)[0]
         self.calls: list[str] = []
 
     def publish(self, held: int) -> None:

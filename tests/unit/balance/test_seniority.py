@@ -7,6 +7,7 @@ from collections.abc import Callable
 from posthouse.balance.group import Oldest
 from posthouse.balance.health import NEVER
 from posthouse.balance.seniority import PATIENCE_SECONDS, Seniority
+from unit.balance.samples import sheets
 
 
 class FakeLine:
@@ -14,6 +15,7 @@ class FakeLine:
 
     def __init__(self, *others: Oldest) -> None:
         self.worker = 1
+        self.sheet = sheets(1)[0]
         self.on_wake: Callable[[], None] = lambda: None
         self.oldest = list(others)
         self.woken: list[int] = []

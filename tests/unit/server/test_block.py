@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import subprocess
 import sys
 
 import pytest
 
+from posthouse.balance.ledger import SHEET_CELLS
+from posthouse.balance.trials import FIRST_CELL
 from posthouse.errors import StartError
 from posthouse.server.block import CHUNK_ROWS, attach, create
 
@@ -31,8 +34,57 @@ def test_no_two_cells_are_the_same() -> None:
     block = create(3, "1")
     block.grow(2 * CHUNK_ROWS + 1)
     assert block.rows == 3 * CHUNK_ROWS
-    places = {block.at(row) + column * block.stride for row in range(block.rows) for column in range(3)}
-    assert places == set(range(3 * block.rows)) and len(block.cells) == 3 * block.rows
+    every = [(row, column * block.stride) for row in range(block.rows) for column in range(3)]
+    places = [block.at(row) + column for row, column in every]
+    for row, column in every:
+        sheet = block.sheet_at(row) + column
+        places += range(sheet, sheet + SHEET_CELLS)
+    assert sorted(places) == list(range(len(block.cells)))
+    block.close()
+
+
+def test_a_sheet_costs_memory_only_when_it_is_written_to() -> None:
+    block = create(2, "1")
+    block.grow(20 * CHUNK_ROWS)
+    before = os.fstat(block.fd).st_blocks
+    block.clear_column(1)
+    block.clear_row(7)
+    after_cells = os.fstat(block.fd).st_blocks
+    assert (after_cells - before) * 512 <= 22 * mmap.PAGESIZE
+    block.cells[block.sheet_at(7)] = 1
+    assert (os.fstat(block.fd).st_blocks - after_cells) * 512 == mmap.PAGESIZE
+    block.close()
+
+
+def test_a_row_that_will_be_anothers_has_an_empty_sheet() -> None:
+    block = create(2, "1")
+    block.grow(1)
+    for row in (6, 7, 8):
+        for cell in (0, SHEET_CELLS - 1):
+            block.cells[block.sheet_at(row) + block.stride + cell] = 5
+    block.clear_row(7)
+    left = [
+        block.cells[block.sheet_at(row) + block.stride + cell] for row in (6, 7, 8) for cell in (0, -1 % 64)
+    ]
+    assert left == [5, 5, 0, 0, 5, 5]
+    block.close()
+
+
+def test_what_a_worker_tried_that_died_is_over_but_not_what_it_counted() -> None:
+    block = create(2, "1")
+    block.grow(2 * CHUNK_ROWS)
+    for row in (0, 9, 2 * CHUNK_ROWS - 1):
+        for column in (0, 1):
+            at = block.sheet_at(row) + column * block.stride
+            for cell in (0, FIRST_CELL - 1, FIRST_CELL, SHEET_CELLS - 1):
+                block.cells[at + cell] = 5
+    block.clear_column(1)
+    for row in (0, 9, 2 * CHUNK_ROWS - 1):
+        ours, theirs = block.sheet_at(row), block.sheet_at(row) + block.stride
+        seen = [
+            [block.cells[at + cell] for cell in (0, FIRST_CELL - 1, FIRST_CELL, 63)] for at in (ours, theirs)
+        ]
+        assert seen == [[5, 5, 5, 5], [5, 5, 0, 0]]
     block.close()
 
 
@@ -67,7 +119,7 @@ def test_a_worker_that_died_holds_nothing() -> None:
 
 def test_another_version_may_not_touch_it() -> None:
     block = create(2, "1.2.3")
-    with pytest.raises(StartError, match=r"is of Posthouse 1\.2\.3, layout 2; this is 1\.2\.4"):
+    with pytest.raises(StartError, match=r"is of Posthouse 1\.2\.3, layout 3; this is 1\.2\.4"):
         attach(os.dup(block.fd), "1.2.4")
     block.close()
     with pytest.raises(StartError, match="is none"):

@@ -20,10 +20,11 @@ from posthouse.errors import StartError
 from posthouse.observe.process_log import ProcessLog
 from posthouse.server import block
 from posthouse.server.colleagues import Colleagues
+from posthouse.server.cursors import CursorKeeper
 from posthouse.server.news import Failed, Tripped, line_of
 from posthouse.server.rows import Rows, keys_of, queue_keys
 from posthouse.server.shares import Shares
-from posthouse.server.sharing import Given, Oldest, Shared, Wanted
+from posthouse.server.sharing import Cursors, Given, Oldest, Shared, Wanted
 from posthouse.server.wakes import make
 from posthouse.testing.check_policy import SampleChoice
 from unit.balance.samples import endpoint, pool_spec
@@ -43,6 +44,7 @@ class Scene:
         self.block = block.create(2, __version__)
         self.wakes = make(2)
         self.rows = Rows()
+        self.cursors = CursorKeeper()
         self.colleagues = Colleagues(cast(Any, runtime), 1, cast(Any, self.serving), self.told.append)
 
     def descriptors(self) -> list[int]:
@@ -58,6 +60,7 @@ class Scene:
 
     def close(self) -> None:
         self.colleagues.close()
+        self.cursors.close()
         self.block.close()
         self.wakes.close()
         self.loop.close()
@@ -87,6 +90,20 @@ def test_what_it_holds_is_seen(scene: Scene) -> None:
     pool.acquire(pool.backends[1])
     assert scene.block.row(scene.rows.all[pool.name, "http://b:80", 1]) == [0, 1]
     assert scene.told == []
+
+
+def test_turns_are_taken_by_the_cursor_until_the_pool_is_gone(scene: Scene) -> None:
+    join(scene, "a", "b")
+    (made,) = scene.cursors.give([pool_spec("ab", "round_robin")]).values()
+    scene.colleagues.hear(Cursors(("site /",)), [os.dup(made)])
+    take = scene.colleagues.take_number("site /")
+    assert take is not None and scene.colleagues.take_number("other") is None
+    number = take()
+    assert os.lseek(made, 0, os.SEEK_CUR) == number and take() == number + 1
+    scene.colleagues.hear(Given({}, scene.rows.size, queue_keys("site /")), [])
+    assert scene.colleagues.take_number("site /") is None
+    assert take() == 1, "an exchange of a generation before may still ask"
+    assert os.lseek(made, 0, os.SEEK_CUR) == number + 1
 
 
 def test_before_it_is_told_of_a_block_it_is_alone(scene: Scene) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +12,7 @@ from posthouse.config.specs import Config, PoolSpec, RouteSpec, SiteSpec
 from posthouse.server import sharing as sharing_module
 from posthouse.server.news import Failed
 from posthouse.server.rows import RowKey, queue_keys
-from posthouse.server.sharing import LONGEST_NAME, Given, Oldest, Shared, Sharing, Wanted
+from posthouse.server.sharing import LONGEST_NAME, Cursors, Given, Oldest, Shared, Sharing, Wanted
 from unit.balance.samples import pool_spec
 
 A, B, C = [("site /", f"http://{host}:80", 1) for host in "abc"]
@@ -24,10 +26,13 @@ class Member:
         self.slot = slot
         self.is_serving = True
         self.heard: list[object] = []
+        self.cursors: dict[str, int] = {}
 
     def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         self.heard.append(message)
-        assert bool(descriptors) == isinstance(message, Shared)
+        assert bool(descriptors) == isinstance(message, Shared | Cursors)
+        if isinstance(message, Cursors):
+            self.cursors |= dict(zip(message.pools, descriptors, strict=True))
 
     def last(self) -> Given:
         assert isinstance(self.heard[-1], Given)
@@ -190,9 +195,41 @@ def test_news_reach_everybody_else_and_who_comes_later(group: Group) -> None:
     assert not group.sharing.hear(one, "something else")
 
 
+def turning(*names: str) -> Config:
+    """A pool of each name that takes turns, and one that does not."""
+    pools = [replace(pool_spec("ab", "round_robin"), name=name) for name in names]
+    return Config((SiteSpec((), routes=tuple([RouteSpec("/", pool) for pool in (*pools, pool_of("a"))])),))
+
+
+def test_who_takes_turns_has_one_cursor_for_all(group: Group) -> None:
+    sharing, (one, two) = group.sharing, group.members
+    sharing.prepare(1, turning("p", "q"))
+    assert list(one.cursors) == ["p", "q"] and one.cursors == two.cursors
+    sharing.prepare(2, turning("q", "r"))
+    assert list(one.cursors) == ["p", "q", "r"], "who stays keeps its own"
+    late = Member(1)
+    sharing.welcome(late)
+    assert late.cursors == one.cursors
+
+
+def test_a_cursor_ends_with_the_last_generation_that_names_it(group: Group) -> None:
+    sharing, (one, two) = group.sharing, group.members
+    sharing.prepare(1, turning("p"))
+    sharing.prepare(2, turning("q"))
+    sharing.hear(one, Oldest(2))
+    sharing.prepare(3, turning("q"))
+    os.fstat(one.cursors["p"])
+    sharing.hear(two, Oldest(2))
+    sharing.prepare(3, turning("q"))
+    assert queue_keys("p")[0] in one.last().freed
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(one.cursors["p"])
+    os.fstat(one.cursors["q"])
+
+
 def test_one_alone_shares_nothing() -> None:
     alone = Group(1)
-    alone.sharing.prepare(1, config("a"))
+    alone.sharing.prepare(1, turning("p"))
     alone.sharing.welcome(alone.members[0])
     alone.sharing.brief(alone.members[0])
     alone.sharing.bury(0)

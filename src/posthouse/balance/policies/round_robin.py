@@ -1,6 +1,7 @@
 """`policy round_robin`: one after the other, in the order of the file; who cannot be used is passed over.
 
-O(1) while everything is usable, O(log n) otherwise. Where shares differ, by `turns`.
+O(1) while everything is usable, O(log n) otherwise. Where shares differ, by `turns`; where several workers take turns
+together, by `rounds`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import ClassVar
 
 from posthouse.balance.backend import Backend
 from posthouse.balance.policy import Choice, Setting
+from posthouse.balance.rounds import Rounds, can_go_round
 from posthouse.balance.turns import Turns
 
 
@@ -29,6 +31,8 @@ class RoundRobin:
         self._last = int(setting.begin * len(backends)) - 1
         self._places = {backend: place for place, backend in enumerate(backends)}
         self._turns = Turns(setting).next if setting.is_weighted else None
+        if setting.take_number is not None and can_go_round(setting):
+            self._turns = Rounds(setting, setting.take_number).next
 
     def select(
         self, usable: Sequence[Backend], choice: Choice, tried: Sequence[Backend], now: float
