@@ -113,12 +113,7 @@ class Claims:
         if seniority is not None and backend.max_conns and seniority.comes_after(since, now):
             self.is_deferring = True
             return None
-        if since != NEVER and backend.max_conns:
-            pool.queue.expect_to_leave()
-        backend = self._take(pool, backend, choice, now, tried)
-        if backend is None and since != NEVER:
-            pool.queue.stay()
-        return backend
+        return self._take(pool, backend, choice, now, tried)
 
     def _take(
         self, pool: Pool, backend: Backend | None, choice: Choice, now: float, tried: Sequence[Backend]
@@ -127,13 +122,6 @@ class Claims:
         while backend is not None and not backend.claim():
             backend = pool.select(choice, now, tried)
         return backend
-
-    def left_to_others(self) -> int:
-        """To how many who wait in other workers the last claim left a place: they are woken, and wait no more. O(n)."""
-        pool = self._pool()
-        if not self.is_deferring or pool is None:
-            return 0
-        return sum(one.max_conns - one.in_flight for one in pool.backends if one.is_usable and one.max_conns)
 
     def _look_in_time(self, pool: Pool, now: float) -> bool:
         """Whether it was time to look."""

@@ -233,10 +233,7 @@ class Pool:
 
     def can_queue(self) -> bool:
         """Whether one more may wait: then it must join the queue at once."""
-        size = self.spec.queue.size
-        if size and self.claims is not None:
-            size += self.claims.left_to_others()
-        return self.queue.claim(size)
+        return self.queue.claim(self.spec.queue.size)
 
     @property
     def changes_at(self) -> float:

@@ -103,7 +103,7 @@ class Queue:
             self.seniority = Seniority(line)
             line.on_wake = self.wake
             self._watch.on_release = self._wake_for_release
-            self._publish(self._count)
+            self._publish()
 
     def end(self) -> None:
         """No pool uses it any more: forget the last one, which knows it, so that all is freed at once."""
@@ -125,19 +125,8 @@ class Queue:
         self._count += 1
         self._watch.on_change = self.wake
         if self.seniority is not None:
-            self._publish(self._count)
+            self._publish()
             self.wake()
-
-    def expect_to_leave(self) -> None:
-        """One is about to take a backend: to other workers it waits no more from before on until it has one, for who
-        comes there must not find it in both places, and a full queue in consequence. `stay` or its leaving follows."""
-        if self.seniority is not None and self._count:
-            self._publish(self._count - 1)
-
-    def stay(self) -> None:
-        """It had none in the end."""
-        if self.seniority is not None:
-            self._publish(self._count)
 
     def leave(self, waiter: Waiter) -> None:
         """Wait no longer. Who is next may have to look at the clock in its place."""
@@ -199,10 +188,10 @@ class Queue:
         first = self.first()
         self.seniority.wake_first(None if first is None else first.since)
 
-    def _publish(self, count: int) -> None:
+    def _publish(self) -> None:
         assert self.seniority is not None
         first = self.first()
-        self.seniority.line.publish(count, 0.0 if first is None else max(first.since, _EARLIEST))
+        self.seniority.line.publish(self._count, 0.0 if first is None else max(first.since, _EARLIEST))
 
     def _ask_behind(self, line: dict[Waiter, int]) -> None:
         for waiter in list(line)[1:]:
@@ -218,4 +207,4 @@ class Queue:
             if not self._lines:
                 self._watch.on_change = None
         if self.seniority is not None:
-            self._publish(self._count)
+            self._publish()

@@ -19,7 +19,6 @@ from posthouse.balance.trials import Result
 from posthouse.config.queue_spec import QueueSpec
 from posthouse.config.specs import BreakerSpec, PassiveSpec, PolicySpec
 from posthouse.errors import FailureKind
-from posthouse.server.shares import Cell
 from posthouse.testing.check_policy import SampleChoice
 from unit.balance.samples import make_pool, pool_spec
 from unit.server.fellows import Fellows
@@ -131,52 +130,6 @@ def test_who_comes_does_not_pass_those_who_wait_elsewhere(make: Make) -> None:
     assert fellows.settle() >= 1
     assert waits.backend is not None and comes.is_waiting
     assert fellows[0].comes().refused is None and fellows[0].comes().refused is FailureKind.FULL
-
-
-@pytest.mark.parametrize("freed", [1, 2])
-def test_who_has_been_left_a_place_elsewhere_takes_none_in_the_queue(make: Make, freed: int) -> None:
-    """As many clients as there is room for, each of which comes back at once: none is refused, and one more is."""
-    fellows = make("a", max_conns=2, queue=QueueSpec(3, None))
-    served = [fellows[0].comes(), fellows[0].comes()]
-    waiting = [fellows[1].comes() for _ in range(3)]
-    assert fellows[0].comes().refused is FailureKind.FULL
-    for guest in served[:freed]:
-        fellows[0].goes(guest)
-    again = [fellows[0].comes() for _ in range(freed)]
-    assert [one.refused for one in again] == [None] * freed
-    assert fellows[0].comes().refused is FailureKind.FULL
-    fellows.settle()
-    assert [one.backend is not None for one in waiting] == [True] * freed + [False] * (3 - freed)
-    assert all(one.is_waiting for one in again)
-    assert fellows[0].comes().refused is fellows[1].comes().refused is FailureKind.FULL
-    assert not fellows.unfair
-
-
-@pytest.mark.parametrize("has_room", [True, False])
-def test_who_takes_a_place_does_not_wait_at_the_same_time(
-    make: Make, monkeypatch: pytest.MonkeyPatch, has_room: bool
-) -> None:
-    """Others may look at any moment, and would find the queue full."""
-    fellows = make("a", max_conns=1, queue=QueueSpec(1, None))
-    first, waits = fellows[0].comes(), fellows[1].comes()
-    place, claim = fellows[1].pool.backends[0]._in_group, Cell.claim
-    lengths: list[int] = []
-
-    def looked_at(cell: Cell, held: int, limit: int) -> bool:
-        if cell is not place:
-            return claim(cell, held, limit)
-        lengths.append(fellows[0].pool.queue.length)
-        if not has_room:  # another one is quicker
-            fellows[0].pool.acquire(fellows[0].pool.backends[0])
-        return claim(cell, held, limit)
-
-    fellows[0].goes(first)
-    with monkeypatch.context() as patched:
-        patched.setattr(Cell, "claim", looked_at)
-        fellows[1].hears()
-    assert lengths == [0]
-    assert waits.is_waiting is not has_room
-    assert fellows[0].pool.queue.length == (0 if has_room else 1)
 
 
 def test_alone_there_is_none() -> None:
