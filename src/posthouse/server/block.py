@@ -102,9 +102,8 @@ class Block:
             raise StartError(f"the shared block has {self.rows} rows, not {rows}")
 
     def clear_column(self, column: int) -> None:
-        """Its worker has ended: it holds nothing, nobody waits in it, and it has nothing to say."""
+        """Its worker has ended: it holds nothing, and nobody waits in it. What it has said stays true."""
         zeros = memoryview(bytes(mmap.PAGESIZE)).cast("q")
-        self.notes[column * CHUNK_ROWS : (column + 1) * CHUNK_ROWS] = zeros
         for chunk in range(self.rows // CHUNK_ROWS):
             begin = (chunk * self.columns + column) * _COLUMN
             self.cells[begin : begin + CHUNK_ROWS] = zeros

@@ -5,7 +5,8 @@ client that has been told of a failure never meets the same backend in another w
 is on its way. The message comes as well (`news`), with the reason in words, for those who have missed a line here and
 for workers that are started later; what is known already then changes nothing.
 
-    head   how many lines a worker has written since it was started
+    head   how many lines have been written there, by a worker and by those before it in its place: a count that began
+           anew could come to what the others have read already
     lines  written in turn on the rest of its page: the row of a backend, a kind, two times
 """
 
@@ -45,7 +46,7 @@ class Bulletin:
         self._heads = [column * CHUNK_ROWS for column in range(block.columns) if column != worker]
         self._seen = [self._cells[head] for head in self._heads]
         self._mine = worker * CHUNK_ROWS
-        self._written = 0
+        self._written = self._cells[self._mine]
 
     def __repr__(self) -> str:
         return f"<Bulletin written={self._written}>"
@@ -70,9 +71,7 @@ class Bulletin:
         lines: list[Line] = []
         for number, head in enumerate(self._heads):
             written = self._cells[head]
-            # Fewer than before: another worker is in the place of one that has ended.
-            seen = self._seen[number] if self._seen[number] <= written else 0
-            lines += self._read(head, max(seen, written - LINES), written)
+            lines += self._read(head, max(self._seen[number], written - LINES), written)
             self._seen[number] = written
         return lines
 

@@ -51,13 +51,20 @@ def test_who_looks_seldom_gets_the_last_lines(office: Office, written: int, read
     assert second.take() == [line(number) for number in range(written - read, written)]
 
 
-def test_who_comes_in_the_place_of_another_is_read_from_its_beginning(office: Office) -> None:
-    first, second, _ = office.all
-    for number in range(3):
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_comes_in_the_place_of_another_goes_on_after_it(office: Office, count: int) -> None:
+    """Also if it writes as many lines as the other, which have been read."""
+    first, second, third = office.all
+    for number in range(count):
         first.write(line(number))
     second.take()
     office.block.clear_column(0)
     again = office.worker(0)
     assert again.is_read, "what was written before it came is told by the supervisor"
-    again.write(line(7))
-    assert second.take() == [line(7)]
+    for number in range(count):
+        again.write(line(7 + number))
+    assert second.take() == [line(7 + number) for number in range(count)]
+    assert third.take() == [
+        *(line(number) for number in range(count)),
+        *(line(7 + number) for number in range(count)),
+    ]
