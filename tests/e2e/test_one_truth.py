@@ -192,10 +192,16 @@ def test_one_failure_is_known_to_all(scene: Scene) -> None:
     assert told(scene, "failing")["fails"] == 1
 
 
-def told(scene: Scene, pool: str) -> dict[str, Any]:
-    """What status says of the first backend of a pool, and metrics as well."""
+def status_of(scene: Scene, pool: str) -> dict[str, Any]:
+    """What status says of the first backend of a pool."""
     reports = {one["name"]: one for one in fetch(scene.posthouse.admin_socket(), "/status")["pools"]}
     found: dict[str, Any] = reports[pool]["backends"][0]
+    return found
+
+
+def told(scene: Scene, pool: str) -> dict[str, Any]:
+    """The same, and metrics say so as well; only where nothing changes, for they are asked one after the other."""
+    found = status_of(scene, pool)
     scraped = {
         sample.name: sample.value
         for family in text_string_to_metric_families(
@@ -221,7 +227,7 @@ def test_a_limit_that_a_reload_brings_counts_what_is_there(scene: Scene) -> None
     assert [scene.ask("/free").read_response().status for _ in range(8)] == [503] * 8
     for _ in range(3):
         counting.gate.release()
-    until(lambda: told(scene, "free")["in_flight"] == 9)
+    until(lambda: status_of(scene, "free")["in_flight"] == 9)
     there.append(scene.ask("/free"))
     until(lambda: counting.now == 10)
     assert [scene.ask("/free").read_response().status for _ in range(8)] == [503] * 8
@@ -234,7 +240,8 @@ def test_a_limit_that_a_reload_brings_counts_what_is_there(scene: Scene) -> None
     for _ in range(11):
         counting.gate.release()
     assert [client.read_response().status for client in there] == [200] * 14
-    until(lambda: told(scene, "free")["in_flight"] == 0)
+    until(lambda: status_of(scene, "free")["in_flight"] == 0)
+    assert told(scene, "free")["in_flight"] == 0
 
 
 def test_who_was_told_of_a_failure_does_not_meet_it_again_in_another_worker(scene: Scene) -> None:

@@ -56,6 +56,7 @@ class Colleagues:
         self._serving = serving
         self._tell = tell
         self._shares: Shares | None = None
+        self._early: list[news.News] = []
         self.cursors: dict[str, Cursor] = {}
 
     def __repr__(self) -> str:
@@ -78,8 +79,16 @@ class Colleagues:
                 self._share_late(self._shares)
             case Cursors(pools):
                 self.cursors |= zip(pools, map(Cursor, descriptors), strict=True)
+            case news.Failed() | news.Tripped() if not self._serving.newest:
+                self._early.append(message)
             case news.Failed() | news.Tripped():
                 news.apply(message, self._serving.pools, self._runtime.clock())
+
+    def begin(self) -> None:
+        """A generation serves from now on: before its first request it is told what came before it."""
+        early, self._early = self._early, []
+        for one in early:
+            news.apply(one, self._serving.pools, self._runtime.clock())
 
     def _share_late(self, shares: Shares) -> None:
         for pool in self._serving.pools.values():

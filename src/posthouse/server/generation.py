@@ -91,6 +91,8 @@ class Generation:
         for built in self.fresh:
             built.obey(runtime.orders.by_pool)
             built.catch_up()
+        if runtime.colleagues is not None:
+            runtime.colleagues.begin()
 
     def obey(self, pools: Container[str]) -> None:
         """The orders for backends of these pools are other ones. O(routes)."""

@@ -128,7 +128,7 @@ class Sharing:
         return [self.block.fd, *self.wakes.descriptors]
 
     def brief(self, member: Member) -> None:
-        """It serves: what the others know of backends."""
+        """It is about to serve: what the others know of backends."""
         if self.block is not None:
             for news in self._remembered.tell(time.monotonic()):
                 member.send(news)

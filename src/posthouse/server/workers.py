@@ -205,6 +205,8 @@ class Workers:
         for first in range(0, len(ours), MOST_DESCRIPTORS):
             some = ours[first : first + MOST_DESCRIPTORS]
             child.send(Sockets(tuple(key for key, _ in some)), [one.fileno() for _, one in some])
+        if not child.is_serving:
+            self._sharing.brief(child)
         waiting = child.expect(Serving)
         child.send(Commit(prepare.number))
         return waiting
@@ -323,8 +325,6 @@ class Workers:
                 if heartbeat is not None:
                     heartbeat.answered()
             case Serving():
-                if not child.is_serving:
-                    self._sharing.brief(child)
                 child.is_serving = True
             case _ if self._sharing.hear(child, message):
                 pass

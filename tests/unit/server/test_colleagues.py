@@ -215,6 +215,17 @@ def test_what_it_sees_is_written_down_for_the_others(scene: Scene) -> None:
     assert read == [(key, 0, 15.0), (key, 1, 5.0 + BREAKS_OPEN)]
 
 
+def test_what_is_told_before_anything_serves_holds_from_its_first_request_on(scene: Scene) -> None:
+    pool = join(scene, "a", "b")
+    pools, scene.serving.pools, scene.serving.newest = scene.serving.pools, {}, 0
+    scene.colleagues.hear(Failed(pool.name, pool.backends[1].key, 12.0, "reset"), [])
+    scene.serving.pools, scene.serving.newest = pools, 1
+    assert pool.backends[1].failures(5.0) == 0
+    for _ in range(2):
+        scene.colleagues.begin()
+        assert (pool.backends[1].failures(5.0), pool.backends[1].fault) == (1, "reset")
+
+
 def test_the_end_of_a_generation_is_told(scene: Scene) -> None:
     join(scene, "a")
     scene.colleagues.on_generation_over()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import re
 import select
 import socket
@@ -17,7 +18,8 @@ from posthouse.errors import NOWHERE, ConfigError, Mistake, StartError
 from posthouse.server import heartbeat, listeners
 from posthouse.server import workers as module
 from posthouse.server.bindings import Bindings, listen_keys
-from posthouse.server.control import LogMoved, Prepare
+from posthouse.server.control import Commit, LogMoved, Prepare
+from posthouse.server.news import Failed
 from posthouse.server.sockets import ListenKey
 from posthouse.server.workers import Workers
 from unit.server.fakes import Remembering, until
@@ -167,6 +169,19 @@ def test_who_ends_is_replaced_with_what_is_served_then(play: Play, log: Remember
         assert scene.serving() == [2, 2]
         (line,) = log.of("worker ended")
         assert (line["worker"], line["ended"], line["next"]) == (0, "signal 9", "0s")
+
+    play(conversation)
+
+
+def test_a_replacement_knows_what_the_others_know_before_it_serves(play: Play, log: Remembering) -> None:
+    async def conversation(scene: Scene) -> None:
+        await scene.start()
+        failed = Failed("p", ("http://a:1", 1), math.inf, "refused")
+        scene.workers._sharing.tell(failed)
+        scene.cast.players[0].end(-9)
+        await until(lambda: log.of("worker replaced"))
+        kinds = [type(message) for message in scene.cast.players[-1].heard]
+        assert kinds.index(Failed) < kinds.index(Commit)
 
     play(conversation)
 

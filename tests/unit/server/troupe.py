@@ -124,6 +124,7 @@ class Player:
         self.told: list[Believed | Found] = []
         self.report: dict[str, object] = {}
         self.of_group: list[object] = []
+        self.heard: list[object] = []
         self.is_deaf = False
         self.snapshot = Snapshot()
         self.answers: list[Collected] = []
@@ -140,6 +141,7 @@ class Player:
         self.end(code)
 
     def _hear(self, message: object, descriptors: list[int]) -> None:
+        self.heard.append(message)
         if not isinstance(message, Welcome) and not self.is_deaf:
             self.worker.hear(message, descriptors)
 
