@@ -224,6 +224,8 @@ def test_a_limit_that_a_reload_brings_counts_what_is_there(scene: Scene) -> None
     assert told(scene, "free")["in_flight"] == 12
     scene.posthouse.reload(CADDYFILE.replace("max_conns 0", "max_conns 10"))
     scene.posthouse.wait_stderr(r"reloaded .*generation=2", timeout=20)
+    found = fetch(scene.posthouse.admin_socket(), "/status")
+    assert (found["generations_retiring"], found["exchanges_retiring"]) == (1, 12)
     assert [scene.ask("/free").read_response().status for _ in range(8)] == [503] * 8
     for _ in range(3):
         counting.gate.release()

@@ -78,7 +78,9 @@ def test_the_keys_are_a_contract(stage: Stage) -> None:
     found = json.loads(done.stdout)
     assert keys(found) == {
         **dict.fromkeys(("version", "pid", "config", "started", "uptime_s")),
-        **dict.fromkeys(("generation", "generations_retiring", "exchanges", "connections")),
+        **dict.fromkeys(
+            ("generation", "generations_retiring", "exchanges_retiring", "exchanges", "connections")
+        ),
         "workers": [
             {
                 **dict.fromkeys(("slot", "pid", "exchanges", "connections", "connections_limit")),

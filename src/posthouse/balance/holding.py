@@ -11,6 +11,7 @@ Laws:
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from typing import Final
 
 from posthouse.balance.comeback import Comeback
@@ -22,7 +23,7 @@ from posthouse.balance.watch import Watch
 NO_LIMIT: Final = sys.maxsize
 
 
-class Holding(Tolerance):
+class Holding(Tolerance, ABC):
     """The part of a backend that counts who holds it.
 
     in_flight  exchanges that hold it: in a group of workers those of all, as far as this one has looked (`see`)
@@ -170,10 +171,10 @@ class Holding(Tolerance):
             is_counted = True  # others may wait for what is given back
         self._alert_at = 0 if is_counted else self._full_at
 
+    @abstractmethod
     def _count(self) -> None:
         """More or fewer hold it now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _settle(self) -> None:
         """Whether it can be used may have changed."""
-        raise NotImplementedError

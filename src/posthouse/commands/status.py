@@ -30,7 +30,10 @@ def _act(given: Given) -> int:
 def describe(report: dict[str, Any], now: datetime) -> list[str]:
     """The report as lines for a person."""
     former = report["generations_retiring"]
-    rest = f" ({former} former one{'s' if former > 1 else ''} still at work)" if former else ""
+    rest = ""
+    if former:
+        left = report["exchanges_retiring"]
+        rest = f" ({left} exchange{'s' * (left != 1)} on {former} former one{'s' * (former > 1)})"
     lines = [
         f"posthouse {report['version']}, pid {report['pid']}, up {span(report['uptime_s'])}",
         f"configuration  {report['config'] or 'not from a file'}, generation {report['generation']}{rest}",

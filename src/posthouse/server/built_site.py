@@ -106,7 +106,7 @@ class BuiltSite:
         gone = [check.backend for check in self._checks[route.pool.name]]
         self.pools[route.pool.name] = route.pool
         self._checks[route.pool.name] = checks_of(site, route)
-        self._runtime.check(gone, self._checks[route.pool.name])
+        self._runtime.change_checks(gone, self._checks[route.pool.name])
 
     def start(self) -> None:
         """It serves from now on: settings come into force."""

@@ -81,7 +81,7 @@ class Generation:
         for key in self._rotated:
             runtime.logs.rotate(key, self.rotations.get(key, RotationSpec()))
         gone = [check.backend for built in self.left for check in built.checks]
-        runtime.check(gone, [check for built in self.fresh for check in built.checks])
+        runtime.change_checks(gone, [check for built in self.fresh for check in built.checks])
         measuring = runtime.measuring
         if any(site.metrics is not None for site in self.config.sites):
             measuring.count()

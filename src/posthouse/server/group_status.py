@@ -100,6 +100,7 @@ class GroupStatus:
             "uptime_s": round(moment.now - supervisor.began, 3),
             "generation": supervisor.number,
             "generations_retiring": max((one["generations_retiring"] for one in reports), default=0),
+            "exchanges_retiring": sum(one["exchanges_retiring"] for one in reports),
             "exchanges": sum(one["exchanges"] for one in reports),
             "connections": sum(one["connections"] for one in reports),
             "workers": workers,

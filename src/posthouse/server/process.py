@@ -61,7 +61,7 @@ class Process:
         if welcome.is_counting:
             runtime.measuring.count()
         moment = lambda: Moment(runtime.clock(), time.time())  # noqa: E731
-        self._status = Status(self._worker, None, runtime.probes, moment, runtime.discoverer)
+        self._status = Status(self._worker, None, moment)
         self._channel = Channel(
             connection, self.loop, self._worker.hear, self._worker.orphaned, is_greeted=True
         )

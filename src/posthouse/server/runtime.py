@@ -98,7 +98,7 @@ class Runtime:
         """See `probe.ports.Services`."""
         self.on_belief(check)
 
-    def check(self, gone: Iterable[Backend], came: Iterable[Check]) -> None:
+    def change_checks(self, gone: Iterable[Backend], came: Iterable[Check]) -> None:
         """See `Probes.change`; nothing where somebody else asks, who has the same configuration."""
         if self.told is None:
             self.probes.change(gone, came)

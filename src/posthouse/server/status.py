@@ -50,6 +50,8 @@ class Working(Protocol):
     @property
     def retiring(self) -> int: ...
     @property
+    def exchanges_retiring(self) -> int: ...
+    @property
     def exchanges(self) -> int: ...
     @property
     def connections(self) -> int: ...
@@ -57,18 +59,6 @@ class Working(Protocol):
     def connections_limit(self) -> int: ...
     @property
     def shortages(self) -> Mapping[str, Shortage]: ...
-
-
-class Checks(Protocol):
-    """What is asked of `probe.probes.Probes`."""
-
-    def last(self, backend: Backend) -> Last | None: ...
-
-
-class Sources(Protocol):
-    """What is asked of `server.discoverer.Discoverer`."""
-
-    def heard(self, source: SourceSpec) -> Heard: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +75,7 @@ class Moment:
 
 
 class Status:
-    """Answers for one worker.
+    """Answers for one worker. What sources and checks have said only who asks them knows: the report has places for it.
 
     config  the absolute path of its configuration; None: it did not come from a file
     """
@@ -94,14 +84,10 @@ class Status:
         self,
         worker: Working,
         config: str | None,
-        probes: Checks,
         moment: Callable[[], Moment],
-        sources: Sources,
     ) -> None:
         self._worker = worker
         self._config = config
-        self._probes = probes
-        self._sources = sources
         self._moment = moment
 
     def pieces(self) -> Iterator[Report]:
@@ -121,6 +107,7 @@ class Status:
             "uptime_s": round(moment.now - worker.began, 3),
             "generation": serving.number if serving is not None else 0,
             "generations_retiring": worker.retiring,
+            "exchanges_retiring": worker.exchanges_retiring,
             "exchanges": worker.exchanges,
             "connections": worker.connections,
             "connections_limit": worker.connections_limit,
@@ -146,7 +133,7 @@ class Status:
                 "wait_s": pool.spec.queue.wait,
                 "oldest_ms": whole_ms(moment.now - first.since) if first is not None else None,
             },
-            "sources": [source_report(one, self._sources.heard(one), moment) for one in pool.spec.sources],
+            "sources": [],
             "backends": [self._backend(one, pool, moment) for one in pool.backends],
         }
 
@@ -166,7 +153,7 @@ class Status:
             "role": backend.endpoint.role,
             "fails": backend.failures(moment.now),
             "left_out_s": round(left_out, 3) if left_out > 0 else None,
-            "probe": probe_report(self._probes.last(backend), moment),
+            "probe": None,
         }
 
 

@@ -168,6 +168,11 @@ class Worker:
         return sum(one.in_flight > 0 for one in self._retired)
 
     @property
+    def exchanges_retiring(self) -> int:
+        """Exchanges that run on those."""
+        return sum(one.in_flight for one in self._retired)
+
+    @property
     def exchanges(self) -> int:
         """Exchanges that run, on all generations."""
         return self._in_flight()

@@ -29,6 +29,7 @@ def report() -> dict[str, Any]:
         "uptime_s": 10800.5,
         "generation": 3,
         "generations_retiring": 1,
+        "exchanges_retiring": 4,
         "exchanges": 5,
         "connections": 9,
         "workers": [
@@ -75,7 +76,7 @@ def test_what_a_worker_is_short_of_is_said() -> None:
 def test_for_a_person() -> None:
     assert describe(report(), NOW) == [
         "posthouse 1.2.3, pid 12, up 3h0m",
-        "configuration  /etc/Caddyfile, generation 3 (1 former one still at work)",
+        "configuration  /etc/Caddyfile, generation 3 (4 exchanges on 1 former one)",
         "now            9 connections, 5 exchanges",
         "workers        2 (pid 13 3 exchanges, pid 14 2 exchanges)",
         "",
@@ -98,7 +99,10 @@ def test_the_quiet_case() -> None:
     assert lines[1] == "configuration  not from a file, generation 3"
     assert lines[6] == "  a /  (policy random; no queue)"
     assert describe(quiet | {"workers": []}, NOW)[3] == "workers        none serves"
-    assert describe(quiet | {"generations_retiring": 2}, NOW)[1].endswith("(2 former ones still at work)")
+    one = quiet | {"generations_retiring": 1, "exchanges_retiring": 1}
+    assert describe(one, NOW)[1].endswith("generation 3 (1 exchange on 1 former one)")
+    more = quiet | {"generations_retiring": 2, "exchanges_retiring": 7}
+    assert describe(more, NOW)[1].endswith("generation 3 (7 exchanges on 2 former ones)")
 
 
 def test_orders_are_reasons() -> None:

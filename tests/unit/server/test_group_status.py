@@ -97,6 +97,7 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
                 "connections_limit": 480,
                 "short_of": ["memory"] * (exchanges == 2),
                 "generations_retiring": exchanges,
+                "exchanges_retiring": exchanges - 1,
                 "sites": ["s"],
                 "pools": [],
             }
@@ -104,6 +105,7 @@ def test_all_that_serve_are_asked(loop: asyncio.AbstractEventLoop, log: Remember
         assert (found["generation"], found["started"]) == (7, "2001-09-09T01:45:40.000Z")
         assert (found["uptime_s"], found["config"]) == (60.0, "/C")
         assert (found["exchanges"], found["connections"], found["generations_retiring"]) == (5, 20, 3)
+        assert found["exchanges_retiring"] == 3
         assert found["sites"] == ["s"]
         assert [(one["slot"], one["exchanges"]) for one in found["workers"]] == [(0, 2), (1, 3)]
         assert [(one["connections_limit"], one["short_of"]) for one in found["workers"]] == [

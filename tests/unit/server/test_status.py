@@ -14,14 +14,12 @@ import pytest
 from posthouse import __version__
 from posthouse.adapt import adapt
 from posthouse.balance.active_health import State
-from posthouse.config.specs import SourceSpec
 from posthouse.probe.prober import Last
-from posthouse.probe.probes import Probes
 from posthouse.server.discoverer import NOTHING_HEARD, Heard
 from posthouse.server.generation import Generation, build
 from posthouse.server.pressure import Shortage
 from posthouse.server.runtime import Runtime
-from posthouse.server.status import POOLS_AT_ONCE, Moment, Status, joined
+from posthouse.server.status import POOLS_AT_ONCE, Moment, Status, joined, probe_report, source_report
 from unit.server.fakes import Remembering
 
 NOW = 1000.0
@@ -46,6 +44,7 @@ class Work:
     serving: Generation | None
     began: float = NOW - 61.5
     retiring: int = 1
+    exchanges_retiring: int = 2
     exchanges: int = 5
     connections: int = 9
     connections_limit: int = 480
@@ -76,13 +75,6 @@ class Guest:
         return False
 
 
-class Found(Probes):
-    """One check of everybody."""
-
-    def last(self, backend: object) -> Last | None:
-        return Last(NOW - 2.0, "fail", "status 500")
-
-
 def test_everything(runtime: Runtime) -> None:
     generation = build(adapt(CADDYFILE, "Caddyfile", env={}).config, runtime, None)
     generation.start()
@@ -92,9 +84,7 @@ def test_everything(runtime: Runtime) -> None:
     pool.fail(first, NOW - 4.0, "connect: refused")
     second.believe(State.DOWN, "status 500", NOW - 2.0)
     pool.queue.join(Guest(pool, NOW - 0.125))
-    status = Status(
-        Work(generation), "/etc/Caddyfile", Found(runtime), lambda: Moment(NOW, WALL), runtime.discoverer
-    )
+    status = Status(Work(generation), "/etc/Caddyfile", lambda: Moment(NOW, WALL))
     report = joined(status.pieces())
     assert json.loads(json.dumps(report)) == {
         "version": __version__,
@@ -104,6 +94,7 @@ def test_everything(runtime: Runtime) -> None:
         "uptime_s": 61.5,
         "generation": 1,
         "generations_retiring": 1,
+        "exchanges_retiring": 2,
         "exchanges": 5,
         "connections": 9,
         "connections_limit": 480,
@@ -136,11 +127,7 @@ def test_everything(runtime: Runtime) -> None:
                         "role": "primary",
                         "fails": 1,
                         "left_out_s": 6.0,
-                        "probe": {
-                            "at": "2027-01-15T07:59:58.250Z",
-                            "verdict": "fail",
-                            "reason": "status 500",
-                        },
+                        "probe": None,
                     },
                     {
                         "name": "http://b:2",
@@ -155,11 +142,7 @@ def test_everything(runtime: Runtime) -> None:
                         "role": "primary",
                         "fails": 0,
                         "left_out_s": None,
-                        "probe": {
-                            "at": "2027-01-15T07:59:58.250Z",
-                            "verdict": "fail",
-                            "reason": "status 500",
-                        },
+                        "probe": None,
                     },
                 ],
             }
@@ -168,27 +151,25 @@ def test_everything(runtime: Runtime) -> None:
     pool.release(first)
 
 
-class Heards:
-    """What each source has said."""
-
-    def heard(self, source: SourceSpec) -> Heard:
-        return {
-            "srv://a": Heard(0, "SRV: the name does not exist", NOW - 3.0),
-            "dns://b:1": Heard(2, "A: no answer within 5 s", NOW - 2.0),
-            "file:/c": Heard(1, "", NOW - 1.0),
-            "srv://d": NOTHING_HEARD,
-        }[source.text]
+def test_checks() -> None:
+    moment = Moment(NOW, WALL)
+    found = probe_report(Last(NOW - 2.0, "fail", "status 500"), moment)
+    assert found == {"at": "2027-01-15T07:59:58.250Z", "verdict": "fail", "reason": "status 500"}
+    assert probe_report(None, moment) is None
 
 
-def test_sources(runtime: Runtime) -> None:
+def test_sources() -> None:
     text = ":80 {\n proxy / srv://a dns://b:1 file:/c srv://d\n}\n"
-    generation = build(adapt(text, "Caddyfile", env={}).config, runtime, None)
-    status = Status(Work(generation), None, runtime.probes, lambda: Moment(NOW, WALL), Heards())
-    (pool,) = json.loads(json.dumps(joined(status.pieces())))["pools"]
+    sources = adapt(text, "Caddyfile", env={}).config.sites[0].routes[0].pool.sources
     trouble = "SRV: the name does not exist"
+    heard = {
+        "srv://a": Heard(0, trouble, NOW - 3.0),
+        "dns://b:1": Heard(2, "A: no answer within 5 s", NOW - 2.0),
+        "file:/c": Heard(1, "", NOW - 1.0),
+        "srv://d": NOTHING_HEARD,
+    }
     since = [f"2027-01-15T07:59:5{second}.250Z" for second in (7, 8, 9)]
-    assert pool["backends"] == []
-    assert pool["sources"] == [
+    assert [source_report(one, heard[one.text], Moment(NOW, WALL)) for one in sources] == [
         {"name": "srv://a", "state": "down", "members": 0, "trouble": trouble, "since": since[0]},
         {
             "name": "dns://b:1",
@@ -205,7 +186,7 @@ def test_sources(runtime: Runtime) -> None:
 def test_nothing_is_known_yet(runtime: Runtime) -> None:
     generation = build(adapt(":80 {\n proxy / a:1\n}\n", "Caddyfile", env={}).config, runtime, None)
     work = Work(generation, retiring=0)
-    status = Status(work, None, runtime.probes, lambda: Moment(NOW, WALL), runtime.discoverer)
+    status = Status(work, None, lambda: Moment(NOW, WALL))
     report = json.loads(json.dumps(joined(status.pieces())))
     (pool,) = report["pools"]
     assert report["config"] is None
@@ -236,7 +217,7 @@ def test_a_piece_has_no_more_than_so_many_sites_or_pools(runtime: Runtime) -> No
     count = 2 * POOLS_AT_ONCE + 1
     text = "".join(f"{number}.test {{\n proxy / a\n}}\n" for number in range(count))
     generation = build(adapt(text, "Caddyfile", env={}).config, runtime, None)
-    status = Status(Work(generation), None, Found(runtime), lambda: Moment(NOW, WALL), runtime.discoverer)
+    status = Status(Work(generation), None, lambda: Moment(NOW, WALL))
     first, *others = status.pieces()
     assert (first["sites"], first["pools"]) == ([], [])
     sizes = [{name: len(values) for name, values in piece.items()} for piece in map(dict[str, Any], others)]
