@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 OFF = "off"
 OPTION = Option("--admin", "PATH|off", "the admin socket (default: one that the Caddyfile gives its name)")
 
+ASK_OPTIONS = (
+    Option("--config", "FILE", "ask who serves that Caddyfile (default: ./Caddyfile)"),
+    Option("--admin", "PATH", "ask who has that admin socket"),
+)
+"""Of commands that ask a Posthouse that runs; see `asked`."""
+
 LISTEN_OPTION = Option(
     "--admin-listen",
     "IP:PORT",

@@ -89,8 +89,7 @@ COMMAND = Command(
     "drain or disable a backend of a Posthouse that runs, or change its weight",
     _act,
     options=(
-        Option("--config", "FILE", "ask who serves that Caddyfile (default: ./Caddyfile)"),
-        Option("--admin", "PATH", "ask who has that admin socket"),
+        *admin_place.ASK_OPTIONS,
         Option("--json", "", "print the answer as JSON"),
     ),
     usage="ORDER POOL BACKEND [N]",

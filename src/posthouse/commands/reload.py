@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from posthouse.commands import admin_place
-from posthouse.commands.command_line import Command, Given, Option
-from posthouse.commands.report import complain
+from posthouse.commands.command_line import Command, Given
+from posthouse.commands.report import complain_of_refusal
 
 SECONDS = 120.0
 """How long the answer is waited for: names that the new configuration needs are asked for on the way."""
@@ -23,9 +23,7 @@ def _act(given: Given) -> int:
         )
         sys.stdout.flush()
         return 0
-    for mistake in report.get("mistakes", ()):
-        print(mistake["shown"], file=sys.stderr)
-    complain(f"not reloaded, the old configuration stays: {report.get('error', f'it says {status}')}")
+    complain_of_refusal("not reloaded, the old configuration stays", status, report)
     return 1
 
 
@@ -33,8 +31,5 @@ COMMAND = Command(
     "reload",
     "have a Posthouse that runs read its Caddyfile again",
     _act,
-    options=(
-        Option("--config", "FILE", "ask who serves that Caddyfile (default: ./Caddyfile)"),
-        Option("--admin", "PATH", "ask who has that admin socket"),
-    ),
+    options=admin_place.ASK_OPTIONS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from posthouse.errors import ConfigError, Notice
 
@@ -14,6 +15,13 @@ NO_SOURCES: Mapping[str, str] = {}
 def complain(message: str) -> None:
     """One line "posthouse: …" on stderr."""
     _print(f"posthouse: {message}")
+
+
+def complain_of_refusal(what: str, status: int, report: Mapping[str, Any]) -> None:
+    """What a Posthouse that was asked over its admin socket did not do, and why. report: its answer (docs/admin.md)"""
+    for mistake in report.get("mistakes", ()):
+        _print(mistake["shown"])
+    complain(f"{what}: {report.get('error', f'it says {status}')}")
 
 
 def complain_of_mistakes(error: ConfigError, sources: Mapping[str, str] = NO_SOURCES) -> None:

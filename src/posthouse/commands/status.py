@@ -134,8 +134,7 @@ COMMAND = Command(
     "show the sites, pools and backends of a Posthouse that runs",
     _act,
     options=(
-        Option("--config", "FILE", "ask who serves that Caddyfile (default: ./Caddyfile)"),
-        Option("--admin", "PATH", "ask who has that admin socket"),
+        *admin_place.ASK_OPTIONS,
         Option("--json", "", "all of it, as JSON"),
     ),
 )

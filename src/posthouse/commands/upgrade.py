@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from posthouse.commands import admin_place
-from posthouse.commands.command_line import Command, Given, Option
-from posthouse.commands.report import complain
+from posthouse.commands.command_line import Command, Given
+from posthouse.commands.report import complain_of_refusal
 
 SECONDS = 120.0
 """How long the answer is waited for; Posthouse itself gives up before."""
@@ -24,9 +24,7 @@ def _act(given: Given) -> int:
         )
         sys.stdout.flush()
         return 0
-    for mistake in report.get("mistakes", ()):
-        print(mistake["shown"], file=sys.stderr)
-    complain(f"not upgraded, the old process stays: {report.get('error', f'it says {status}')}")
+    complain_of_refusal("not upgraded, the old process stays", status, report)
     return 1
 
 
@@ -34,8 +32,5 @@ COMMAND = Command(
     "upgrade",
     "have the version that is installed now take over",
     _act,
-    options=(
-        Option("--config", "FILE", "ask who serves that Caddyfile (default: ./Caddyfile)"),
-        Option("--admin", "PATH", "ask who has that admin socket"),
-    ),
+    options=admin_place.ASK_OPTIONS,
 )

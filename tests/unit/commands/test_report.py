@@ -6,13 +6,22 @@ import sys
 
 import pytest
 
-from posthouse.commands.report import complain, complain_of_mistakes, show_notices
+from posthouse.commands.report import complain, complain_of_mistakes, complain_of_refusal, show_notices
 from posthouse.errors import NOWHERE, ConfigError, Mistake, Notice, Place
 
 
 def test_complain(capsys: pytest.CaptureFixture[str]) -> None:
     complain("no such thing")
     assert capsys.readouterr().err == "posthouse: no such thing\n"
+
+
+def test_what_was_refused_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    complain_of_refusal("not done", 409, {"error": "1 mistake", "mistakes": [{"shown": "C:1:3: wrong"}]})
+    complain_of_refusal("not done", 500, {})
+    assert (
+        capsys.readouterr().err
+        == "C:1:3: wrong\nposthouse: not done: 1 mistake\nposthouse: not done: it says 500\n"
+    )
 
 
 def test_mistakes_with_their_places_and_how_many(capsys: pytest.CaptureFixture[str]) -> None:

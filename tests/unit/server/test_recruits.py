@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.server import recruits as module
+from posthouse.server.handover import VARIABLE
 from posthouse.server.recruits import PACKAGE_FOLDER, Recruits, enlist, environment
 
 
@@ -20,7 +21,7 @@ def is_there(pid: int) -> bool:
 
 
 def test_what_is_meant_for_the_supervisor_alone_is_not_passed_on() -> None:
-    env = {"NOTIFY_SOCKET": "/x", "LISTEN_FDS": "1", "HOME": "/h", "PYTHONPATH": "/mine"}
+    env = {"NOTIFY_SOCKET": "/x", "LISTEN_FDS": "1", VARIABLE: "7", "HOME": "/h", "PYTHONPATH": "/mine"}
     assert environment(env) == {"HOME": "/h", "PYTHONPATH": f"/mine{os.pathsep}{PACKAGE_FOLDER}"}
     assert (Path(PACKAGE_FOLDER) / "posthouse" / "server").is_dir()
 
